@@ -1,0 +1,54 @@
+"""Named random streams of one seed.
+
+Every draw is a function of (seed, name of the stream, counters) and of nothing else: not of what was drawn before, of the
+loss, or of the process. So all losses of one benchmark and seed share initial weights, data order and augmentation draws
+(paired seeds), and a run that resumes at step n draws what it would have drawn.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+
+class Streams:
+    """The random streams of one seed.
+
+    Parameters
+    ----------
+    seed : int
+        Non-negative.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def sequence(self, name: str, *counters: int) -> np.random.SeedSequence:
+        """Return the seed sequence of a stream at the given counters (epoch, step, ...)."""
+        name_key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
+        return np.random.SeedSequence(entropy=self.seed, spawn_key=(name_key, *counters))
+
+    def numpy(self, name: str, *counters: int) -> np.random.Generator:
+        """Return a fresh NumPy generator for a stream at the given counters."""
+        return np.random.default_rng(self.sequence(name, *counters))
+
+    def torch(self, name: str, *counters: int, device: torch.device | str = "cpu") -> torch.Generator:
+        """Return a fresh torch generator for a stream at the given counters, on `device`."""
+        return torch.Generator(device=device).manual_seed(self._word(name, *counters))
+
+    @contextmanager
+    def seeded(self, name: str, *counters: int) -> Iterator[None]:
+        """Seed torch's default generators inside the block and restore them after it.
+
+        For what takes no generator: the initialisers and the dropout of ``torch.nn``.
+        """
+        with torch.random.fork_rng():
+            torch.manual_seed(self._word(name, *counters))
+            yield
+
+    def _word(self, name: str, *counters: int) -> int:
+        return int(self.sequence(name, *counters).generate_state(1, np.uint64)[0] >> 1)

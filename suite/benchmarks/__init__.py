@@ -1,0 +1,1 @@
+"""Benchmarks, one a package or file: data, encoder, pairs, evaluation."""

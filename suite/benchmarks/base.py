@@ -1,0 +1,18 @@
+"""The contract of a benchmark."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from suite.training import Context, Task
+
+
+class Benchmark(Protocol):
+    """A recipe: a dataclass whose fields are the settings of the registry's profiles.
+
+    ``benchmark.task(context)`` loads the data and draws the initial weights for one seed.
+    """
+
+    def task(self, context: Context) -> Task:
+        """Return the task of the context's seed, ready to be trained or evaluated."""
+        ...

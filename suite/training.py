@@ -1,0 +1,282 @@
+"""The training loop that all benchmarks share, and what a benchmark hands to it.
+
+A :class:`Task` is one seed of a benchmark with its data loaded and its weights drawn. The loop knows nothing of images
+or users; the task knows nothing of losses, optimiser steps, checkpoints or records.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from suite.losses.base import Loss
+from suite.pairs import Pairs
+from suite.streams import Streams
+
+Metrics = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a benchmark may use to build a task.
+
+    Attributes
+    ----------
+    streams : Streams
+        The run's random streams; the only source of randomness.
+    device : torch.device
+        Where to compute.
+    data : callable (dataset, member) -> Path
+        The verified local file of a data set member, e.g. ``data("fashion_mnist", "train-labels-idx1-ubyte")``.
+    """
+
+    streams: Streams
+    device: torch.device
+    data: Callable[[str, str], Path]
+
+
+@dataclass(frozen=True)
+class Step:
+    """Where training stands: `index` counts all steps from 0, `epoch` and `within` split it."""
+
+    index: int
+    epoch: int
+    within: int
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What one step minimises: ``auxiliary + weight * loss(pairs)``.
+
+    Attributes
+    ----------
+    pairs : Pairs or None
+        The contrastive part; None trains on the auxiliary term alone.
+    auxiliary : Tensor scalar, or None
+        The host method's own term (a recommender's next-item loss, say).
+    weight : float
+        Weight of the contrastive part.
+    """
+
+    pairs: Pairs | None = None
+    auxiliary: Tensor | None = None
+    weight: float = 1.0
+
+
+class Task(abc.ABC):
+    """One seed of a benchmark: model, batches and evaluation.
+
+    Attributes
+    ----------
+    model : nn.Module
+        All that is trained apart from the loss's own parameters, on the context's device. Initial weights are drawn
+        inside ``with streams.seeded("weights")``.
+    epochs, steps_per_epoch : int
+        Length of training.
+    """
+
+    model: nn.Module
+    epochs: int
+    steps_per_epoch: int
+
+    @abc.abstractmethod
+    def objective(self, step: Step) -> Objective:
+        """Return what step number `step.index` minimises, computed with gradients.
+
+        Draws come from streams at ``step`` counters, so that a resumed run repeats them.
+        """
+
+    @abc.abstractmethod
+    def evaluate(self, split: str) -> Metrics:
+        """Return the metrics of the model as it stands on split ``"val"`` or ``"test"``, the primary one among them."""
+
+    def reference(self, name: str) -> Metrics | Task:
+        """Return a reference figure of this benchmark under the same evaluation.
+
+        Either metrics at once, named in full (``{"val/accuracy": ..., "test/accuracy": ...}``), or a task that is to be
+        trained without a contrastive loss and then evaluated. Every benchmark has ``untrained``.
+
+        Raises
+        ------
+        ValueError
+            If the benchmark has no reference of that name.
+        """
+        if name == "untrained":
+            return evaluate(self)
+        raise ValueError(f"{type(self).__name__} has no reference {name!r}")
+
+    def optimizer(self, groups: Iterable[dict[str, Any]]) -> torch.optim.Optimizer:
+        """Return the optimiser for the parameter groups (the model's first, then the loss's if it has any)."""
+        return torch.optim.AdamW(groups, lr=1e-3)
+
+    def rate(self, progress: float) -> float:
+        """Return the factor on the learning rate at `progress` in [0, 1) of training."""
+        return 1.0
+
+
+class Batches:
+    """Shuffled batches of ``range(size)``, each epoch in the order that stream ``order`` gives it; the rest is dropped.
+
+    Parameters
+    ----------
+    size : int
+        Number of training items.
+    batch : int
+        Items a batch; capped at `size`.
+    streams : Streams
+    """
+
+    def __init__(self, size: int, batch: int, streams: Streams) -> None:
+        self.size = size
+        self.batch = min(batch, size)
+        self.streams = streams
+        self.per_epoch = size // self.batch
+        self._epoch = -1
+        self._order = torch.empty(0, dtype=torch.int64)
+
+    def __getitem__(self, step: Step) -> Tensor:
+        """Return the items of a step: int64 [batch], on the CPU."""
+        if step.epoch != self._epoch:
+            self._order = torch.randperm(self.size, generator=self.streams.torch("order", step.epoch))
+            self._epoch = step.epoch
+        return self._order[step.within * self.batch : (step.within + 1) * self.batch]
+
+
+class NonFiniteLoss(ArithmeticError):
+    """The loss became NaN or infinite."""
+
+
+class Interrupted(Exception):
+    """Training was asked to stop; the checkpoint holds where."""
+
+
+@dataclass
+class Checkpoint:
+    """Where and how often training is saved.
+
+    Attributes
+    ----------
+    path : Path
+    due : callable () -> bool
+        Asked after every step whether to save now.
+    save : callable (Path, state) -> None
+        Writes the state atomically.
+    """
+
+    path: Path
+    due: Callable[[], bool]
+    save: Callable[[Path, Mapping[str, Any]], None]
+
+
+def evaluate(task: Task) -> Metrics:
+    """Return the metrics of both splits, as ``val/<name>`` and ``test/<name>``."""
+    return {f"{split}/{name}": value for split in ("val", "test") for name, value in task.evaluate(split).items()}
+
+
+def train(
+    task: Task,
+    loss: Loss | None,
+    streams: Streams,
+    report: Callable[[Step, Metrics], None] = lambda step, metrics: None,
+    checkpoint: Checkpoint | None = None,
+    stop: Callable[[], bool] = lambda: False,
+    log_points: int = 50,
+) -> None:
+    """Train a task's model to the end, from its checkpoint if there is one.
+
+    Parameters
+    ----------
+    task : Task
+    loss : Loss or None
+        None for a task without a contrastive part.
+    streams : Streams
+        The same that the task was built from.
+    report : callable (Step, Metrics) -> None
+        Called after every step; with ``train/...`` metrics at about `log_points` steps, else with none.
+    checkpoint : Checkpoint, optional
+    stop : callable () -> bool
+        Asked after every step; if true, saves a checkpoint and raises.
+    log_points : int
+        About how many steps report metrics.
+
+    Raises
+    ------
+    NonFiniteLoss
+        At the first step whose loss is NaN or infinite, before it reaches the weights.
+    Interrupted
+        When `stop` says so.
+    """
+    parts: dict[str, Any] = {"model": task.model, **({"loss": loss} if loss is not None else {})}
+    groups: list[dict[str, Any]] = [{"params": list(task.model.parameters())}]
+    if loss is not None and list(loss.parameters()):
+        groups.append({"params": list(loss.parameters()), "weight_decay": 0.0})
+    optimizer = parts["optimizer"] = task.optimizer(groups)
+    base_rates = [group["lr"] for group in optimizer.param_groups]
+    steps = task.epochs * task.steps_per_epoch
+    every = max(1, steps // log_points)
+    first = _resume(checkpoint, parts)
+    task.model.train()
+    for index in range(first, steps):
+        step = Step(index, index // task.steps_per_epoch, index % task.steps_per_epoch)
+        for group, base in zip(optimizer.param_groups, base_rates, strict=True):
+            group["lr"] = base * task.rate(index / steps)
+        # Dropout in torch.nn draws from the default generator: seed it anew so that step n does not depend on step n-1.
+        with streams.seeded("step", index):
+            objective = task.objective(step)
+            total = _total(objective, loss, step)
+            optimizer.zero_grad(set_to_none=True)
+            total.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+        logged = index % every == 0 or index == steps - 1
+        report(step, _training_metrics(objective, loss, total) if logged else {})
+        _pause(checkpoint, parts, index + 1, stop() and index + 1 < steps)
+
+
+def _total(objective: Objective, loss: Loss | None, step: Step) -> Tensor:
+    terms = []
+    if objective.auxiliary is not None:
+        terms.append(objective.auxiliary)
+    if objective.pairs is not None and loss is not None:
+        with torch.autocast(device_type=objective.pairs.similarity.device.type, enabled=False):
+            terms.append(objective.weight * loss(objective.pairs))
+    if not terms:
+        raise ValueError("nothing to minimise: the task gives neither pairs for a loss nor an auxiliary term")
+    total = torch.stack(terms).sum()
+    if not torch.isfinite(total):
+        values = ", ".join(f"{term.item():g}" for term in terms)
+        raise NonFiniteLoss(f"the loss is {total.item():g} at step {step.index} (epoch {step.epoch}); terms: {values}")
+    return total
+
+
+def _training_metrics(objective: Objective, loss: Loss | None, total: Tensor) -> Metrics:
+    metrics = {"train/loss": total.item()}
+    if objective.pairs is not None and loss is not None:
+        pairs = objective.pairs
+        similarity = pairs.similarity.detach()
+        negative = pairs.candidate & ~pairs.positive
+        metrics["train/similarity_positive"] = similarity[pairs.positive].mean().item()
+        metrics["train/similarity_negative"] = similarity[negative].mean().item()
+        metrics |= {f"train/{name}": value for name, value in loss.diagnostics(pairs).items()}
+    return metrics
+
+
+def _resume(checkpoint: Checkpoint | None, parts: Mapping[str, Any]) -> int:
+    if checkpoint is None or not checkpoint.path.exists():
+        return 0
+    state = torch.load(checkpoint.path, weights_only=True)
+    for name, part in parts.items():
+        part.load_state_dict(state[name])
+    return int(state["step"])
+
+
+def _pause(checkpoint: Checkpoint | None, parts: Mapping[str, Any], step: int, stopping: bool) -> None:
+    if checkpoint is not None and (stopping or checkpoint.due()):
+        checkpoint.save(checkpoint.path, {"step": step, **{name: part.state_dict() for name, part in parts.items()}})
+    if stopping:
+        raise Interrupted(f"stopped after step {step}")

@@ -1,0 +1,310 @@
+"""benchmarks.yaml and launchers/*.yaml, composed by Hydra, to a typed and validated Registry.
+
+Everything wrong is found before anything runs and reported at once, with file and line (:class:`InputError`).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+from annotated_types import Ge, Gt, MinLen
+from pydantic import AfterValidator, ConfigDict, Field
+
+from suite import targets
+from suite.targets import Target
+
+STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, populate_by_name=True)
+PROFILES = ("smoke", "mini", "paper")
+
+
+def _seed_text(value: int | str | list[int]) -> int | str | list[int]:
+    parse_seeds(value)
+    return value
+
+
+SeedRange = Annotated[int | str | list[int], AfterValidator(_seed_text)]
+Entry = Annotated[dict[str, Any], MinLen(1)]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A benchmark's primary metric.
+
+    Attributes
+    ----------
+    name : str
+        As the benchmark's evaluation names it, without ``val/`` or ``test/``.
+    goal : str
+        ``maximise`` or ``minimise``.
+    margin : float
+        The largest difference that is of no practical interest, in the metric's unit.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    name: Annotated[str, MinLen(1)]
+    goal: Literal["maximise", "minimise"]
+    margin: Annotated[float, Gt(0)]
+
+
+@dataclass(frozen=True)
+class BenchmarkEntry:
+    """A benchmark as the registry declares it.
+
+    Attributes
+    ----------
+    target : str
+        ``_target_``: the class.
+    metric : Metric
+    profiles : mapping of profile to settings
+        Constructor arguments of the class.
+    data : list of str
+        Data sets that it reads.
+    host_temperature : float or None
+        What the method that hosts the contrastive term uses; losses may refer to it.
+    references : mapping of name to ``once`` or ``per_seed``
+        Reference figures of invariant 7; ``once`` where no seed enters.
+    estimate_s : mapping of profile to seconds a run
+        Until finished runs tell better.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    target: Annotated[str, Field(alias="_target_")]
+    metric: Metric
+    profiles: Annotated[dict[Literal["smoke", "mini", "paper"], dict[str, Any]], MinLen(1)]
+    data: list[str] = field(default_factory=list)
+    host_temperature: Annotated[float, Gt(0)] | None = None
+    references: dict[str, Literal["once", "per_seed"]] = field(default_factory=dict)
+    estimate_s: dict[Literal["smoke", "mini", "paper"], Annotated[float, Gt(0)]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A named selection; what it leaves out is not restricted."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    benchmarks: list[str] | None = None
+    losses: list[str] | None = None
+    seeds: SeedRange | None = None
+
+
+@dataclass(frozen=True)
+class Launcher:
+    """How runs get onto this machine.
+
+    Attributes
+    ----------
+    kind : str
+        ``local``: worker processes through submitit; ``debug``: in this process, one run after another.
+    workers : int or "auto"
+        Processes at a time; ``auto`` is one a GPU, else one a core.
+    threads : int or "auto"
+        Threads a worker computes with. On a CPU ``auto`` is 1: the number of threads changes the last bits of a sum, so
+        results must not depend on how many workers there are. On a GPU it is cores / workers.
+    checkpoint_minutes : float
+        How much work a killed run may lose.
+    max_attempts : int
+        How often a run may take its worker down with it before it counts as failed.
+    timeout_hours : float
+        Lifetime of a worker.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    kind: Literal["local", "debug"]
+    workers: Annotated[int, Ge(1)] | Literal["auto"] = "auto"
+    threads: Annotated[int, Ge(1)] | Literal["auto"] = "auto"
+    checkpoint_minutes: Annotated[float, Gt(0)] = 1.0
+    max_attempts: Annotated[int, Ge(1)] = 3
+    timeout_hours: Annotated[float, Gt(0)] = 168.0
+
+
+@dataclass(frozen=True)
+class Document:
+    """The composed registry as it stands in the files, before names and targets are looked up."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    experiment: Annotated[str, MinLen(1)]
+    seeds: SeedRange
+    baseline: str
+    losses: Annotated[dict[str, Entry], MinLen(1)]
+    benchmarks: Annotated[dict[str, BenchmarkEntry], MinLen(1)]
+    launcher: Launcher
+    selection_seeds: SeedRange = field(default_factory=list)
+    slices: dict[str, Slice] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class LossEntry:
+    """One named loss: a member of a sweep has its own entry, ``infonce@temperature=0.2``."""
+
+    name: str
+    target: Target
+    arguments: Mapping[str, Any]
+    sweep_of: str | None = None
+
+
+@dataclass(frozen=True)
+class Registry:
+    """The validated registry.
+
+    Attributes
+    ----------
+    document : Document
+        As composed.
+    file : Path
+        benchmarks.yaml.
+    losses : mapping of name to LossEntry
+        Sweeps expanded.
+    targets : mapping of benchmark to Target
+    settings : mapping of (benchmark, profile) to constructor arguments, defaults filled in
+    checksums : mapping of data set to {member: sha256}
+    """
+
+    document: Document
+    file: Path
+    losses: Mapping[str, LossEntry]
+    targets: Mapping[str, Target]
+    settings: Mapping[tuple[str, str], Mapping[str, Any]]
+    checksums: Mapping[str, Mapping[str, str]]
+    _resolved: dict[tuple[str, str, str], dict[str, Any]] = field(default_factory=dict, compare=False)
+
+    @property
+    def seeds(self) -> list[int]:
+        """The evaluation seeds."""
+        return parse_seeds(self.document.seeds)
+
+    @property
+    def selection_seeds(self) -> list[int]:
+        """The seeds that hyper-parameters are chosen with."""
+        return parse_seeds(self.document.selection_seeds)
+
+    def loss_config(self, loss: str, benchmark: str, profile: str) -> dict[str, Any]:
+        """Return a loss's ``_target_`` and arguments as one benchmark at one profile sees them.
+
+        Raises
+        ------
+        ValueError
+            If an argument refers to something that the benchmark does not define, or is out of range there.
+        """
+        key = (loss, benchmark, profile)
+        if key not in self._resolved:
+            entry = self.losses[loss]
+            scope = {**self.settings[benchmark, profile]}
+            host = self.document.benchmarks[benchmark].host_temperature
+            if host is not None:
+                scope["host_temperature"] = host
+            arguments = interpolate(entry.arguments, scope)
+            bound, problems = bind(entry.target, arguments)
+            if problems:
+                raise ValueError("; ".join(message for _, message in problems))
+            self._resolved[key] = {"_target_": entry.target.path, **bound}
+        return self._resolved[key]
+
+
+def parse_seeds(value: int | str | Sequence[int]) -> list[int]:
+    """Return the seeds that ``3``, ``[0, 1]``, ``"0-4"`` or ``"0,2,5-7"`` stand for.
+
+    Raises
+    ------
+    ValueError
+        If it is none of these, or a seed is negative.
+    """
+    if isinstance(value, str):
+        seeds = list(itertools.chain.from_iterable(_seed_part(part.strip()) for part in value.split(",")))
+    else:
+        seeds = [value] if isinstance(value, int) else list(value)
+    if any(seed < 0 for seed in seeds):
+        raise ValueError(f"seeds must not be negative, got {min(seeds)}")
+    return list(dict.fromkeys(seeds))
+
+
+def _seed_part(part: str) -> range | list[int]:
+    first, dash, last = part.partition("-")
+    if not first.isdigit() or (dash and not last.isdigit()):
+        raise ValueError(f"{part!r} is not a seed or a range of seeds such as 0-4")
+    if not dash:
+        return [int(first)]
+    if int(last) < int(first):
+        raise ValueError(f"the range {part} runs backwards")
+    return range(int(first), int(last) + 1)
+
+
+def interpolate(arguments: Mapping[str, Any], scope: Mapping[str, Any]) -> dict[str, Any]:
+    """Resolve ``${name}`` in arguments from the settings of a benchmark.
+
+    Raises
+    ------
+    ValueError
+        Naming what is not defined, and what is.
+    """
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    from suite.problems import choices
+
+    if not any("${" in str(value) for value in arguments.values()):
+        return dict(arguments)
+    config = OmegaConf.create({**scope, "_arguments": dict(arguments)})
+    try:
+        resolved: Any = OmegaConf.to_container(config, resolve=True)
+    except OmegaConfBaseException as error:
+        missing = str(error).partition("'")[2].partition("'")[0]
+        raise ValueError(f"${{{missing}}} is not defined here. {choices(missing, sorted(scope))}") from error
+    return dict(resolved["_arguments"])
+
+
+def bind(target: Target, arguments: Mapping[str, Any]) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+    """Check arguments against a target's parameters and fill in its defaults.
+
+    Returns
+    -------
+    dict
+        Arguments in their declared types, in the order of the parameters.
+    list of (parameter, message)
+        What is wrong with them.
+    """
+    from suite.problems import choices
+
+    if target.parameters is None:
+        return dict(arguments), []
+    known = {p.name: p for p in target.parameters}
+    problems = [
+        (name, f"{target.path} has no parameter {name!r}; {choices(name, known)}")
+        for name in arguments
+        if name not in known
+    ]
+    bound: dict[str, Any] = {}
+    for name, parameter in known.items():
+        if name in arguments:
+            value, message = _checked(parameter, arguments[name])
+            bound[name] = value
+            if message:
+                problems.append((name, message))
+        elif parameter.default is targets.REQUIRED:
+            problems.append((name, f"{target.path} needs a value for {name!r}"))
+        elif parameter.default is not targets.UNKNOWN:
+            bound[name] = _checked(parameter, parameter.default)[0]
+    return bound, problems
+
+
+def _checked(parameter: targets.Parameter, value: Any) -> tuple[Any, str | None]:
+    import json
+
+    from pydantic import TypeAdapter, ValidationError
+
+    if parameter.annotation is targets.UNKNOWN:
+        return value, None
+    adapter = TypeAdapter(parameter.annotation, config=ConfigDict(strict=True, allow_inf_nan=False))
+    try:
+        adapter.validate_json(json.dumps(value))
+    except (ValidationError, TypeError, ValueError) as error:
+        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+        return value, f"{value!r} will not do: {reason[0].lower()}{reason[1:]}"
+    return float(value) if isinstance(value, int) and _is_float(parameter.annotation) else value, None
+
+
+def _is_float(annotation: Any) -> bool:
+    return getattr(annotation, "__origin__", annotation) is float

@@ -1,0 +1,296 @@
+"""Registry and selection to a list of runs, each with its key, its state and what it will cost."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import statistics
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from suite import targets
+from suite.problems import COMMAND_LINE, InputError, Problem, choices
+from suite.records import Record, Store
+from suite.registry import Registry
+from suite.select import REFERENCES, SelectionError, select_benchmarks, select_losses, select_seeds
+
+State = Literal["missing", "queued", "running", "done", "failed", "stale"]
+STATES: tuple[State, ...] = ("missing", "queued", "running", "done", "failed", "stale")
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What the command line selects; every part takes names, comma lists, ranges, slices and ``~name``."""
+
+    benchmarks: tuple[str, ...] = ("all",)
+    losses: tuple[str, ...] = ()
+    seeds: tuple[str, ...] = ()
+    profile: str = "mini"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One benchmark x loss x seed at a profile.
+
+    Attributes
+    ----------
+    key : str
+        The run's identity: 64 hex digits, see :func:`key_of`.
+    kind : str
+        ``loss``, or ``reference`` for a figure of invariant 7, whose name stands in `loss`.
+    config : mapping
+        The resolved benchmark, loss, seed, profile and data checksums: what the key is made of.
+    code : mapping of module to sha256
+        The source that the run would use now.
+    state, reason
+        Where it stands, and why where that needs saying.
+    estimate_s : float
+        Expected seconds on one worker.
+    record : str or None
+        The id of the record on disk, if there is one.
+    """
+
+    key: str
+    benchmark: str
+    loss: str
+    kind: Literal["loss", "reference"]
+    seed: int
+    profile: str
+    purpose: Literal["evaluation", "selection"]
+    metric: Mapping[str, Any]
+    config: Mapping[str, Any] = field(repr=False)
+    code: Mapping[str, str] = field(repr=False)
+    state: State = "missing"
+    reason: str = ""
+    estimate_s: float = 0.0
+    record: str | None = None
+
+    @property
+    def name(self) -> str:
+        """``image/infonce/seed3``."""
+        return f"{self.benchmark}/{self.loss}/seed{self.seed}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The selected runs, in registry order."""
+
+    experiment: str
+    profile: str
+    runs: tuple[Run, ...]
+
+    def count(self) -> dict[str, int]:
+        """Return how many runs are in each state."""
+        counted = Counter(run.state for run in self.runs)
+        return {state: counted[state] for state in STATES}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what ``plan --json`` prints."""
+        listed = [
+            {
+                "key": run.key,
+                "benchmark": run.benchmark,
+                "loss": run.loss,
+                "kind": run.kind,
+                "seed": run.seed,
+                "profile": run.profile,
+                "purpose": run.purpose,
+                "state": run.state,
+                "reason": run.reason,
+                "estimate_s": round(run.estimate_s, 3),
+            }
+            for run in self.runs
+        ]
+        to_do = sum(run.estimate_s for run in self.runs if run.state in ("missing", "failed", "queued"))
+        summary = {"runs": len(self.runs), **self.count(), "to_do_s": round(to_do, 3)}
+        return {"runs": listed, "summary": summary}
+
+
+def key_of(config: Mapping[str, Any]) -> str:
+    """Return the sha256 of a configuration's canonical JSON: sorted keys, no spaces, no NaN."""
+    return hashlib.sha256(json.dumps(config, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()).hexdigest()
+
+
+def make_plan(registry: Registry, selection: Selection, store: Store) -> Plan:
+    """Expand a selection into runs and read their states from the records.
+
+    Raises
+    ------
+    InputError
+        If a part of the selection names nothing.
+    """
+    benchmarks, losses, seeds = _selected(registry, selection)
+    runs = list(_expand(registry, benchmarks, losses, seeds, selection.profile))
+    return Plan(registry.document.experiment, selection.profile, tuple(_with_states(runs, registry, store)))
+
+
+def _selected(registry: Registry, selection: Selection) -> tuple[list[str], list[str], list[int]]:
+    has_default = "default" in registry.document.slices
+    losses = selection.losses or (("default",) if has_default else ("all", REFERENCES))
+    problems, found = [], []
+    for option, select, texts in (
+        ("--benchmarks", select_benchmarks, selection.benchmarks),
+        ("--losses", select_losses, losses),
+        ("--seeds", select_seeds, selection.seeds or ("all",)),
+    ):
+        try:
+            found.append(select(registry, texts))  # type: ignore[operator]
+        except SelectionError as error:
+            problems.append(Problem(COMMAND_LINE, option, str(error)))
+            found.append([])
+    offered = {name: sorted(entry.profiles) for name, entry in registry.document.benchmarks.items()}
+    for benchmark in found[0]:
+        if selection.profile not in offered[benchmark]:
+            known = choices(selection.profile, offered[benchmark])
+            problems.append(Problem(COMMAND_LINE, "--profile", f"{benchmark} has no {selection.profile!r}; {known}"))
+    if problems:
+        raise InputError(problems)
+    return found[0], found[1], found[2]
+
+
+def _expand(
+    registry: Registry, benchmarks: Sequence[str], losses: Sequence[str], seeds: Sequence[int], profile: str
+) -> Iterator[Run]:
+    for benchmark in benchmarks:
+        for name in losses:
+            if name == REFERENCES:
+                for reference, how in registry.document.benchmarks[benchmark].references.items():
+                    yield from _runs(registry, benchmark, reference, "reference", [0] if how == "once" else seeds, profile)
+            else:
+                yield from _runs(registry, benchmark, name, "loss", seeds, profile)
+
+
+def _runs(
+    registry: Registry,
+    benchmark: str,
+    loss: str,
+    kind: Literal["loss", "reference"],
+    seeds: Sequence[int],
+    profile: str,
+) -> Iterator[Run]:
+    entry = registry.document.benchmarks[benchmark]
+    target = registry.targets[benchmark]
+    if kind == "loss":
+        settings = registry.loss_config(loss, benchmark, profile)
+        code = targets.code(target, registry.losses[loss].target)
+    else:
+        settings, code = {"reference": True}, targets.code(target)
+    shared: dict[str, Any] = {
+        "benchmark": {"name": benchmark, "_target_": target.path, **registry.settings[benchmark, profile]},
+        "loss": {"name": loss, **settings},
+        "profile": profile,
+        "data": {dataset: registry.checksums[dataset] for dataset in entry.data},
+    }
+    metric = {"name": entry.metric.name, "goal": entry.metric.goal, "margin": entry.metric.margin}
+    for seed in seeds:
+        config = {**shared, "seed": seed}
+        purpose: Literal["evaluation", "selection"] = (
+            "selection" if seed in registry.selection_seeds else "evaluation"
+        )
+        yield Run(key_of(config), benchmark, loss, kind, seed, profile, purpose, metric, config, code)
+
+
+def _with_states(runs: Sequence[Run], registry: Registry, store: Store) -> Iterator[Run]:
+    existing = store.keys()
+    queued = _queued(store)
+    results = {run.key: store.record(run.key).result() for run in runs if run.key in existing}
+    estimate = _Estimates(runs, results, registry)
+    for run in runs:
+        state, reason, record = _state(run, store.record(run.key), results.get(run.key), run.key in existing, queued)
+        yield Run(**{**vars(run), "state": state, "reason": reason, "record": record, "estimate_s": estimate(run)})
+
+
+def _state(
+    run: Run, record: Record, result: Mapping[str, Any] | None, exists: bool, queued: set[str]
+) -> tuple[State, str, str | None]:
+    if result is not None:
+        changed = changed_modules(result["code"], run.code)
+        return ("stale", f"changed since: {', '.join(changed)}", result["record"]) if changed else (
+            "done", "", result["record"])  # fmt: skip
+    if not exists:
+        return ("queued", "", None) if run.key in queued else ("missing", "", None)
+    if record.is_running():
+        return "running", "", None
+    if run.key in queued:
+        return "queued", "", None
+    failure = record.failure()
+    if failure is not None:
+        return "failed", f"{failure['class']}: {failure['message'].splitlines()[0]}", failure["record"]
+    return "missing", "interrupted" if record.run() else "", None
+
+
+def changed_modules(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """Return the modules that differ between two fingerprints of code, with what happened to them."""
+    changed = [module for module in before if module in now and before[module] != now[module]]
+    gone = [f"{module} (no longer used)" for module in before if module not in now]
+    new = [f"{module} (newly used)" for module in now if module not in before]
+    return sorted([*changed, *gone, *new])
+
+
+def _queued(store: Store) -> set[str]:
+    from suite.launches import live_launches
+
+    return {key for launch in live_launches(store) for key in launch.keys()}
+
+
+class _Estimates:
+    """Seconds a run, from finished runs of the same benchmark and profile, else from the registry."""
+
+    def __init__(self, runs: Sequence[Run], results: Mapping[str, Any], registry: Registry) -> None:
+        self._registry = registry
+        seconds: dict[tuple[str, ...], list[float]] = defaultdict(list)
+        for run in runs:
+            result = results.get(run.key)
+            if result is not None:
+                total = sum(result["seconds"].values())
+                for group in self._groups(run):
+                    seconds[group].append(total)
+        self._medians = {group: statistics.median(values) for group, values in seconds.items()}
+
+    @staticmethod
+    def _groups(run: Run) -> tuple[tuple[str, ...], ...]:
+        base = (run.benchmark, run.profile, run.kind)
+        # one reference is a table look-up, another a whole training: only their own history tells
+        return ((*base, run.loss),) if run.kind == "reference" else ((*base, run.loss), base)
+
+    def __call__(self, run: Run) -> float:
+        for group in self._groups(run):
+            if group in self._medians:
+                return self._medians[group]
+        declared = self._registry.document.benchmarks[run.benchmark].estimate_s
+        return float(declared.get(run.profile, 60.0))  # type: ignore[call-overload]
+
+
+def rerun_states(texts: Sequence[str]) -> tuple[str, ...]:
+    """Return the states that ``--rerun stale,failed`` names.
+
+    Raises
+    ------
+    InputError
+        If one cannot be run again.
+    """
+    named = [part.strip() for text in texts for part in text.split(",")]
+    valid = ("stale", "failed", "done")
+    wrong = [name for name in named if name not in valid]
+    if wrong:
+        raise InputError(Problem(COMMAND_LINE, f"--rerun {name}", f"no such state; {choices(name, valid)}") for name in wrong)
+    return tuple(named)
+
+
+def find_run(registry: Registry, store: Store, prefix: str) -> Run | None:
+    """Return the run of the registry with a record whose key begins with `prefix`, whatever its seed; None if none has."""
+    try:
+        recorded = store.find(prefix).run()
+    except LookupError:
+        return None
+    if recorded is None or recorded["benchmark"] not in registry.document.benchmarks:
+        return None
+    losses = (REFERENCES,) if recorded["kind"] == "reference" else (recorded["loss"],)
+    selection = Selection((recorded["benchmark"],), losses, (str(recorded["seed"]),), recorded["profile"])
+    try:
+        made = make_plan(registry, selection, store)
+    except InputError:
+        return None
+    return next((run for run in made.runs if run.key == recorded["key"]), None)

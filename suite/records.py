@@ -1,0 +1,250 @@
+"""What runs leave on disk: ``results/runs/<key>/``, the truth that everything else is derived from.
+
+``run.json`` (configuration, provenance), ``events.jsonl`` (append-only), ``result.json`` (atomic; its presence means
+done), ``failure.json`` (the last attempt failed), ``checkpoint.pt``, ``log.txt``, and ``lock``, flock'ed by the worker
+that executes the run: the kernel lets it go when the worker dies, however it dies.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+SCHEMA = 1
+
+
+def atomic_write(path: Path, write: Callable[[IO[bytes]], object], durable: bool = True) -> None:
+    """Replace `path` by what `write` writes, or leave it untouched.
+
+    Parameters
+    ----------
+    path : Path
+    write : callable (binary file) -> None
+    durable : bool
+        Reach the disk before the replacement; not worth its milliseconds for a progress display.
+    """
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        with temporary.open("wb") as file:
+            write(file)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Mapping[str, Any], durable: bool = True) -> None:
+    """Write a JSON object atomically."""
+    content = json.dumps(value, indent=1).encode()
+    atomic_write(path, lambda file: file.write(content), durable)
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """Read a JSON object, or None if there is no such file."""
+    try:
+        value: dict[str, Any] = json.loads(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return value
+
+
+class Record:
+    """The folder of one run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.key = folder.name
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where training is saved."""
+        return self.folder / "checkpoint.pt"
+
+    @property
+    def log(self) -> Path:
+        """What the run printed."""
+        return self.folder / "log.txt"
+
+    def run(self) -> dict[str, Any] | None:
+        """Return ``run.json``: what the run is and where it ran; None before its first start."""
+        return read_json(self.folder / "run.json")
+
+    def result(self) -> dict[str, Any] | None:
+        """Return ``result.json``; None unless the run is done."""
+        return read_json(self.folder / "result.json")
+
+    def failure(self) -> dict[str, Any] | None:
+        """Return ``failure.json``; None unless the last attempt failed."""
+        return read_json(self.folder / "failure.json")
+
+    def is_done(self) -> bool:
+        """Whether the run has its result."""
+        return (self.folder / "result.json").exists()
+
+    def begin(self, run: Mapping[str, Any]) -> str:
+        """Write ``run.json`` and return the record's id, new for a new record and kept when one is continued."""
+        before = self.run()
+        record = before["record"] if before else uuid.uuid4().hex
+        write_json(self.folder / "run.json", {"schema": SCHEMA, "key": self.key, "record": record, **run})
+        return str(record)
+
+    def finish(self, result: Mapping[str, Any]) -> None:
+        """Write the result; from here on the run is done."""
+        write_json(self.folder / "result.json", {"schema": SCHEMA, "key": self.key, **result})
+        (self.folder / "failure.json").unlink(missing_ok=True)
+        self.checkpoint.unlink(missing_ok=True)
+
+    def fail(self, failure: Mapping[str, Any]) -> None:
+        """Write why the attempt failed."""
+        write_json(self.folder / "failure.json", {"schema": SCHEMA, "key": self.key, **failure})
+
+    def append(self, event: str, **fields: Any) -> None:
+        """Append one event to ``events.jsonl``."""
+        line = json.dumps({"time": time.time(), "event": event, **fields}) + "\n"
+        with (self.folder / "events.jsonl").open("ab+") as file:
+            if file.seek(0, os.SEEK_END):
+                file.seek(-1, os.SEEK_END)
+                if file.read(1) != b"\n":  # a worker was killed while it wrote: close its torn line
+                    line = "\n" + line
+            file.write(line.encode())
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        """Yield the events in order, without lines that a kill has torn."""
+        try:
+            lines = (self.folder / "events.jsonl").read_bytes().split(b"\n")
+        except FileNotFoundError:
+            return
+        for line in lines:
+            try:
+                event = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(event, dict):
+                yield event
+
+    def is_running(self) -> bool:
+        """Whether some worker holds the run's lock."""
+        return is_held(self.folder / "lock")
+
+    @contextmanager
+    def claimed(self) -> Iterator[bool]:
+        """Hold the run's lock inside the block; yields False, without waiting, if another worker has it."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with held(self.folder / "lock") as ours:
+            yield ours
+
+    def supersede(self, archive: Path) -> None:
+        """Move what the record holds to ``archive/<key>-<record>``, to be executed anew. Needs the lock."""
+        run = self.run()
+        target = archive / f"{self.key}-{run['record'][:8] if run else uuid.uuid4().hex[:8]}"
+        target.mkdir(parents=True, exist_ok=True)
+        # the result goes first: without it the record is not done, whatever happens to the rest of this
+        for name in ("result.json", "run.json", "failure.json", "events.jsonl", "checkpoint.pt", "log.txt"):
+            if (self.folder / name).exists():
+                os.replace(self.folder / name, target / name)
+
+
+class Store:
+    """A results folder.
+
+    Parameters
+    ----------
+    out : Path
+        ``results``, or what ``--out`` names.
+    """
+
+    def __init__(self, out: Path) -> None:
+        self.out = out.absolute()
+        self.runs = self.out / "runs"
+        self.launches = self.out / "launches"
+        self.superseded = self.out / "superseded"
+
+    def record(self, key: str) -> Record:
+        """Return the record of a key, whether or not it exists yet."""
+        return Record(self.runs / key)
+
+    def keys(self) -> set[str]:
+        """Return the keys that have a record."""
+        try:
+            return {entry.name for entry in os.scandir(self.runs) if len(entry.name) == 64}
+        except FileNotFoundError:
+            return set()
+
+    def find(self, prefix: str) -> Record:
+        """Return the one record whose key begins with `prefix`.
+
+        Raises
+        ------
+        LookupError
+            If there is none, or more than one.
+        """
+        found = sorted(key for key in self.keys() if key.startswith(prefix))
+        if not found:
+            raise LookupError(f"no run in {self.runs} has a key that begins with {prefix!r}; `suite plan` shows keys")
+        if len(found) > 1:
+            listed = ", ".join(key[:12] for key in found[:5])
+            raise LookupError(f"{len(found)} runs have keys that begin with {prefix!r} ({listed} ...): give more of it")
+        return self.record(found[0])
+
+    def prepare(self) -> None:
+        """Make the folder and check that it can be written.
+
+        Raises
+        ------
+        OSError
+            If it cannot: no permission, no space, a file in its place.
+        """
+        self.runs.mkdir(parents=True, exist_ok=True)
+        self.launches.mkdir(exist_ok=True)
+        probe = self.out / f".probe.{uuid.uuid4().hex[:8]}"
+        try:
+            probe.write_bytes(b"\0" * 4096)
+        finally:
+            probe.unlink(missing_ok=True)
+
+
+@contextmanager
+def held(path: Path, patience_s: float = 0.05) -> Iterator[bool]:
+    """Hold an exclusive flock inside the block; yields False if another process has it.
+
+    Parameters
+    ----------
+    path : Path
+        Created if need be.
+    patience_s : float
+        How long to keep trying: :func:`is_held` takes the lock for an instant.
+    """
+    deadline = time.monotonic() + patience_s
+    with path.open("a") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    yield False
+                    return
+                time.sleep(0.005)
+            else:
+                yield True
+                return
+
+
+def is_held(path: Path) -> bool:
+    """Whether another process holds the flock of `path`."""
+    try:
+        with path.open("r") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False

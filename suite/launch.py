@@ -1,0 +1,398 @@
+"""Plan to submitit jobs on this machine: packing, a bound on workers, replacement of dead ones, a clean stop."""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from suite.launches import Launch, Worker, live_launches
+from suite.plan import Plan, Run
+from suite.records import Store
+from suite.registry import Launcher
+
+STOP_PATIENCE_S = 20.0
+POLL_S = 0.1
+
+
+class LaunchError(RuntimeError):
+    """Workers cannot do their work here, whatever the run."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Where a campaign stands, for a display.
+
+    Attributes
+    ----------
+    settled : tuple of (Run, outcome)
+        What has ended since the last snapshot; outcome is ``done`` or ``failed``.
+    done, failed, total : int
+        Of the runs that this campaign executes or waits for.
+    workers : list of Worker
+    eta_s : float
+        Expected seconds to the end.
+    stopping : bool
+        Whether the workers were asked to end.
+    """
+
+    settled: tuple[tuple[Run, str], ...]
+    done: int
+    failed: int
+    total: int
+    workers: list[Worker]
+    eta_s: float
+    stopping: bool
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a campaign ended."""
+
+    executed: int
+    failed: tuple[Run, ...]
+    left: int
+    interrupted: bool
+
+
+class Jobs(Protocol):
+    """Where workers come from."""
+
+    def submit(self, number: int) -> None:
+        """Start worker `number`."""
+        ...
+
+    def alive(self) -> int:
+        """Return how many of the started workers are still there."""
+        ...
+
+
+def to_execute(plan: Plan, rerun: Sequence[str] = ()) -> list[Run]:
+    """Return the runs that a launch has to start: missing, failed unless that is sure to repeat, and what `rerun` adds.
+
+    Parameters
+    ----------
+    plan : Plan
+    rerun : sequence of str
+        States to execute again: ``stale``, ``failed``, ``done``.
+    """
+    states = {"missing", *rerun}
+    return [r for r in plan.runs if r.state in states or (r.state == "failed" and not r.reason.startswith("non_finite"))]
+
+
+def start(runs: Sequence[Run], experiment: str, launcher: Launcher, store: Store) -> Launch:
+    """Write a launch of these runs, dealt out by estimated cost, longest first.
+
+    Raises
+    ------
+    OSError
+        If the results folder cannot be written.
+    """
+    store.prepare()
+    specification = {
+        run.key: {
+            "key": run.key,
+            "name": run.name,
+            "experiment": experiment,
+            "benchmark": run.benchmark,
+            "loss": run.loss,
+            "kind": run.kind,
+            "seed": run.seed,
+            "profile": run.profile,
+            "purpose": run.purpose,
+            "metric": dict(run.metric),
+            "config": run.config,
+            "code": dict(run.code),
+            "replaces": run.record if run.state in ("stale", "done") else None,
+        }
+        for run in runs
+    }
+    workers = min(worker_count(launcher), max(1, len(runs)))
+    packs = pack({run.key: run.estimate_s for run in runs}, workers)
+    settings = {"max_attempts": launcher.max_attempts, "checkpoint_minutes": launcher.checkpoint_minutes}
+    return Launch.create(store, specification, packs, {**settings, "threads": thread_count(launcher)})
+
+
+def pack(cost: Mapping[str, float], workers: int) -> list[list[str]]:
+    """Deal keys out to workers, the costliest first, each to the worker with the least to do."""
+    heap: list[tuple[float, int]] = [(0.0, number) for number in range(workers)]
+    packs: list[list[str]] = [[] for _ in range(workers)]
+    for key in sorted(cost, key=lambda k: -cost[k]):
+        load, number = heapq.heappop(heap)
+        packs[number].append(key)
+        heapq.heappush(heap, (load + cost[key], number))
+    return packs
+
+
+def gpus() -> list[int]:
+    """Return the indices of the GPUs that this process may use."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return [int(part) for part in visible.split(",") if part.strip().isdigit()]
+    try:
+        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=10, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return list(range(len(listed.splitlines())))
+
+
+def cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def worker_count(launcher: Launcher) -> int:
+    """Return how many workers run at a time."""
+    if launcher.kind == "debug":
+        return 1
+    return launcher.workers if isinstance(launcher.workers, int) else len(gpus()) or cores()
+
+
+def thread_count(launcher: Launcher) -> int:
+    """Return how many threads a worker computes with."""
+    if isinstance(launcher.threads, int):
+        return launcher.threads
+    return max(1, cores() // worker_count(launcher)) if gpus() else 1
+
+
+class LocalJobs:
+    """Worker processes through submitit's local executor, which has no queue: the campaign bounds them."""
+
+    def __init__(self, launch: Launch, launcher: Launcher) -> None:
+        import submitit
+
+        self._launch = launch
+        self._executor = submitit.LocalExecutor(folder=launch.folder / "jobs")
+        self._timeout_min = 60 * launcher.timeout_hours
+        self._gpus = gpus()
+        self._environment = dict.fromkeys(
+            ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(thread_count(launcher))
+        )
+        self._jobs: list[Any] = []
+
+    def submit(self, number: int) -> None:
+        """Start worker `number`, on a GPU of its own if there are any."""
+        import sys
+
+        from suite.worker import work
+
+        device = [self._gpus[number % len(self._gpus)]] if self._gpus else []
+        self._executor.update_parameters(
+            timeout_min=self._timeout_min, gpus_per_node=len(device), visible_gpus=device, stderr_to_stdout=True
+        )
+        with _inherited(self._environment):
+            job = self._executor.submit(work, str(self._launch.folder), number, list(sys.path))
+        self._launch.submitted(number, int(job.job_id))
+        self._jobs.append(job)
+
+    def alive(self) -> int:
+        """Return how many worker processes exist."""
+        return sum(not job.done() for job in self._jobs)
+
+    def last_words(self) -> str:
+        """Return the end of what the last worker printed."""
+        printed = self._jobs[-1].paths.stdout if self._jobs else None
+        return "\n".join(printed.read_text(errors="replace").splitlines()[-15:]) if printed and printed.exists() else ""
+
+
+class DebugJobs:
+    """The work in this process: `submit` returns when it is done."""
+
+    def __init__(self, launch: Launch) -> None:
+        self._launch = launch
+
+    def submit(self, number: int) -> None:
+        """Carry out the launch here and now."""
+        from suite.worker import work
+
+        work(str(self._launch.folder), number, [])
+
+    def alive(self) -> int:
+        """Return 0: nothing outlives `submit`."""
+        return 0
+
+    def last_words(self) -> str:
+        """Return nothing: what was printed was seen."""
+        return ""
+
+
+@contextlib.contextmanager
+def _inherited(environment: Mapping[str, str]) -> Iterator[None]:
+    """Let processes started in the block inherit these variables, and outlive a Ctrl-C and a closed terminal."""
+    before = {name: os.environ.get(name) for name in environment}
+    signals = [signal.SIGINT, signal.SIGHUP]
+    handlers = [signal.signal(number, signal.SIG_IGN) for number in signals]
+    os.environ.update(environment)
+    try:
+        yield
+    finally:
+        for number, handler in zip(signals, handlers, strict=True):
+            signal.signal(number, handler)
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+class Campaign:
+    """Executes runs to their end while its launcher is attached.
+
+    Parameters
+    ----------
+    launch : Launch or None
+        The launch to execute; None if there is only something to wait for.
+    runs : sequence of Run
+        What has to be settled: the launch's runs, and those that other live launches have in hand.
+    launcher : Launcher
+    store : Store
+    """
+
+    def __init__(self, launch: Launch | None, runs: Sequence[Run], launcher: Launcher, store: Store) -> None:
+        self._launch = launch
+        self._open = {run.key: run for run in runs}
+        self._total = len(runs)
+        self._store = store
+        self._launcher = launcher
+        self._jobs: Any = None
+        if launch is not None:
+            self._jobs = DebugJobs(launch) if launcher.kind == "debug" else LocalJobs(launch, launcher)
+        self._started = time.time()
+        self._failed: list[Run] = []
+        self._submitted = 0
+        self._fruitless = 0
+        self._interrupts = 0
+        self._stopped_at: float | None = None
+
+    def submit(self) -> None:
+        """Start the first workers, as many as the launcher allows beside those of other live launches."""
+        if self._launch is not None:
+            for _ in range(min(len(self._open), self._wanted() - len(self._workers()))):
+                self._submit_one()
+
+    def watch(self, show: Callable[[Snapshot], None]) -> Outcome:
+        """Stay until everything is settled, replacing workers that die.
+
+        Ctrl-C asks the workers to end at their next step, with a checkpoint; a second one kills them.
+
+        Raises
+        ------
+        LaunchError
+            If workers die again and again without finishing anything.
+        OSError
+            If the results folder can no longer be written.
+        """
+        with self._signals():
+            while not self._has_stopped():
+                began = time.monotonic()
+                show(self._snapshot())
+                if not self._open:
+                    break
+                self._replace_workers()
+                # with thousands of open runs a look at them takes long: leave the cores to the workers
+                time.sleep(max(POLL_S, 5 * (time.monotonic() - began)))
+            show(self._snapshot())
+        executed = self._total - len(self._open) - len(self._failed)
+        return Outcome(executed, tuple(self._failed), len(self._open), self._interrupts > 0)
+
+    def close(self) -> None:
+        """Wait for the worker processes to leave; forget the launch if nothing in it failed."""
+        if self._launch is None:
+            return
+        deadline = time.monotonic() + 5
+        while self._jobs.alive() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        if not self._failed and not self._open and not self._jobs.alive():
+            self._launch.remove()
+
+    def _wanted(self) -> int:
+        return worker_count(self._launcher)
+
+    def _workers(self) -> list[Worker]:
+        return [worker for launch in live_launches(self._store) for worker in launch.workers()]
+
+    def _submit_one(self) -> None:
+        self._jobs.submit(self._submitted)
+        self._submitted += 1
+
+    def _snapshot(self) -> Snapshot:
+        settled = tuple(self._settle())
+        if settled:
+            self._fruitless = 0
+        self._failed.extend(run for run, outcome in settled if outcome == "failed")
+        workers = self._workers()
+        gone = {w.key: time.time() - w.since for w in workers if w.key}
+        left = sum(max(0.0, run.estimate_s - gone.get(key, 0.0)) for key, run in self._open.items())
+        done = self._total - len(self._open) - len(self._failed)
+        eta = left / max(1, min(self._wanted(), len(self._open)))
+        return Snapshot(settled, done, len(self._failed), self._total, workers, eta, self._interrupts > 0)
+
+    def _settle(self) -> Iterator[tuple[Run, str]]:
+        for key, run in list(self._open.items()):
+            outcome = self._outcome(run)
+            if outcome:
+                del self._open[key]
+                yield run, outcome
+
+    def _outcome(self, run: Run) -> str | None:
+        record = self._store.record(run.key)
+        if record.is_done():
+            replaced = run.state not in ("stale", "done")
+            if not replaced:
+                result = record.result()
+                replaced = result is not None and result["record"] != run.record
+            return "done" if replaced else None
+        failure = record.failure()
+        return "failed" if failure is not None and failure["finished"] >= self._started else None
+
+    def _replace_workers(self) -> None:
+        if self._launch is None or self._interrupts:
+            return
+        workers = len(self._workers())
+        if workers >= self._wanted():
+            return
+        waiting = sum(not self._store.record(key).is_running() for key in self._open)
+        idle = workers - (len(self._open) - waiting)
+        if waiting <= max(idle, 0):
+            return
+        self._store.prepare()
+        if self._fruitless >= self._launcher.max_attempts * self._wanted():
+            raise LaunchError(f"workers die before they finish anything; the last one said:\n{self._jobs.last_words()}")
+        self._fruitless += 1
+        self._submit_one()
+
+    def _has_stopped(self) -> bool:
+        if not self._interrupts or self._launch is None:
+            return self._interrupts > 0
+        workers = self._launch.workers()
+        if not workers and not self._jobs.alive():
+            return True
+        late = self._stopped_at is not None and time.monotonic() - self._stopped_at > STOP_PATIENCE_S
+        if late or self._interrupts > 1:
+            for worker in workers:
+                if worker.process:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(worker.process, signal.SIGKILL)
+        return False
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        def interrupt(number: int, frame: object) -> None:
+            self._interrupts += 1
+            self._stopped_at = self._stopped_at or time.monotonic()
+            if self._launch is not None:
+                self._launch.stop()
+
+        caught = (signal.SIGINT, signal.SIGTERM)
+        handlers = [signal.signal(number, interrupt) for number in caught]
+        try:
+            yield
+        finally:
+            for number, handler in zip(caught, handlers, strict=True):
+                signal.signal(number, handler)

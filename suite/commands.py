@@ -1,0 +1,255 @@
+"""What the commands do, without parsing and printing."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from suite.launch import Campaign, Outcome, start, to_execute
+from suite.launches import live_launches
+from suite.plan import Plan, Run
+from suite.records import Record, Store
+from suite.registry import Registry
+from suite.terminal import Display
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a plan is carried out.
+
+    Attributes
+    ----------
+    rerun : tuple of str
+        States to execute again: ``stale``, ``failed``, ``done``.
+    detach : bool
+        Return as soon as the workers are started.
+    offline : bool
+        Never fetch data.
+    tracking_uri : str
+        The MLflow store to mirror into.
+    mirror : str or None
+        Where to look for data first.
+    """
+
+    rerun: tuple[str, ...] = ()
+    detach: bool = False
+    offline: bool = False
+    tracking_uri: str = ""
+    mirror: str | None = None
+
+
+@dataclass(frozen=True)
+class Report:
+    """What came of a `run`."""
+
+    outcome: Outcome
+    already_done: int
+    stale: int
+    not_retried: tuple[Run, ...]
+    detached: bool
+    mirrored: bool
+    mirror_error: str | None
+    seconds: float
+
+
+def fetch_data(registry: Registry, plan: Plan, options: RunOptions, display: Display) -> None:
+    """Fetch the data sets that the plan's runs need and the cache lacks.
+
+    Raises
+    ------
+    suite.data.DataError
+        If one cannot be had.
+    """
+    from suite import data
+
+    entries = registry.document.benchmarks
+    needed = sorted({dataset for run in plan.runs for dataset in entries[run.benchmark].data})
+    lacking = data.missing(needed)
+    if lacking:
+        show_licences(lacking, display)
+        data.fetch(lacking, options.mirror, options.offline, lambda progress: display.say(describe(progress)))
+
+
+def show_licences(names: Sequence[str], display: Display) -> None:
+    """Say under which terms data sets come."""
+    from suite import data
+
+    for name in names:
+        dataset = data.catalogue()[name]
+        display.say(f"{dataset.title}: {dataset.licence} ({dataset.origin})")
+
+
+def describe(progress: Any) -> str:
+    """Return one line on what the data store is doing."""
+    done = f" {progress.bytes_done / 1e6:.1f} MB" if progress.bytes_done else ""
+    whole = f" of {progress.bytes_total / 1e6:.1f} MB" if progress.bytes_done and progress.bytes_total else ""
+    return f"data: {progress.dataset}: {progress.state} ({progress.source}){done}{whole}"
+
+
+def carry_out(registry: Registry, plan: Plan, store: Store, options: RunOptions, display: Display) -> Report:
+    """Execute what the plan lacks, and wait for what other launches of it have in hand.
+
+    Raises
+    ------
+    OSError
+        If the results folder cannot be written.
+    suite.data.DataError
+        If data is missing and cannot be fetched.
+    suite.launch.LaunchError
+        If workers cannot work here at all.
+    """
+    began = time.monotonic()
+    to_do = to_execute(plan, options.rerun)
+    awaited = [run for run in plan.runs if run.state in ("queued", "running")]
+    outcome = Outcome(0, (), 0, False)
+    mirrored, error = True, None
+    if to_do or awaited:
+        store.prepare()
+        fetch_data(registry, plan, options, display)
+        mirror = None if options.detach else _live_mirror(plan, store, options)
+        try:
+            outcome = _execute(registry, plan, store, to_do, awaited, options, display)
+        finally:
+            if mirror is not None:
+                mirrored, error = mirror.finish(timeout=120.0), mirror.error
+    elif not options.detach:
+        mirrored, error = _mirror_once(plan, store, options)
+    skipped = tuple(run for run in plan.runs if run.state == "failed" and run not in to_do)
+    stale = sum(run.state == "stale" for run in plan.runs if run not in to_do)
+    done = sum(run.state == "done" for run in plan.runs if run not in to_do)
+    return Report(outcome, done, stale, skipped, options.detach, mirrored, error, time.monotonic() - began)
+
+
+def _execute(
+    registry: Registry,
+    plan: Plan,
+    store: Store,
+    to_do: Sequence[Run],
+    awaited: Sequence[Run],
+    options: RunOptions,
+    display: Display,
+) -> Outcome:
+    launcher = registry.document.launcher
+    launch = start(to_do, plan.experiment, launcher, store) if to_do else None
+    if awaited:
+        display.say(f"{len(awaited)} runs are in the hands of an earlier launch: waiting for them")
+    campaign = Campaign(launch, [*to_do, *awaited], launcher, store)
+    campaign.submit()
+    if options.detach:
+        return Outcome(0, (), len(to_do) + len(awaited), False)
+    try:
+        return campaign.watch(display.show)
+    finally:
+        campaign.close()
+
+
+def _live_mirror(plan: Plan, store: Store, options: RunOptions) -> Any:
+    from suite.tracking import LiveMirror
+
+    mirror = LiveMirror(store.out, options.tracking_uri, plan.experiment, [run.key for run in plan.runs])
+    mirror.start()
+    return mirror
+
+
+def _mirror_once(plan: Plan, store: Store, options: RunOptions) -> tuple[bool, str | None]:
+    mirror = _live_mirror(plan, store, options)
+    return mirror.finish(timeout=120.0), mirror.error
+
+
+def matrix(plan: Plan) -> dict[tuple[str, str], dict[str, int]]:
+    """Return how many runs of each (benchmark, loss) are in each state."""
+    counted: dict[tuple[str, str], dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for run in plan.runs:
+        counted[run.benchmark, run.loss][run.state] += 1
+    return {cell: dict(states) for cell, states in counted.items()}
+
+
+def status_json(plan: Plan, store: Store) -> dict[str, Any]:
+    """Return what ``status --json`` prints."""
+    cells = [{"benchmark": b, "loss": loss, **states} for (b, loss), states in matrix(plan).items()]
+    launches = [{"id": launch.id, "workers": [vars(w) for w in launch.workers()]} for launch in live_launches(store)]
+    return {"matrix": cells, "summary": plan.to_json()["summary"], "launches": launches}
+
+
+def cancel(store: Store, patience_s: float = 30.0) -> int:
+    """Stop all workers of a results folder at their next step, with a checkpoint; returns how many there were.
+
+    Workers that have not ended after `patience_s` are killed: their runs go on from the last checkpoint.
+    """
+    launches = live_launches(store)
+    workers = [worker for launch in launches for worker in launch.workers()]
+    for launch in launches:
+        launch.stop()
+    deadline = time.monotonic() + patience_s
+    while live_launches(store) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    for worker in [worker for launch in live_launches(store) for worker in launch.workers() if worker.process]:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(worker.process, signal.SIGKILL)
+    return len(workers)
+
+
+def follow(record: Record, poll_s: float = 0.2) -> Iterator[str]:
+    """Yield what a run has printed, and what it prints, until it no longer runs."""
+    position = 0
+    while True:
+        running = record.is_running()
+        if record.log.exists():
+            with record.log.open(errors="replace") as file:
+                file.seek(position)
+                text = file.read()
+                position = file.tell()
+            if text:
+                yield text
+        if not running:
+            return
+        time.sleep(poll_s)
+
+
+def explain(record: Record, plan_run: Run | None) -> list[tuple[str, str]]:
+    """Return what is known of one run: label and text."""
+    run, result, failure = record.run(), record.result(), record.failure()
+    facts = [("key", record.key)]
+    if run is not None:
+        origin = run["provenance"]
+        facts.append(("run", f"{run['benchmark']}/{run['loss']}/seed{run['seed']} at profile {run['profile']}"))
+        facts.append(("code", f"git {origin['git']}, {len(run['code'])} modules"))
+        hardware = origin["hardware"]
+        facts.append(("machine", f"{origin['host']}: {hardware['processor']}, {hardware['device']}"))
+    facts.append(("state", _state_text(record, plan_run, result, failure)))
+    if result is not None:
+        facts.append(("time", f"{sum(result['seconds'].values()):.1f} s, attempt {result['attempt']}"))
+        facts.extend((name, f"{value:.6g}") for name, value in result["metrics"].items())
+    if failure is not None:
+        facts.append(("failure", f"{failure['class']}: {failure['message']}"))
+    facts.append(("folder", str(record.folder)))
+    return facts
+
+
+def _state_text(
+    record: Record, plan_run: Run | None, result: Mapping[str, Any] | None, failure: Mapping[str, Any] | None
+) -> str:
+    if plan_run is not None:
+        return plan_run.state + (f" ({plan_run.reason})" if plan_run.reason else "")
+    if result is not None:
+        return "done; the registry as it stands has no such run (its settings, data or names have changed)"
+    if record.is_running():
+        return "running"
+    return "failed" if failure is not None else "interrupted"
+
+
+def continue_command() -> str:
+    """Return the command line that this process was started with, as a user would type it."""
+    import shlex
+
+    program = "python -m suite" if sys.argv[0].endswith("__main__.py") else os.path.basename(sys.argv[0])
+    return shlex.join([*program.split(), *sys.argv[1:]])
+
+

@@ -1,0 +1,237 @@
+"""How plans, reports and registries look to people."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from suite.commands import Report, continue_command, matrix
+from suite.launches import live_launches
+from suite.plan import Plan
+from suite.records import Store
+from suite.registry import Registry
+from suite.terminal import clock
+
+if TYPE_CHECKING:
+    from suite.data import Finding, Status
+
+
+def _print(text: str = "") -> None:
+    print(text, flush=True)
+
+
+def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*headings, box=box.SIMPLE_HEAD, pad_edge=False)
+    for row in rows:
+        table.add_row(*row)
+    width = None if sys.stdout.isatty() else 200
+    Console(width=width, highlight=False, markup=False).print(table)
+
+
+def plan(made: Plan, registry: Registry, every_run: bool) -> None:
+    """Print a plan: a row a benchmark and loss, or with `every_run` a row a run."""
+    if every_run:
+        rows = [(r.key[:12], r.name, r.purpose, r.state, clock(r.estimate_s), r.reason) for r in made.runs]
+        _table(("key", "run", "purpose", "state", "estimate", "why"), rows)
+    else:
+        _table(("benchmark", "loss", "runs", "states", "to do"), _plan_rows(made))
+    for reason in sorted({f"stale: {r.benchmark}/{r.loss}: {r.reason}" for r in made.runs if r.state == "stale"}):
+        _print(reason)
+    for run in made.runs:
+        if run.state == "failed" and not every_run:
+            _print(f"failed: {run.name}: {run.reason} (python -m suite logs {run.key[:12]})")
+    summary = made.to_json()["summary"]
+    counted = ", ".join(f"{number} {state}" for state, number in made.count().items() if number)
+    from suite.launch import worker_count
+
+    workers = worker_count(registry.document.launcher)
+    seconds = summary["to_do_s"]
+    _print(f"{len(made.runs)} runs at profile {made.profile}: {counted}")
+    if seconds:
+        _print(f"to do: {clock(seconds)} of one worker, about {clock(seconds / workers)} with {workers} workers")
+    if summary["stale"]:
+        _print("stale runs are run again only when asked: --rerun stale")
+
+
+def _plan_rows(made: Plan) -> Iterable[tuple[str, ...]]:
+    costs: dict[tuple[str, str], float] = {}
+    for run in made.runs:
+        if run.state in ("missing", "failed", "queued"):
+            costs[run.benchmark, run.loss] = costs.get((run.benchmark, run.loss), 0.0) + run.estimate_s
+    for (benchmark, loss), states in matrix(made).items():
+        counted = ", ".join(f"{number} {state}" for state, number in states.items())
+        cost = costs.get((benchmark, loss))
+        yield benchmark, loss, str(sum(states.values())), counted, clock(cost) if cost is not None else ""
+
+
+def status(made: Plan, store: Store) -> None:
+    """Print the completeness matrix, losses by benchmarks, with seeds done, and what the workers do."""
+    cells = matrix(made)
+    benchmarks = list(dict.fromkeys(benchmark for benchmark, _ in cells))
+    losses = list(dict.fromkeys(loss for _, loss in cells))
+    _table(("seeds done", *benchmarks), [(loss, *(_cell(cells.get((b, loss))) for b in benchmarks)) for loss in losses])
+    counted = ", ".join(f"{number} {state}" for state, number in made.count().items() if number)
+    _print(f"{len(made.runs)} runs at profile {made.profile}: {counted}")
+    for run in made.runs:
+        if run.state == "failed":
+            _print(f"failed: {run.name}: {run.reason} (python -m suite logs {run.key[:12]})")
+    for launch in live_launches(store):
+        for worker in launch.workers():
+            steps = f" step {worker.step}/{worker.steps}" if worker.steps else ""
+            _print(f"launch {launch.id}, worker {worker.number}: {worker.name or ''} {worker.phase}{steps}")
+
+
+def _cell(states: dict[str, int] | None) -> str:
+    if states is None:
+        return "-"
+    rest = ", ".join(f"{number} {state}" for state, number in states.items() if state not in ("done", "missing"))
+    return f"{states.get('done', 0)}/{sum(states.values())}" + (f" ({rest})" if rest else "")
+
+
+def report(made: Report, planned: Plan, store: Store, uri: str) -> None:
+    """Print how a `run` ended: what it did, the table, where everything lies, and what to do next."""
+    outcome = made.outcome
+    for run in made.not_retried:
+        _print(f"not tried again: {run.name}: {run.reason} (it would fail the same way; --rerun failed tries it)")
+    if made.detached:
+        _print(f"{outcome.left} runs started in the background, or there before; python -m suite status shows them")
+        return
+    if not outcome.executed and not outcome.failed and not outcome.left:
+        _print(f"nothing to run: {made.already_done} of {len(planned.runs)} runs are done")
+    else:
+        failed = f", {len(outcome.failed)} failed" if outcome.failed else ""
+        left = f", {outcome.left} left" if outcome.left else ""
+        _print(f"{outcome.executed} runs done{failed}{left} in {clock(made.seconds)}; {made.already_done} were done before")
+    if made.stale:
+        _print(f"{made.stale} runs are stale (their code changed since; python -m suite plan says what): --rerun stale")
+    if not made.mirrored:
+        _print(f"MLflow is not up to date: {made.mirror_error}. Nothing is lost: python -m suite sync completes it")
+    elif not outcome.interrupted:
+        _overview(uri, planned)
+    _print(f"records   {store.runs}")
+    _print(f"MLflow    {uri}   (python -m suite ui)")
+    if outcome.interrupted:
+        _print(f"continue  {continue_command()}")
+    elif outcome.failed:
+        _print("next      python -m suite logs KEY shows why a run failed; the same command tries again")
+    else:
+        out = "" if store.out == Path("results").absolute() else f" --out {store.out}"
+        _print(f"next      python -m analysis tables{out}")
+
+
+def _overview(uri: str, planned: Plan) -> None:
+    from rich.console import Console
+
+    from analysis.collect import NothingToShow, load
+    from analysis.render import for_terminal
+    from analysis.tables import overview
+    from suite.tracking import TrackingUnavailable
+
+    try:
+        table = overview(load(uri, planned.experiment), planned.profile)
+    except (NothingToShow, TrackingUnavailable) as error:
+        _print(str(error))
+        return
+    console = Console(soft_wrap=not sys.stdout.isatty())
+    console.print(for_terminal(table))
+    for note in table.notes:
+        _print(note)
+
+
+def report_json(made: Report) -> None:
+    """Print the same for programs."""
+    outcome = made.outcome
+    value = {
+        "executed": outcome.executed,
+        "failed": [{"key": run.key, "run": run.name} for run in outcome.failed],
+        "not_retried": [{"key": run.key, "run": run.name, "reason": run.reason} for run in made.not_retried],
+        "left": outcome.left,
+        "interrupted": outcome.interrupted,
+        "already_done": made.already_done,
+        "stale": made.stale,
+        "mirrored": made.mirrored,
+        "mirror_error": made.mirror_error,
+        "seconds": round(made.seconds, 3),
+    }
+    _print(json.dumps(value, indent=1))
+
+
+def facts(known: Iterable[tuple[str, str]]) -> None:
+    """Print labelled facts."""
+    for label, text in known:
+        _print(f"{label:<22} {text}")
+
+
+def listing(registry: Registry) -> dict[str, Any]:
+    """Return what ``list --json`` prints."""
+    document = registry.document
+    return {
+        "benchmarks": {name: sorted(entry.profiles) for name, entry in document.benchmarks.items()},
+        "losses": {name: registry.losses[name].target.path for name in registry.losses},
+        "slices": {name: {k: v for k, v in vars(s).items() if v is not None} for name, s in document.slices.items()},
+        "seeds": registry.seeds,
+        "selection_seeds": registry.selection_seeds,
+    }
+
+
+def registry(shown: Registry) -> None:
+    """Print a registry."""
+    document = shown.document
+    rows = [
+        (
+            name,
+            entry.target,
+            f"{entry.metric.name} ({entry.metric.goal}, margin {entry.metric.margin:g})",
+            ", ".join(entry.profiles),
+            ", ".join(entry.data),
+        )
+        for name, entry in document.benchmarks.items()
+    ]
+    _table(("benchmark", "class", "metric", "profiles", "data"), rows)
+    members = [entry.sweep_of for entry in shown.losses.values()]
+    losses = [
+        (
+            name,
+            entry.target.path,
+            " ".join(f"{k}={v}" for k, v in entry.arguments.items()),
+            f"{members.count(name)} members: {name}@*" if name in members else "",
+        )
+        for name, entry in shown.losses.items()
+        if entry.sweep_of is None
+    ]
+    _table(("loss", "class", "arguments", "sweep"), losses)
+    slices = [
+        (name, *(" ".join(map(str, part)) if part else "" for part in (s.benchmarks, s.losses)), str(s.seeds or ""))
+        for name, s in document.slices.items()
+    ]
+    _table(("slice", "benchmarks", "losses", "seeds"), slices)
+    _print(f"seeds {document.seeds}; selection seeds {document.selection_seeds}; registry {shown.file}")
+
+
+def datasets(shown: Sequence[Status], as_json: bool) -> None:
+    """Print data sets and where they stand."""
+    if as_json:
+        rows = [{"dataset": s.dataset.name, "state": s.state, "path": str(s.path), "bytes": s.dataset.size} for s in shown]
+        _print(json.dumps(rows, indent=1))
+        return
+    _table(
+        ("data set", "state", "size", "licence", "folder"),
+        [(s.dataset.name, s.state, f"{s.dataset.size / 1e6:.1f} MB", s.dataset.licence, str(s.path)) for s in shown],
+    )
+
+
+def findings(found: Sequence[Finding], as_json: bool) -> bool:
+    """Print what a verification found; return whether all is well."""
+    if as_json:
+        _print(json.dumps([{**vars(f), "path": str(f.path)} for f in found], indent=1))
+    else:
+        rows = [(f.dataset, f.member, f.state, "" if f.state == "ok" else f"{f.actual}, not {f.expected}") for f in found]
+        _table(("data set", "member", "state", ""), rows)
+    return all(f.state == "ok" for f in found)

@@ -287,7 +287,7 @@ def _sync(options: argparse.Namespace) -> int:
         return FAILED
     for key, reason in pushed.rejected.items():
         print(f"error: {key[:12]}: {reason}", file=sys.stderr)
-    print(f"{uri} holds {experiment}: {pushed.summary()}")
+    print(f"{uri}: {pushed.updated} runs brought up to date in {experiment}, {pushed.unchanged} were already")
     return FAILED if pushed.rejected else OK
 
 
@@ -324,7 +324,7 @@ def _ui(options: argparse.Namespace) -> int:
 
 def _data(options: argparse.Namespace) -> int:
     from suite import data, printing
-    from suite.commands import describe, show_licences
+    from suite.commands import FetchLines, show_licences
     from suite.compose import load
     from suite.problems import COMMAND_LINE, Problem
     from suite.terminal import PlainDisplay
@@ -350,7 +350,7 @@ def _data(options: argparse.Namespace) -> int:
     display = PlainDisplay(Store(Path("results")), sys.stderr if options.json else sys.stdout)
     show_licences(names, display)
     try:
-        data.fetch(names, options.mirror, options.offline, lambda progress: display.say(describe(progress)))
+        data.fetch(names, options.mirror, options.offline, FetchLines(display))
     except data.DataError as error:
         print(f"error: {error}", file=sys.stderr)
         return FAILED

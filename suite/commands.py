@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
 import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from suite.launch import Campaign, Outcome, start, to_execute
-from suite.launches import live_launches
+from suite.launch import Campaign, Outcome, kill, start, to_execute
+from suite.launches import forget_finished, live_launches
 from suite.plan import Plan, Run
 from suite.records import Record, Store
 from suite.registry import Registry
 from suite.terminal import Display
+
+if TYPE_CHECKING:
+    from suite.data import Progress
+    from suite.tracking import LiveMirror
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ def fetch_data(registry: Registry, plan: Plan, options: RunOptions, display: Dis
     lacking = data.missing(needed)
     if lacking:
         show_licences(lacking, display)
-        data.fetch(lacking, options.mirror, options.offline, lambda progress: display.say(describe(progress)))
+        data.fetch(lacking, options.mirror, options.offline, FetchLines(display))
 
 
 def show_licences(names: Sequence[str], display: Display) -> None:
@@ -86,11 +88,25 @@ def show_licences(names: Sequence[str], display: Display) -> None:
         display.say(f"{dataset.title}: {dataset.licence} ({dataset.origin})")
 
 
-def describe(progress: Any) -> str:
-    """Return one line on what the data store is doing."""
-    done = f" {progress.bytes_done / 1e6:.1f} MB" if progress.bytes_done else ""
-    whole = f" of {progress.bytes_total / 1e6:.1f} MB" if progress.bytes_done and progress.bytes_total else ""
-    return f"data: {progress.dataset}: {progress.state} ({progress.source}){done}{whole}"
+class FetchLines:
+    """Shows what the data store does: a line when something begins or ends, and one every two seconds of a download."""
+
+    def __init__(self, display: Display) -> None:
+        self._display = display
+        self._last: tuple[str, ...] = ()
+        self._shown = 0.0
+
+    def __call__(self, progress: Progress) -> None:
+        """Show one report of the data store."""
+        now = (progress.dataset, progress.source, progress.state, progress.file)
+        if now == self._last and time.monotonic() - self._shown < 2:
+            return
+        self._last, self._shown = now, time.monotonic()
+        done = f" {progress.bytes_done / 1e6:.1f} MB" if progress.bytes_done else ""
+        whole = f" of {progress.bytes_total / 1e6:.1f} MB" if progress.bytes_done and progress.bytes_total else ""
+        what = f" {progress.file}" if progress.file else ""
+        why = f": {progress.message}" if progress.message else ""
+        self._display.say(f"data  {progress.dataset}: {progress.state}{what} ({progress.source}){done}{whole}{why}")
 
 
 def carry_out(registry: Registry, plan: Plan, store: Store, options: RunOptions, display: Display) -> Report:
@@ -121,6 +137,7 @@ def carry_out(registry: Registry, plan: Plan, store: Store, options: RunOptions,
                 mirrored, error = mirror.finish(timeout=120.0), mirror.error
     elif not options.detach:
         mirrored, error = _mirror_once(plan, store, options)
+    forget_finished(store)
     skipped = tuple(run for run in plan.runs if run.state == "failed" and run not in to_do)
     stale = sum(run.state == "stale" for run in plan.runs if run not in to_do)
     done = sum(run.state == "done" for run in plan.runs if run not in to_do)
@@ -150,7 +167,7 @@ def _execute(
         campaign.close()
 
 
-def _live_mirror(plan: Plan, store: Store, options: RunOptions) -> Any:
+def _live_mirror(plan: Plan, store: Store, options: RunOptions) -> LiveMirror:
     from suite.tracking import LiveMirror
 
     mirror = LiveMirror(store.out, options.tracking_uri, plan.experiment, [run.key for run in plan.runs])
@@ -190,9 +207,7 @@ def cancel(store: Store, patience_s: float = 30.0) -> int:
     deadline = time.monotonic() + patience_s
     while live_launches(store) and time.monotonic() < deadline:
         time.sleep(0.1)
-    for worker in [worker for launch in live_launches(store) for worker in launch.workers() if worker.process]:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(worker.process, signal.SIGKILL)
+    kill([worker for launch in live_launches(store) for worker in launch.workers()])
     return len(workers)
 
 
@@ -251,5 +266,3 @@ def continue_command() -> str:
 
     program = "python -m suite" if sys.argv[0].endswith("__main__.py") else os.path.basename(sys.argv[0])
     return shlex.join([*program.split(), *sys.argv[1:]])
-
-

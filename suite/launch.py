@@ -6,6 +6,7 @@ import contextlib
 import heapq
 import os
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -74,7 +75,7 @@ class Jobs(Protocol):
 
 
 def to_execute(plan: Plan, rerun: Sequence[str] = ()) -> list[Run]:
-    """Return the runs that a launch has to start: missing, failed unless that is sure to repeat, and what `rerun` adds.
+    """Return the runs that a launch has to start: missing, failed unless sure to fail again, and what `rerun` adds.
 
     Parameters
     ----------
@@ -83,7 +84,9 @@ def to_execute(plan: Plan, rerun: Sequence[str] = ()) -> list[Run]:
         States to execute again: ``stale``, ``failed``, ``done``.
     """
     states = {"missing", *rerun}
-    return [r for r in plan.runs if r.state in states or (r.state == "failed" and not r.reason.startswith("non_finite"))]
+    return [
+        r for r in plan.runs if r.state in states or (r.state == "failed" and not r.reason.startswith("non_finite"))
+    ]
 
 
 def start(runs: Sequence[Run], experiment: str, launcher: Launcher, store: Store) -> Launch:
@@ -222,6 +225,14 @@ class DebugJobs:
         return ""
 
 
+def kill(workers: Sequence[Worker]) -> None:
+    """Kill worker processes of this machine; their runs go on from their last checkpoints."""
+    for worker in workers:
+        if worker.process and worker.host == socket.gethostname():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(worker.process, signal.SIGKILL)
+
+
 @contextlib.contextmanager
 def _inherited(environment: Mapping[str, str]) -> Iterator[None]:
     """Let processes started in the block inherit these variables, and outlive a Ctrl-C and a closed terminal."""
@@ -265,6 +276,7 @@ class Campaign:
             self._jobs = DebugJobs(launch) if launcher.kind == "debug" else LocalJobs(launch, launcher)
         self._started = time.time()
         self._failed: list[Run] = []
+        self._expected_s = self._spent_s = 0.0
         self._submitted = 0
         self._fruitless = 0
         self._interrupts = 0
@@ -302,14 +314,10 @@ class Campaign:
         return Outcome(executed, tuple(self._failed), len(self._open), self._interrupts > 0)
 
     def close(self) -> None:
-        """Wait for the worker processes to leave; forget the launch if nothing in it failed."""
-        if self._launch is None:
-            return
+        """Wait for the worker processes to leave."""
         deadline = time.monotonic() + 5
-        while self._jobs.alive() and time.monotonic() < deadline:
+        while self._jobs is not None and self._jobs.alive() and time.monotonic() < deadline:
             time.sleep(0.02)
-        if not self._failed and not self._open and not self._jobs.alive():
-            self._launch.remove()
 
     def _wanted(self) -> int:
         return worker_count(self._launcher)
@@ -329,6 +337,8 @@ class Campaign:
         workers = self._workers()
         gone = {w.key: time.time() - w.since for w in workers if w.key}
         left = sum(max(0.0, run.estimate_s - gone.get(key, 0.0)) for key, run in self._open.items())
+        if self._spent_s:  # correct the estimates by what the first runs took
+            left *= self._spent_s / self._expected_s
         done = self._total - len(self._open) - len(self._failed)
         eta = left / max(1, min(self._wanted(), len(self._open)))
         return Snapshot(settled, done, len(self._failed), self._total, workers, eta, self._interrupts > 0)
@@ -342,12 +352,13 @@ class Campaign:
 
     def _outcome(self, run: Run) -> str | None:
         record = self._store.record(run.key)
-        if record.is_done():
-            replaced = run.state not in ("stale", "done")
-            if not replaced:
-                result = record.result()
-                replaced = result is not None and result["record"] != run.record
-            return "done" if replaced else None
+        result = record.result()
+        if result is not None:
+            if run.state in ("stale", "done") and result["record"] == run.record:
+                return None
+            self._expected_s += run.estimate_s
+            self._spent_s += sum(result["seconds"].values())
+            return "done"
         failure = record.failure()
         return "failed" if failure is not None and failure["finished"] >= self._started else None
 
@@ -374,11 +385,8 @@ class Campaign:
         if not workers and not self._jobs.alive():
             return True
         late = self._stopped_at is not None and time.monotonic() - self._stopped_at > STOP_PATIENCE_S
-        if late or self._interrupts > 1:
-            for worker in workers:
-                if worker.process:
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(worker.process, signal.SIGKILL)
+        # a worker that is still importing has nothing to save
+        kill([w for w in workers if late or self._interrupts > 1 or w.phase == "starting"])
         return False
 
     @contextlib.contextmanager

@@ -27,8 +27,9 @@ class Worker:
     Attributes
     ----------
     number : int
+    host : str
     process : int
-        Its process id on its host; 0 before it has started.
+        Its process id there; 0 before it has started.
     key, name : str or None
         The run in hand.
     phase : str
@@ -39,6 +40,7 @@ class Worker:
     """
 
     number: int
+    host: str = ""
     process: int = 0
     phase: str = "starting"
     key: str | None = None
@@ -91,8 +93,8 @@ class Launch:
         return read_json(self.folder / "launch.json") or {"out": "", "packs": [], "runs": {}, "launcher": {}}
 
     def keys(self) -> Iterator[str]:
-        """Yield the keys of the launch's runs."""
-        yield from self.content["runs"]
+        """Return the keys of the launch's runs."""
+        return iter(self.content["runs"])
 
     def order(self, number: int) -> Iterator[str]:
         """Yield all keys in the order in which worker `number` tries them.
@@ -166,11 +168,25 @@ def _is_submitit_process(process: int) -> bool:
     return not Path("/proc/self").exists()
 
 
-def live_launches(store: Store) -> list[Launch]:
-    """Return the launches that have a living worker, oldest first."""
+def all_launches(store: Store) -> list[Launch]:
+    """Return the launches of a results folder, oldest first."""
     try:
         folders = sorted(entry.path for entry in os.scandir(store.launches) if entry.is_dir())
     except FileNotFoundError:
         return []
-    launches = [Launch(Path(folder)) for folder in folders]
-    return [launch for launch in launches if launch.workers()]
+    return [Launch(Path(folder)) for folder in folders]
+
+
+def live_launches(store: Store) -> list[Launch]:
+    """Return the launches that have a living worker, oldest first."""
+    return [launch for launch in all_launches(store) if launch.workers()]
+
+
+def forget_finished(store: Store) -> None:
+    """Delete the folders of launches that have no worker and of which every run is done.
+
+    The others keep theirs: what their workers printed may tell what went wrong.
+    """
+    for launch in all_launches(store):
+        if not launch.workers() and all(store.record(key).is_done() for key in launch.content["runs"]):
+            launch.remove()

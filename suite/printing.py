@@ -85,7 +85,8 @@ def status(made: Plan, store: Store) -> None:
     for launch in live_launches(store):
         for worker in launch.workers():
             steps = f" step {worker.step}/{worker.steps}" if worker.steps else ""
-            _print(f"launch {launch.id}, worker {worker.number}: {worker.name or ''} {worker.phase}{steps}")
+            name = f"{worker.name} " if worker.name else ""
+            _print(f"launch {launch.id}, worker {worker.number}: {name}{worker.phase}{steps}")
 
 
 def _cell(states: dict[str, int] | None) -> str:
@@ -108,7 +109,9 @@ def report(made: Report, planned: Plan, store: Store, uri: str) -> None:
     else:
         failed = f", {len(outcome.failed)} failed" if outcome.failed else ""
         left = f", {outcome.left} left" if outcome.left else ""
-        _print(f"{outcome.executed} runs done{failed}{left} in {clock(made.seconds)}; {made.already_done} were done before")
+        _print(
+            f"{outcome.executed} runs done{failed}{left} in {clock(made.seconds)}; {made.already_done} were done before"
+        )
     if made.stale:
         _print(f"{made.stale} runs are stale (their code changed since; python -m suite plan says what): --rerun stale")
     if not made.mirrored:
@@ -218,7 +221,9 @@ def registry(shown: Registry) -> None:
 def datasets(shown: Sequence[Status], as_json: bool) -> None:
     """Print data sets and where they stand."""
     if as_json:
-        rows = [{"dataset": s.dataset.name, "state": s.state, "path": str(s.path), "bytes": s.dataset.size} for s in shown]
+        rows = [
+            {"dataset": s.dataset.name, "state": s.state, "path": str(s.path), "bytes": s.dataset.size} for s in shown
+        ]
         _print(json.dumps(rows, indent=1))
         return
     _table(
@@ -232,6 +237,8 @@ def findings(found: Sequence[Finding], as_json: bool) -> bool:
     if as_json:
         _print(json.dumps([{**vars(f), "path": str(f.path)} for f in found], indent=1))
     else:
-        rows = [(f.dataset, f.member, f.state, "" if f.state == "ok" else f"{f.actual}, not {f.expected}") for f in found]
+        rows = [
+            (f.dataset, f.member, f.state, "" if f.state == "ok" else f"{f.actual}, not {f.expected}") for f in found
+        ]
         _table(("data set", "member", "state", ""), rows)
     return all(f.state == "ok" for f in found)

@@ -12,6 +12,7 @@ import functools
 import importlib
 import logging
 import os
+import socket
 import sys
 import time
 import traceback
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("suite")
 
+HOST = socket.gethostname()
 STORAGE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
@@ -70,14 +72,14 @@ class _Worker:
         self._stopping = False
 
     def work(self) -> int:
-        self.report(Worker(self.number, os.getpid()), now=True)
+        self.report(Worker(self.number, HOST, os.getpid()), now=True)
         prepare_process(self.settings["threads"])
         ended = 0
         for key in self.launch.order(self.number):
             if self.is_stopping(now=True):
                 break
             ended += self._try(self.launch.content["runs"][key])
-        self.report(Worker(self.number, os.getpid(), "ended"), now=True)
+        self.report(Worker(self.number, HOST, os.getpid(), "ended"), now=True)
         return ended
 
     def _try(self, run: Mapping[str, Any]) -> int:
@@ -172,7 +174,7 @@ class Execution:
         described = {k: v for k, v in self.run.items() if k not in ("estimate_s", "replaces", "key", "name")}
         code = _code(self.run)
         origin = provenance.collect(name, torch.get_num_threads())
-        self._id = self.record.begin({**described, "code": code, "provenance": origin})
+        self._id = self.record.begin({**described, "code": dict(code), "provenance": origin})
         (self.record.folder / "failure.json").unlink(missing_ok=True)
         self.record.append("started", attempt=self.attempt, launch=self.worker.launch.id)
 
@@ -214,7 +216,7 @@ class Execution:
             "started": self.started,
             "finished": time.time(),
             "attempt": self.attempt,
-            "code": _code(self.run),
+            "code": dict(_code(self.run)),
         }
         self.record.finish(result)
         self.record.append("finished")
@@ -259,7 +261,7 @@ class Execution:
 
     def _say(self, phase: str, step: int = 0, steps: int = 0, now: bool = False) -> None:
         key, name = self.run["key"], self.run["name"]
-        worker = Worker(self.worker.number, os.getpid(), phase, key, name, step, steps, self.started)
+        worker = Worker(self.worker.number, HOST, os.getpid(), phase, key, name, step, steps, self.started)
         self.worker.report(worker, now)
 
 
@@ -284,7 +286,7 @@ def _construct(config: Mapping[str, Any], group: str) -> Any:
     return cls(**{name: value for name, value in config.items() if name != "_target_"})
 
 
-def _code(run: Mapping[str, Any]) -> dict[str, str]:
+def _code(run: Mapping[str, Any]) -> Mapping[str, str]:
     config = run["config"]
     found = [targets.resolve(config["benchmark"]["_target_"], "suite.benchmarks")]
     if run["kind"] == "loss":

@@ -1,0 +1,85 @@
+"""The command line of ``python -m analysis``: parses and prints."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+BAD_INPUT = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; return 0, or 2 if there is nothing to make tables of."""
+    options = _parser().parse_args(arguments)
+    from analysis.collect import NothingToShow
+    from suite.tracking import TrackingUnavailable
+
+    try:
+        return _tables(options)
+    except (NothingToShow, TrackingUnavailable, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return BAD_INPUT
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m analysis", description="Logged results to tables.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    tables = commands.add_parser("tables", help="losses by benchmarks, as Markdown, LaTeX and CSV")
+    where = "MLflow store (default: MLFLOW_TRACKING_URI, else OUT/mlflow.db)"
+    tables.add_argument("--tracking-uri", metavar="URI", help=where)
+    tables.add_argument("--out", type=Path, default="results", metavar="DIR", help="results folder (default: results)")
+    tables.add_argument("--profile", metavar="NAME", help="only this profile (default: every one)")
+    tables.add_argument("--experiment", metavar="NAME", help="MLflow experiment (default: the only one)")
+    tables.add_argument("--json", action="store_true", help="print the figures as JSON")
+    return parser
+
+
+def _tables(options: argparse.Namespace) -> int:
+    from analysis.collect import NothingToShow, collect, load
+    from analysis.render import write
+    from analysis.tables import Table, all_tables
+    from suite.tracking import default_uri
+
+    uri = default_uri(options.out, options.tracking_uri)
+    logged = load(uri, options.experiment)
+    collected = collect(logged, options.profile)
+    if not collected.profiles:
+        profiles = sorted(logged["profile"].dropna().unique())
+        unknown = options.profile is not None and options.profile not in profiles
+        other = f"no run of profile {options.profile!r}; it has {', '.join(profiles)}"
+        raise NothingToShow(f"{uri} holds {other if unknown else 'no finished run'}")
+    made: dict[str, list[Table]] = {profile: all_tables(collected, profile) for profile in collected.profiles}
+    files = {profile: write(tables, options.out / "tables") for profile, tables in made.items()}
+    if options.json:
+        left_out = json.loads(collected.left_out.to_json(orient="records"))
+        print(json.dumps({"profiles": {p: _as_json(made[p], files[p]) for p in made}, "left_out": left_out}, indent=1))
+    else:
+        _show(made, files)
+    return 0
+
+
+def _show(made: dict[str, list[Any]], files: dict[str, list[Path]]) -> None:
+    from rich.console import Console
+
+    from analysis.render import for_terminal
+
+    console = Console(soft_wrap=not sys.stdout.isatty())
+    for profile, tables in made.items():
+        console.print(for_terminal(tables[0]))
+        for note in tables[0].notes:
+            console.print(note, markup=False, highlight=False)
+        folder = files[profile][0].parent
+        names = sorted({path.stem for path in files[profile]})
+        console.print(f"{folder}/: {', '.join(names)} as .md, .tex and .csv\n", markup=False, highlight=False)
+
+
+def _as_json(tables: list[Any], files: list[Path]) -> dict[str, Any]:
+    return {
+        "tables": {one.name: json.loads(one.data.to_json(orient="records", double_precision=15)) for one in tables},
+        "notes": tables[0].notes,
+        "files": [str(path) for path in files],
+    }

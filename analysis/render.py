@@ -1,0 +1,102 @@
+"""A table as Markdown, LaTeX, CSV, or for the terminal. The same table gives the same bytes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from analysis.tables import Cell, Table
+
+if TYPE_CHECKING:
+    import rich.table
+
+LATEX = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
+    "|": r"\textbar{}", '"': r"\textquotedbl{}", "±": r"$\pm$", "↑": r"$\uparrow$", "↓": r"$\downarrow$", "—": "---",
+    "…": r"\dots{}", "\n": " ",
+}  # fmt: skip
+MARKDOWN = re.compile(r"([\\`*|\[\]<>])")
+
+
+def markdown(table: Table) -> str:
+    """Write a table as Markdown, one block after the other."""
+    parts = [_md(table.caption), ""]
+    for block in table.blocks:
+        lines = [[block.title, *table.header[1:]], ["---"] * len(table.header)]
+        parts += ["| " + " | ".join(_md(text) if text != "---" else text for text in line) + " |" for line in lines]
+        for label, cells in block.rows:
+            texts = [_md(label), *(f"**{_md(cell.text)}**" if cell.bold else _md(cell.text) for cell in cells)]
+            parts.append("| " + " | ".join(texts) + " |")
+        parts.append("")
+    parts += [f"- {_md(note)}" for note in table.notes]
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def latex(table: Table) -> str:
+    """Write a table as a LaTeX float for the package ``booktabs``."""
+    label = f"tab:{_slug(table.profile)}-{_slug(table.name)}"
+    lines = [r"\begin{table}", r"\centering", rf"\caption{{{escape_latex(table.caption)}}}", rf"\label{{{label}}}"]
+    lines += [rf"\begin{{tabular}}{{l{'c' * (len(table.header) - 1)}}}", r"\toprule"]
+    lines.append(" & ".join(escape_latex(text) for text in table.header) + r" \\")
+    for block in table.blocks:
+        lines.append(r"\midrule")
+        for label, cells in block.rows:
+            lines.append(" & ".join([escape_latex(label), *(_latex_cell(cell) for cell in cells)]) + r" \\")
+    lines += [r"\bottomrule", r"\end{tabular}"]
+    if table.notes:
+        lines += [r"\par\smallskip\begin{flushleft}\footnotesize"]
+        lines += [escape_latex(note) + r"\\" for note in table.notes[:-1]] + [escape_latex(table.notes[-1])]
+        lines += [r"\end{flushleft}"]
+    return "\n".join([*lines, r"\end{table}"]) + "\n"
+
+
+def csv(table: Table) -> str:
+    """Write the figures of a table unrounded, one a line."""
+    return str(table.data.to_csv(index=False, lineterminator="\n"))
+
+
+def for_terminal(table: Table) -> rich.table.Table:
+    """Return the table for ``rich.print``, with the same figures."""
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    shown = RichTable(title=Text(table.caption), title_justify="left")
+    for i, name in enumerate(table.header):
+        shown.add_column(Text(name), justify="left" if i == 0 else "right")
+    for block in table.blocks:
+        shown.add_section()
+        for label, cells in block.rows:
+            shown.add_row(Text(label), *(Text(cell.text, style="bold" if cell.bold else "") for cell in cells))
+    return shown
+
+
+def write(tables: Iterable[Table], folder: Path) -> list[Path]:
+    """Write tables in the three formats into ``folder/<profile>`` and return the paths."""
+    written = []
+    for table in tables:
+        for suffix, text in ((".md", markdown(table)), (".tex", latex(table)), (".csv", csv(table))):
+            path = folder / _slug(table.profile) / (_slug(table.name) + suffix)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+            written.append(path)
+    return written
+
+
+def escape_latex(text: str) -> str:
+    """Escape what LaTeX would take for a command."""
+    return "".join(LATEX.get(character, character) for character in text)
+
+
+def _latex_cell(cell: Cell) -> str:
+    return rf"\textbf{{{escape_latex(cell.text)}}}" if cell.bold else escape_latex(cell.text)
+
+
+def _md(text: str) -> str:
+    return MARKDOWN.sub(r"\\\1", " ".join(text.split()))
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^\w.-]", "_", name).lstrip(".") or "table"

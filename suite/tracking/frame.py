@@ -1,0 +1,109 @@
+"""MLflow to a frame: a row a run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from suite.tracking import store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PAGE = 5000
+TEXT_TAGS = ("key", "record", "benchmark", "loss", "kind", "profile", "purpose", "metric", "goal", "git", "failure")
+#: SQL has no infinity; MLflow stores the largest float instead.
+LARGEST = 1.7976931348623157e308
+
+
+def frame(uri: str, experiment: str) -> pd.DataFrame:
+    """Read the runs of an experiment that a mirror wrote.
+
+    Parameters
+    ----------
+    uri : str
+        Tracking address.
+    experiment : str
+        Name of the experiment.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row a run, ordered by benchmark, loss, seed and run id, with the columns ``key record benchmark loss kind seed
+        profile purpose metric goal margin git failure status run_id start end`` (times in UTC), one column a metric
+        (``val/...``, ``test/...``, ``train/...`` at its last step, ``seconds/...``) and one a parameter
+        (``param.<name>``). Empty if there is no such experiment.
+
+    Raises
+    ------
+    TrackingUnavailable
+        If the store cannot be read; a SQLite file that does not exist is not created.
+    """
+    import pandas as pd
+
+    with _existing(uri) as client, store.without_collector():
+        rows = [_row(run) for run in _runs(client, experiment)]
+    columns = [*TEXT_TAGS[:5], "seed", *TEXT_TAGS[5:9], "margin", *TEXT_TAGS[9:], "status", "run_id", "start", "end"]
+    table = pd.DataFrame(rows)
+    rest = sorted(set(table.columns) - set(columns))
+    table = table.reindex(columns=[*columns, *rest]).astype({"seed": "Int64", "margin": float})
+    for name in ("start", "end"):
+        table[name] = pd.to_datetime(table[name], unit="ms", utc=True)
+    return table.sort_values(["benchmark", "loss", "seed", "run_id"], ignore_index=True)
+
+
+def experiments(uri: str) -> list[str]:
+    """Return the names of the experiments that a mirror wrote into.
+
+    Raises
+    ------
+    TrackingUnavailable
+        If the store cannot be read; a SQLite file that does not exist is not created.
+    """
+    with _existing(uri) as client:
+        found = client.search_experiments(max_results=1000)
+        marked = "tags.suite.key LIKE '%'"
+        return sorted(one.name for one in found if client.search_runs([one.experiment_id], marked, max_results=1))
+
+
+@contextmanager
+def _existing(uri: str) -> Iterator[Any]:
+    file = store.sqlite_file(uri)
+    if file is not None and not file.exists():
+        raise store.TrackingUnavailable(f"MLflow store {uri}: there is no such file")
+    with store.reachable(uri):
+        yield store.open_client(uri)
+
+
+def _runs(client: Any, experiment: str) -> Iterator[Any]:
+    found = client.get_experiment_by_name(experiment)
+    token = None
+    while found is not None:
+        page = client.search_runs([found.experiment_id], max_results=PAGE, page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def _row(run: Any) -> dict[str, Any]:
+    tags, info = run.data.tags, run.info
+    row: dict[str, Any] = {name: tags.get(f"suite.{name}") for name in TEXT_TAGS}
+    row |= {"seed": _number(tags.get("suite.seed"), int), "margin": _number(tags.get("suite.margin"), float)}
+    row |= {"status": info.status, "run_id": info.run_id, "start": info.start_time, "end": info.end_time}
+    row |= {name: _finite_or_infinite(value) for name, value in run.data.metrics.items()}
+    row |= {f"param.{name}": value for name, value in run.data.params.items()}
+    return row
+
+
+def _number(text: str | None, kind: type[int] | type[float]) -> int | float | None:
+    try:
+        return None if text is None else kind(text)
+    except ValueError:
+        return None
+
+
+def _finite_or_infinite(value: float) -> float:
+    return math.copysign(math.inf, value) if abs(value) >= LARGEST else value

@@ -1,0 +1,103 @@
+"""The mirror that runs beside an attached launcher."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from suite.tracking.mirror import Mirror, is_running
+
+LONGEST_WAIT_S = 60.0
+
+
+class LiveMirror:
+    """Pushes every few seconds from a daemon thread, and never raises into the launcher.
+
+    Parameters
+    ----------
+    out, uri, experiment, running
+        As for :class:`~suite.tracking.mirror.Mirror`.
+    keys : iterable of str, optional
+        The records to push; all by default.
+    interval_s : float
+        Seconds between pushes; doubled, up to a minute, after each failed one.
+
+    Attributes
+    ----------
+    error : str or None
+        Why the last push failed; None after one that worked.
+    pending : int
+        Records with something that the last push left unsent.
+    """
+
+    def __init__(
+        self,
+        out: Path,
+        uri: str,
+        experiment: str,
+        keys: Iterable[str] | None = None,
+        interval_s: float = 5.0,
+        running: Callable[[Path], bool] = is_running,
+    ) -> None:
+        self.error: str | None = None
+        self.pending = 0
+        self._mirror = Mirror(out, uri, experiment, running)
+        self._keys = None if keys is None else list(keys)
+        self._interval_s = interval_s
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._loop, name="mlflow-mirror", daemon=True)
+
+    def start(self) -> None:
+        """Start pushing."""
+        self._thread.start()
+
+    def finish(self, timeout: float) -> bool:
+        """Push once more and stop.
+
+        Parameters
+        ----------
+        timeout : float
+            Seconds to wait at most.
+
+        Returns
+        -------
+        bool
+            Whether MLflow now holds everything; if not, `error` says why and ``suite sync`` completes it.
+        """
+        self._stopping.set()
+        if self._thread.ident is not None:
+            self._thread.join(timeout)
+        if self._thread.is_alive():
+            self.error = self.error or f"MLflow did not take everything within {timeout:g} s"
+        return self.error is None and self.pending == 0 and not self._thread.is_alive()
+
+    def _loop(self) -> None:
+        wait = self._interval_s
+        last = False
+        while not last:
+            last = self._stopping.is_set()
+            began = time.monotonic()
+            wait = self._interval_s if self._push() else min(2 * wait, LONGEST_WAIT_S)
+            # On a slow store, leave it at least as much time to others as the push took.
+            self._stopping.wait(max(wait, time.monotonic() - began))
+
+    def _push(self) -> bool:
+        try:
+            pushed = self._mirror.push(self._keys)
+            self.error = _first(pushed.rejected)
+        except Exception as error:  # whatever it is, training goes on and `suite sync` will meet it again
+            self.error = str(error) or type(error).__name__
+        try:
+            self.pending = self._mirror.pending(self._keys)
+        except OSError as error:
+            self.error = self.error or str(error)
+        return self.error is None
+
+
+def _first(rejected: dict[str, str]) -> str | None:
+    if not rejected:
+        return None
+    key, reason = next(iter(rejected.items()))
+    return f"{len(rejected)} runs could not be mirrored; {key[:12]}: {reason}"

@@ -1,0 +1,145 @@
+"""Opening an MLflow store: where it is, how it is made once, and what stops us from reaching it."""
+
+from __future__ import annotations
+
+import fcntl
+import gc
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+#: A tracking server that does not answer must be noticed within seconds, not MLflow's four minutes.
+PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+
+#: Packages whose errors mean that the store, not we, has a problem.
+FOREIGN = ("mlflow", "sqlalchemy", "sqlite3", "alembic", "requests", "urllib3")
+
+
+class TrackingUnavailable(Exception):
+    """The MLflow store cannot be reached or written now. Nothing is lost: push again later."""
+
+
+def default_uri(out: Path, uri: str | None = None) -> str:
+    """Return the tracking address: `uri`, else ``MLFLOW_TRACKING_URI``, else a SQLite file in `out`."""
+    return uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{out.resolve() / 'mlflow.db'}"
+
+
+def create_store(uri: str, experiment: str | None = None) -> str | None:
+    """Make sure that the store exists, with its schema and the experiment.
+
+    Any number of processes may call this at once on a fresh SQLite file.
+
+    Parameters
+    ----------
+    uri : str
+        Tracking address.
+    experiment : str, optional
+        Name of the experiment to create if it is missing.
+
+    Returns
+    -------
+    str or None
+        MLflow's id of the experiment.
+
+    Raises
+    ------
+    TrackingUnavailable
+        If the store cannot be reached or made.
+    """
+    with reachable(uri):
+        client = open_client(uri)
+        return None if experiment is None else _experiment(client, uri, experiment)
+
+
+def open_client(uri: str) -> Any:
+    """Return an ``MlflowClient`` on the store; a SQLite file is made, with its schema, if it is missing."""
+    # MLflow would otherwise report its use over the network from a thread of its own.
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    from mlflow import MlflowClient
+
+    for name in ("mlflow.store.db.utils", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    with _one_at_a_time(uri):
+        return MlflowClient(tracking_uri=uri)
+
+
+def sqlite_file(uri: str) -> Path | None:
+    """Return the file behind a SQLite address, None for any other address."""
+    return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
+
+
+@contextmanager
+def reachable(uri: str) -> Iterator[None]:
+    """Fail fast inside the block, and turn what stops us from reaching the store into one clear line.
+
+    Raises
+    ------
+    TrackingUnavailable
+        For every error of MLflow, its database, the network, or the file.
+    """
+    before = {name: os.environ.get(name) for name in PATIENCE}
+    os.environ.update({name: value for name, value in PATIENCE.items() if before[name] is None})
+    try:
+        yield
+    except Exception as error:
+        foreign = type(error).__module__.partition(".")[0] in FOREIGN
+        if not foreign and not isinstance(error, OSError):
+            raise
+        first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise TrackingUnavailable(f"MLflow store {uri}: {first_line[:300]}") from error
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+
+
+@contextmanager
+def without_collector() -> Iterator[None]:
+    """Pause Python's cyclic garbage collector: loading thousands of runs through MLflow takes half the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _experiment(client: Any, uri: str, name: str) -> str:
+    from mlflow.exceptions import MlflowException
+
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        file = sqlite_file(uri)
+        artifacts = None if file is None else str(file.resolve().parent / "mlflow-artifacts")
+        try:
+            return str(client.create_experiment(name, artifact_location=artifacts))
+        except MlflowException:  # another process may have been faster
+            found = client.get_experiment_by_name(name)
+            if found is None:
+                raise
+    if found.lifecycle_stage != "active":
+        raise TrackingUnavailable(
+            f"MLflow store {uri}: experiment {name!r} is deleted; restore it or take another name"
+        )
+    return str(found.experiment_id)
+
+
+@contextmanager
+def _one_at_a_time(uri: str) -> Iterator[None]:
+    """Let one process at a time migrate a SQLite file: Alembic does not survive company on a fresh one."""
+    file = sqlite_file(uri)
+    if file is None:
+        yield
+        return
+    if file.exists() and not os.access(file.parent, os.W_OK):
+        yield  # a store that may only be read is complete
+        return
+    file.parent.mkdir(parents=True, exist_ok=True)
+    # MLflow would try for minutes to open a file that it may not create; this raises at once.
+    with file.with_name(file.name + ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,104 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from analysis.cli import main
+from suite.tracking import Mirror, create_store, default_uri
+from tests.records_factory import write_run
+
+
+@pytest.fixture(autouse=True)
+def no_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("results")
+    for seed in range(2):
+        write_run(folder, "image", "infonce", seed, test=0.5 + seed / 10)
+    write_run(folder, "image", "dystress", 0, state="failed")
+    write_run(folder, "image", "infonce", 0, profile="smoke", test=0.1)
+    write_run(folder, "image", "infonce", 0, profile="paper", state="interrupted")
+    Mirror(folder, default_uri(folder), "first").push()
+    return folder
+
+
+def test_tables_are_written_and_the_same_twice(out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    uri = default_uri(out)
+    contents = []
+    for name in ("a", "b"):
+        assert main(["tables", "--tracking-uri", uri, "--out", str(tmp_path / name)]) == 0
+        files = sorted((tmp_path / name).rglob("*.*"))
+        contents.append([(file.relative_to(tmp_path / name), file.read_bytes()) for file in files])
+    assert contents[0] == contents[1]
+    written = {str(path) for path, _ in contents[0]}
+    stems = ("main", "benchmark-image", "left-out")
+    kinds = ("md", "tex", "csv")
+    assert written == {f"tables/{p}/{stem}.{kind}" for p in ("mini", "smoke") for stem in stems for kind in kinds}
+    shown = capsys.readouterr().out
+    assert "0.5500 ± 0.0707 (2)" in shown and "failed: non_finite: the loss is nan" in shown
+
+
+def test_tables_come_from_mlflow_alone(out: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys, analysis.cli\n"
+        f"arguments = ['tables', '--tracking-uri', {default_uri(out)!r}, '--out', {str(tmp_path)!r}]\n"
+        "assert analysis.cli.main(arguments) == 0\n"
+        "assert not [m for m in sys.modules if m == 'torch' or m.startswith('suite.benchmarks')]\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2], capture_output=True)
+
+
+def test_json(out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["tables", "--tracking-uri", default_uri(out), "--out", str(tmp_path), "--profile", "mini", "--json"]
+    assert main(arguments) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert list(printed["profiles"]) == ["mini"]
+    (figures,) = printed["profiles"]["mini"]["tables"]["main"]
+    assert (figures["row"], figures["mean"], figures["n"], figures["best"]) == ("infonce", 0.55, 2, True)
+    assert [run["loss"] for run in printed["left_out"]] == ["dystress"]
+    assert all(Path(name).exists() for name in printed["profiles"]["mini"]["files"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--profile", "large"], "no run of profile 'large'; it has mini, paper, smoke"),
+        (["--profile", "paper"], "no finished run"),
+        (["--experiment", "second"], "no experiment 'second'; it has first"),
+    ],
+)
+def test_nothing_to_show(out: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str) -> None:
+    before = sorted(out.rglob("*"))
+    assert main(["tables", "--out", str(out), *arguments]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+    assert sorted(out.rglob("*")) == before
+
+
+def test_no_store_and_empty_store(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["tables", "--out", str(tmp_path / "none")]) == 2
+    assert "no such file" in capsys.readouterr().err and not (tmp_path / "none").exists()
+    create_store(default_uri(tmp_path), "empty")
+    assert main(["tables", "--out", str(tmp_path)]) == 2
+    assert "holds no run of the suite" in capsys.readouterr().err
+
+
+def test_several_experiments_must_be_told_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_run(tmp_path, seed=0)
+    for name in ("one", "two"):
+        Mirror(tmp_path, default_uri(tmp_path), name).push()
+    assert main(["tables", "--out", str(tmp_path)]) == 2
+    assert "--experiment: one, two" in capsys.readouterr().err
+    assert main(["tables", "--out", str(tmp_path), "--experiment", "two"]) == 0
+
+
+@pytest.mark.parametrize("arguments", [[], ["table"], ["tables", "--nothing"]])
+def test_bad_command_lines(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 2

@@ -1,0 +1,204 @@
+import csv as csv_module
+import io
+import math
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from analysis.collect import collect
+from analysis.render import csv, escape_latex, for_terminal, latex, markdown
+from analysis.tables import Cell, Table, all_tables, overview, sweep_table
+from tests.analysis.frames import logged, row
+
+RNG = np.random.default_rng(0)
+
+
+def cells(table: Table) -> dict[str, list[str]]:
+    return {label: [cell.text for cell in line] for block in table.blocks for label, line in block.rows}
+
+
+def bold(table: Table) -> list[str]:
+    return [label for block in table.blocks for label, line in block.rows if any(cell.bold for cell in line)]
+
+
+def seeds(benchmark: str, loss: str, values: list[float], **others: object) -> list[dict]:
+    return [row(benchmark, loss, seed, value, **others) for seed, value in enumerate(values)]
+
+
+def test_mean_and_standard_deviation_are_those_of_numpy() -> None:
+    values = list(RNG.normal(0.8, 0.05, 7))
+    table = overview(logged(*seeds("image", "infonce", values)), "mini")
+    assert cells(table)["infonce"] == [f"{np.mean(values):.4f} ± {np.std(values, ddof=1):.4f} (7)"]
+    (figures,) = csv_module.DictReader(io.StringIO(csv(table)))
+    assert float(figures["mean"]) == pytest.approx(np.mean(values), abs=1e-15)
+    assert float(figures["std"]) == pytest.approx(np.std(values, ddof=1), abs=1e-15)
+
+
+def test_missing_incomplete_and_single_cells() -> None:
+    rows = seeds("image", "infonce", [0.5, 0.6, 0.7]) + seeds("image", "dystress", [0.5, 0.6])
+    rows += seeds("graph", "dystress", [0.25])
+    assert cells(overview(logged(*rows), "mini")) == {
+        "infonce": ["—", "0.6000 ± 0.1000 (3)"],
+        "dystress": ["0.2500 (1)", "0.5500 ± 0.0707 (2 of 3)"],
+    }
+
+
+def test_order_and_blocks() -> None:
+    rows = [row("image", name, 0) for name in ("temperature_free", "dystress", "infonce")]
+    rows += [row("image", name, 0, kind="reference") for name in ("zeta", "supervised", "untrained", "chance", "raw")]
+    losses, references = overview(logged(*rows), "mini").blocks
+    assert [label for label, _ in losses.rows] == ["infonce", "dystress", "temperature_free"]
+    assert [label for label, _ in references.rows] == ["chance", "raw", "untrained", "supervised", "zeta"]
+
+
+def test_best_loss_is_bold_and_references_never_are() -> None:
+    rows = [row("image", "infonce", 0, 0.5), row("image", "dystress", 0, 0.6)]
+    rows += [row("image", "supervised", 0, 0.9, kind="reference")]
+    assert bold(overview(logged(*rows), "mini")) == ["dystress"]
+
+
+def test_best_of_a_minimised_metric() -> None:
+    rows = [row("image", name, 0, value, goal="minimise") for name, value in (("infonce", 0.5), ("dystress", 0.6))]
+    table = overview(logged(*rows), "mini")
+    assert bold(table) == ["infonce"] and table.header == ["", "image: accuracy ↓"]
+
+
+@pytest.mark.parametrize(("other", "shared"), [(0.50004, True), (0.5002, False)])
+def test_ties_at_printed_precision_share_bold(other: float, shared: bool) -> None:
+    rows = [row("image", "infonce", 0, 0.5), row("image", "dystress", 0, other)]
+    assert bold(overview(logged(*rows), "mini")) == (["infonce", "dystress"] if shared else ["dystress"])
+
+
+def test_decimals_follow_the_scale_of_the_column() -> None:
+    rows = [row("a", "infonce", 0, 0.0612345), row("b", "infonce", 0, 83.456), row("c", "infonce", 0, 0.0)]
+    assert cells(overview(logged(*rows), "mini"))["infonce"] == ["0.06123 (1)", "83.46 (1)", "0.0000 (1)"]
+
+
+def sweep() -> list[dict]:
+    selection = [
+        row("image", f"infonce@temperature={t}", seed, None, purpose="selection", **{"val/accuracy": t})
+        for t in (0.1, 0.2)
+        for seed in (10, 11)
+    ]
+    evaluation = [row("image", f"infonce@temperature={t}", s, 1 - t) for t in (0.1, 0.2) for s in range(3)]
+    return selection + evaluation
+
+
+def test_validated_row_is_made_of_the_chosen_member_on_evaluation_seeds() -> None:
+    table = overview(logged(*sweep(), *seeds("image", "infonce", [0.5, 0.5, 0.5])), "mini")
+    assert cells(table) == {
+        "infonce": ["0.5000 ± 0.0000 (3)"],
+        "infonce (tau validated: 0.2)": ["0.8000 ± 0.0000 (3)"],
+    }
+    assert bold(table) == ["infonce (tau validated: 0.2)"]
+
+
+def test_choice_without_evaluation_runs_is_said() -> None:
+    rows = [one for one in sweep() if one["purpose"] == "selection"] + seeds("image", "dystress", [0.5])
+    table = overview(logged(*rows), "mini")
+    assert list(cells(table)) == ["dystress"]
+    assert "image: validation chose infonce@temperature=0.2, which has no evaluation run yet." in table.notes
+
+
+def test_sweep_table() -> None:
+    table = sweep_table(collect(logged(*sweep())), "mini", "infonce")
+    assert table.header == ["", "image: val accuracy ↑", "image: test accuracy ↑"]
+    assert table.blocks[0].rows == [
+        ("temperature=0.1", [Cell("0.1000 ± 0.0000 (2)"), Cell("0.9000 ± 0.0000 (3)")]),
+        ("temperature=0.2", [Cell("0.2000 ± 0.0000 (2)", bold=True), Cell("0.8000 ± 0.0000 (3)")]),
+    ]
+
+
+def test_benchmark_table_has_secondary_metrics_and_seconds() -> None:
+    rows = [
+        row("image", "infonce", s, 0.5, **{"test/b10": 0.1 * s, "test/b9": 0.2, "seconds/training": s}) for s in (1, 3)
+    ]
+    rows += [row("graph", "infonce", 0, **{"test/other": 1.0})]
+    table = all_tables(collect(logged(*rows)), "mini")[2]
+    assert table.name == "benchmark-image" and table.header == ["", "accuracy", "b9", "b10", "training [s]"]
+    expected = ["0.5000 ± 0.0000 (2)", "0.2000 ± 0.0000 (2)", "0.2000 ± 0.1414 (2)", "2.0"]
+    assert cells(table)["infonce"] == expected
+
+
+@pytest.mark.parametrize(
+    ("goal", "said"),
+    [
+        ("maximise", "better than no_contrast: accuracy +0.0333 ± 0.0577 (n = 3), above in 1 of 3 seeds."),
+        ("minimise", "worse than no_contrast: accuracy +0.0333 ± 0.0577 (n = 3), below in 0 of 3 seeds."),
+    ],
+)
+def test_contrast_against_no_contrast_is_paired_by_seed(goal: str, said: str) -> None:
+    rows = seeds("recommendation", "infonce", [0.5, 0.6, 0.8, 0.1], goal=goal)
+    rows += seeds("recommendation", "no_contrast", [0.5, 0.6, 0.7], kind="reference", goal=goal)
+    notes = overview(logged(*rows, row("image", "infonce", 0)), "mini").notes
+    assert notes[0] == f"recommendation: infonce is on average {said}"
+    assert len(notes) == 2 and "significance" in notes[1]
+
+
+def test_level_with_no_contrast_and_no_common_seed() -> None:
+    rows = [
+        row("r", "infonce", 0, 0.5),
+        row("r", "dystress", 9, 0.5),
+        row("r", "no_contrast", 0, 0.5, kind="reference"),
+    ]
+    notes = overview(logged(*rows), "mini").notes
+    assert notes[0].startswith(
+        "r: infonce is on average level with no_contrast: accuracy +0.0000 (n = 1), above in 0 of 1"
+    )
+    assert notes[1] == "r: dystress and no_contrast share no seed."
+
+
+def test_left_out_runs_are_under_the_table_and_in_their_own() -> None:
+    rows = seeds("image", "infonce", [0.5]) + [row("image", "dystress", s, status="KILLED") for s in range(12)]
+    tables = all_tables(collect(logged(*rows)), "mini")
+    assert "Left out: image/dystress/seed0 (evaluation): ended before it was done." in tables[0].notes
+    assert tables[0].notes[-1] == "2 more runs are left out, see left-out.csv."
+    assert len(tables[-1].blocks[0].rows) == 12 and csv(tables[-1]).count("\n") == 13
+
+
+HOSTILE = r"a_b&c%d$e#f{g}h~i^j\k<l>m|n*o"
+
+
+def test_latex_escapes_everything() -> None:
+    assert escape_latex(HOSTILE) == (
+        r"a\_b\&c\%d\$e\#f\{g\}h\textasciitilde{}i\textasciicircum{}j\textbackslash{}k\textless{}l\textgreater{}m"
+        r"\textbar{}n*o"
+    )
+    text = latex(overview(logged(row(HOSTILE, HOSTILE, 0, metric="a_b")), "mini"))
+    assert escape_latex(HOSTILE) + " & \\textbf{" in text and HOSTILE not in text
+    assert text.count(r"\toprule") == text.count(r"\bottomrule") == 1 and r"\begin{tabular}{lc}" in text
+
+
+def test_markdown_columns_survive_hostile_names() -> None:
+    text = markdown(overview(logged(row(HOSTILE, HOSTILE, 0)), "mini"))
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    assert {line.replace("\\|", "").count("|") for line in lines} == {3}
+    assert "**0.5000 (1)**" in text
+
+
+def test_every_format_shows_the_same_figures() -> None:
+    table = overview(logged(*seeds("image", "infonce", [0.5, 0.7])), "mini")
+    console = Console(width=200, record=True, quiet=True)
+    console.print(for_terminal(table))
+    console = Console(width=200, file=io.StringIO())
+    console.print(for_terminal(table))
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "0.6000 ± 0.1414 (2)" in shown and "0.6000 ± 0.1414 (2)" in markdown(table)
+    assert r"0.6000 $\pm$ 0.1414 (2)" in latex(table)
+
+
+def test_the_order_of_the_store_does_not_matter() -> None:
+    rows = sweep() + seeds("image", "dystress", list(RNG.normal(0.5, 0.1, 5)))
+    rows += [row("image", "raw", 0, kind="reference"), row("graph", "infonce", 0, status="FAILED", failure="x")]
+    texts = set()
+    for _ in range(5):
+        RNG.shuffle(rows)
+        tables = all_tables(collect(logged(*rows)), "mini")
+        texts.add("".join(write(table) for table in tables for write in (markdown, latex, csv)))
+    assert len(texts) == 1
+
+
+def test_no_losses_only_references() -> None:
+    table = overview(logged(row("image", "raw", 0, 0.5, kind="reference")), "mini")
+    assert cells(table) == {"raw": ["0.5000 (1)"]} and not bold(table) and math.isnan(table.data["std"][0])

@@ -1,8 +1,8 @@
 """Named random streams of one seed.
 
-Every draw is a function of (seed, name of the stream, counters) and of nothing else: not of what was drawn before, of the
-loss, or of the process. So all losses of one benchmark and seed share initial weights, data order and augmentation draws
-(paired seeds), and a run that resumes at step n draws what it would have drawn.
+Every draw is a function of (seed, name of the stream, counters) and of nothing else: not of what was drawn before, of
+the loss, or of the process. So all losses of one benchmark and seed share initial weights, data order and augmentation
+draws (paired seeds), and a run that resumes at step n draws what it would have drawn.
 """
 
 from __future__ import annotations

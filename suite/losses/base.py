@@ -45,7 +45,7 @@ class LogitLoss(Loss):
 
     def forward(self, pairs: Pairs) -> Tensor:
         """Return the cross-entropy of the positives under the mapped similarities: a scalar."""
-        # A self-similarity of 1 must never reach the map: where its slope is infinite, masking afterwards would
+        # A self-similarity of 1 must never reach the map: where the slope is infinite, masking afterwards would
         # multiply 0 by inf in the backward pass.
         similarity = pairs.similarity.masked_fill(~pairs.candidate, self.neutral_similarity)
         return cross_entropy(self.logits(similarity), pairs.positive, pairs.candidate)
@@ -54,8 +54,8 @@ class LogitLoss(Loss):
 def cross_entropy(logits: Tensor, positive: Tensor, candidate: Tensor) -> Tensor:
     """Mean over anchors of -log p(positive), the mean over an anchor's positives standing outside the logarithm.
 
-    With one positive an anchor this is InfoNCE (van den Oord et al. 2018, eq. 4); with several, the outer form of SupCon
-    (Khosla et al. 2020, eq. 2). Anchors without a positive do not count.
+    With one positive an anchor this is InfoNCE (van den Oord et al. 2018, eq. 4); with several, the outer form of
+    SupCon (Khosla et al. 2020, eq. 2). Anchors without a positive do not count.
 
     Parameters
     ----------

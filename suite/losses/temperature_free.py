@@ -22,11 +22,11 @@ class TemperatureFree(LogitLoss):
     scale : float
         Factor in front of artanh. The paper's loss is 2; other values are an ablation.
     eps : float
-        Distance of the clamp from +-1. The largest logit is ``scale / 2 * log((2 - eps) / eps)``: 14.5 at the default.
-        Below 6e-8 it would round to nothing in float32.
+        Distance of the clamp from +-1; 2^-20 by default, so that 1 - eps is the same number in float32 and float64
+        (below 6e-8 it would round to 1). The largest logit is ``scale / 2 * log((2 - eps) / eps)``: 14.6.
     """
 
-    def __init__(self, scale: Positive = 2.0, eps: Small = 1e-6) -> None:
+    def __init__(self, scale: Positive = 2.0, eps: Small = 9.5367431640625e-07) -> None:
         super().__init__()
         self.scale = scale
         self.eps = eps

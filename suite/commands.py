@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import shlex
 import sys
 import time
 from collections import defaultdict
@@ -261,8 +261,5 @@ def _state_text(
 
 
 def continue_command() -> str:
-    """Return the command line that this process was started with, as a user would type it."""
-    import shlex
-
-    program = "python -m suite" if sys.argv[0].endswith("__main__.py") else os.path.basename(sys.argv[0])
-    return shlex.join([*program.split(), *sys.argv[1:]])
+    """Return the command line that this process was started with, as the user typed it."""
+    return shlex.join(sys.orig_argv)

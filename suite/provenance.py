@@ -30,6 +30,7 @@ def git() -> str:
         return "unknown"
 
 
+@functools.cache
 def packages() -> dict[str, str]:
     """Return the versions of the packages that numbers depend on."""
     versions = {}
@@ -41,6 +42,7 @@ def packages() -> dict[str, str]:
     return versions
 
 
+@functools.cache
 def processor() -> str:
     """Return the processor's name as the system tells it."""
     try:

@@ -1,0 +1,57 @@
+# make run: install, fetch data, run the matrix at profile mini, write the tables.   make test: install and run all tests.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+LOSSES ?=
+ARGUMENTS ?=
+# The suite's tests share the cores: more processes than that only wait for each other.
+TEST_PROCESSES ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help run test smoke lint install constraints clean
+
+help:
+	@echo "make run     install, fetch data, run the matrix (profile mini), write the tables"
+	@echo "make smoke   the same at profile smoke, two seeds: a minute"
+	@echo "make test    install what the tests need and run them all"
+	@echo "make lint    ruff and mypy"
+	@echo "make clean   remove the virtual environment and caches; results and data stay"
+
+run: $(VENV)/.installed
+	$(BIN)/python -m suite run --benchmarks all $(ARGUMENTS)
+	$(BIN)/python -m analysis tables
+
+smoke: $(VENV)/.installed
+	$(BIN)/python -m suite run --benchmarks all --profile smoke --losses headline --seeds 0-1 $(ARGUMENTS)
+
+test: $(VENV)/.installed-dev
+	$(BIN)/python -m suite data fetch
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal $(ARGUMENTS)
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+install: $(VENV)/.installed
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed: make PYTHON=python3.11"'
+	$(PYTHON) -m venv $(VENV) || (rm -rf $(VENV); echo 'error: no venv module; on Debian: apt-get install python3-venv'; exit 1)
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+# Versions that were tested together; made from an environment that passes `make test`.
+constraints: $(VENV)/.installed-dev
+	$(BIN)/python -m pip freeze --exclude-editable | grep -E '^[A-Za-z0-9._-]+==' > constraints.txt
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

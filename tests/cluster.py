@@ -1,0 +1,100 @@
+"""Helpers that use the suite as its users do: a toy registry in a folder, commands as processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+
+TOY = """\
+defaults: [{launchers@launcher: local}, _self_]
+experiment: toy
+seeds: 0-1
+selection_seeds: 10-11
+baseline: cosine
+losses:
+  cosine: {_target_: tests.toys.Cosine, sweep: {scale: [2.0, 10.0]}}
+  infonce: {_target_: suite.losses.InfoNCE, temperature: "${host_temperature}"}
+  explodes: {_target_: tests.toys.Explodes}
+  raises: {_target_: tests.toys.Raises}
+  dies: {_target_: tests.toys.Dies}
+benchmarks:
+  blobs:
+    _target_: tests.toys.Blobs
+    metric: {name: accuracy, goal: maximise, margin: 0.01}
+    host_temperature: 0.5
+    references: {chance: once, untrained: per_seed}
+    estimate_s: {smoke: 1, mini: 5}
+    profiles: {smoke: {epochs: 2}, mini: {epochs: 10, pause_s: 0.05}}
+slices:
+  good: {losses: [cosine, infonce]}
+"""
+
+
+def toy_registry(folder: Path) -> Path:
+    """Write the toy registry and return its file."""
+    file = folder / "benchmarks.yaml"
+    file.write_text(TOY)
+    return file
+
+
+def environment() -> dict[str, str]:
+    """The environment of a user who has installed the suite, with few threads: tests run beside each other."""
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    unset = {"MLFLOW_TRACKING_URI", "SUITE_DATA_MIRROR"}
+    kept = {name: value for name, value in os.environ.items() if name not in unset}
+    return {**kept, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+
+
+def command(folder: Path, *arguments: str) -> list[str]:
+    """Return the command line of the suite on the toy registry of a folder."""
+    place = ["--out", str(folder / "results")]
+    if arguments[0] not in ("cancel", "logs", "ui"):
+        place += ["--registry", str(folder / "benchmarks.yaml")]
+    return [sys.executable, "-m", "suite", arguments[0], *place, *arguments[1:]]
+
+
+def suite(folder: Path, *arguments: str, timeout: float = 240) -> subprocess.CompletedProcess[str]:
+    """Run the suite on the toy registry of a folder, to its end."""
+    return subprocess.run(
+        command(folder, *arguments), capture_output=True, text=True, timeout=timeout, cwd=folder, env=environment()
+    )
+
+
+def plan(folder: Path, *arguments: str) -> dict[str, Any]:
+    """Return what ``plan --json`` prints."""
+    done = suite(folder, "plan", "--json", *arguments)
+    assert done.returncode == 0, done.stderr
+    made: dict[str, Any] = json.loads(done.stdout)
+    return made
+
+
+def events(folder: Path) -> dict[str, list[dict[str, Any]]]:
+    """Return the events of every record of a folder, by key."""
+    return {
+        path.parent.name: [json.loads(line) for line in path.read_text().splitlines() if line.endswith("}")]
+        for path in (folder / "results" / "runs").glob("*/events.jsonl")
+    }
+
+
+def metrics(folder: Path) -> dict[str, dict[str, float]]:
+    """Return the metrics of every finished run of a folder, by key."""
+    results = [json.loads(path.read_text()) for path in (folder / "results" / "runs").glob("*/result.json")]
+    return {result["key"]: result["metrics"] for result in results}
+
+
+def mlflow_runs(folder: Path) -> dict[str, list[str]]:
+    """Return the statuses of the MLflow runs of every key, deleted ones left out."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{folder / 'results' / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("toy") or client.get_experiment_by_name("contrastive-losses")
+    found: dict[str, list[str]] = {}
+    for run in client.search_runs([experiment.experiment_id], max_results=1000):
+        found.setdefault(run.data.tags["suite.key"], []).append(run.info.status)
+    return found

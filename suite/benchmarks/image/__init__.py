@@ -1,0 +1,5 @@
+"""Image classification: SimCLR on Fashion-MNIST."""
+
+from suite.benchmarks.image.task import ImageClassification
+
+__all__ = ["ImageClassification"]

@@ -1,0 +1,236 @@
+"""SimCLR on Fashion-MNIST: the benchmark and its references."""
+
+from __future__ import annotations
+
+import abc
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from suite.benchmarks.image import data
+from suite.benchmarks.image.augment import Augmentation
+from suite.benchmarks.image.data import CLASSES, Images
+from suite.benchmarks.image.encoder import Encoder, Model, projection_head
+from suite.benchmarks.image.evaluate import FEW_LABELS, FeatureEvaluation
+from suite.pairs import two_view
+from suite.parameters import Count, Fraction, NonNegative, Positive
+from suite.training import Batches, Context, Metrics, Objective, Step, Task
+
+IMAGES_AT_ONCE = 1000
+WARM_UP = 0.1
+AVAILABLE: Final = {"train_images": 50_000, "gallery_images": 50_000, "val_images": 10_000, "test_images": 10_000}
+
+
+@dataclass(frozen=True)
+class ImageClassification:
+    """SimCLR (Chen et al. 2020, arXiv 2002.05709) on Fashion-MNIST, reduced to a small encoder.
+
+    Two augmented views of each image are pooled into 2N anchors. Evaluated are the encoder's features before the
+    projection head, frozen, given a labelled gallery from the training images: weighted nearest neighbours
+    (``knn_accuracy``), and linear probes on all gallery labels (``linear_accuracy``) and on ten a class
+    (``few_label_accuracy``); see :class:`~suite.benchmarks.image.evaluate.FeatureEvaluation`.
+
+    Parameters
+    ----------
+    train_images, gallery_images, val_images, test_images : int
+        How many images to train on (unlabelled), to take as labelled examples, and to classify; equal shares of each
+        class.
+    epochs, batch : int
+    learning_rate, weight_decay : float
+        Of AdamW. The rate rises linearly over the first tenth of training and falls to zero by a cosine.
+    width : int
+        Channels of the encoder's first convolution.
+    hidden, embedding : int
+        Widths of the projection head.
+    crop, aspect, jitter : float
+        Strength of the augmentation; see :class:`~suite.benchmarks.image.augment.Augmentation`. Half the views are
+        mirrored.
+    bfloat16 : bool
+        Autocast the encoder. Pays where the processor multiplies bfloat16 matrices (AMX, GPU), costs elsewhere.
+    channels_last : bool
+        Memory format of images and convolutions.
+
+    Raises
+    ------
+    ValueError
+        If a number of images is not a multiple of ten, more than there are, or too few for ten labels a class.
+    """
+
+    train_images: Count = 50_000
+    gallery_images: Count = 5_000
+    val_images: Count = 5_000
+    test_images: Count = 10_000
+    epochs: Count = 2
+    batch: Count = 256
+    learning_rate: Positive = 4e-3
+    weight_decay: NonNegative = 0.01
+    width: Count = 32
+    hidden: Count = 256
+    embedding: Count = 64
+    crop: Fraction = 0.8
+    aspect: Positive = 1.33
+    jitter: Fraction = 0.8
+    bfloat16: bool = False
+    channels_last: bool = True
+
+    def __post_init__(self) -> None:
+        for name, available in AVAILABLE.items():
+            size = getattr(self, name)
+            if size % CLASSES or not 0 < size <= available:
+                raise ValueError(f"{name} should be a multiple of {CLASSES} up to {available}, got {size}")
+        if self.gallery_images < FEW_LABELS * CLASSES:
+            raise ValueError(f"gallery_images should be at least {FEW_LABELS * CLASSES}, got {self.gallery_images}")
+
+    def task(self, context: Context) -> ImageTask:
+        """Return the task of the context's seed, its training images loaded."""
+        return ContrastiveTask(self, context)
+
+
+class ImageTask(Task):
+    """What contrastive and supervised training share: data, encoder, batches of augmented views, evaluation.
+
+    Parameters
+    ----------
+    benchmark : ImageClassification
+    context : Context
+    """
+
+    def __init__(self, benchmark: ImageClassification, context: Context) -> None:
+        self.benchmark = benchmark
+        self.context = context
+        whole = data.load("train", context.data)
+        training, validation = (whole[part] for part in data.split(whole.labels))
+        self.images = training[data.balanced(training.labels, benchmark.train_images)].to(context.device)
+        self.gallery = training[data.balanced(training.labels, benchmark.gallery_images)]
+        self.validation = validation[data.balanced(validation.labels, benchmark.val_images)]
+        self.augmentation = Augmentation(benchmark.crop, benchmark.aspect, flip=0.5, jitter=benchmark.jitter)
+        self.batches = Batches(len(self.images), benchmark.batch, context.streams)
+        self.epochs = benchmark.epochs
+        self.steps_per_epoch = self.batches.per_epoch
+        with context.streams.seeded("weights"):
+            encoder = Encoder(benchmark.width)
+            self.model: Model = Model(encoder, self.head(encoder.features)).to(context.device)
+        self._evaluation: FeatureEvaluation | None = None
+        if benchmark.channels_last:
+            self.model.to(memory_format=torch.channels_last)
+
+    @abc.abstractmethod
+    def head(self, features: int) -> nn.Module:
+        """Return a new head for the encoder: [images, features] -> [images, outputs]."""
+
+    def outputs(self, step: Step) -> tuple[Tensor, Tensor]:
+        """Return the head's outputs for two views of each of the step's images, and the images' numbers.
+
+        Returns
+        -------
+        Tensor [2 batch, outputs], Tensor [batch], int64
+            The first half of the outputs belongs to the first views.
+        """
+        index = self.batches[step].to(self.context.device)
+        pixels = self.images.pixels[index]
+        generator = self.context.streams.torch("augmentation", step.index)
+        return self._run(self.model, self.augmentation(_to_float(torch.cat([pixels, pixels])), generator)), index
+
+    def evaluate(self, split: str) -> Metrics:
+        """Return the metrics of the encoder's features on split ``"val"`` or ``"test"``."""
+        return self._evaluate(split, self._encode)
+
+    def optimizer(self, groups: Iterable[dict[str, Any]]) -> torch.optim.Optimizer:
+        """Return AdamW."""
+        rate, decay = self.benchmark.learning_rate, self.benchmark.weight_decay
+        return torch.optim.AdamW(groups, lr=rate, weight_decay=decay, fused=True)
+
+    def rate(self, progress: float) -> float:
+        """Return the rate's factor: a linear rise, then half a cosine down to zero."""
+        if progress < WARM_UP:
+            return (progress + 0.01) / (WARM_UP + 0.01)
+        return 0.5 * (1 + math.cos(math.pi * (progress - WARM_UP) / (1 - WARM_UP)))
+
+    def _run(self, module: nn.Module, images: Tensor) -> Tensor:
+        if self.benchmark.channels_last:
+            images = images.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(self.context.device.type, torch.bfloat16, enabled=self.benchmark.bfloat16):
+            outputs: Tensor = module(images)
+        return outputs.float()
+
+    def _evaluate(self, split: str, features: Callable[[Tensor], Tensor]) -> Metrics:
+        def embed(images: Images) -> Tensor:
+            parts = torch.split(images.pixels, IMAGES_AT_ONCE)
+            return torch.cat([features(_to_float(part.to(self.context.device))) for part in parts])
+
+        queries = self._queries(split).to(self.context.device)
+        gallery = embed(self.gallery)
+        # The second split meets the same features: its probes need no second fit.
+        if self._evaluation is None or not torch.equal(self._evaluation.features, gallery):
+            self._evaluation = FeatureEvaluation(gallery, self.gallery.labels.to(self.context.device), CLASSES)
+        return self._evaluation(embed(queries), queries.labels)
+
+    def _queries(self, split: str) -> Images:
+        if split == "val":
+            return self.validation
+        if split == "test":
+            test = data.load("t10k", self.context.data)
+            return test[data.balanced(test.labels, self.benchmark.test_images)]
+        raise ValueError(f"split 'val' or 'test' expected, got {split!r}")
+
+    def _encode(self, images: Tensor) -> Tensor:
+        training = self.model.training
+        self.model.eval()
+        with torch.no_grad():
+            features = self._run(self.model.encoder, images)
+        self.model.train(training)
+        return features
+
+
+class ContrastiveTask(ImageTask):
+    """SimCLR: two views of an image are each other's positives."""
+
+    def head(self, features: int) -> nn.Module:
+        """Return SimCLR's projection head."""
+        return projection_head(features, self.benchmark.hidden, self.benchmark.embedding)
+
+    def objective(self, step: Step) -> Objective:
+        """Return the pairs of the step's two views."""
+        embeddings, index = self.outputs(step)
+        first, second = embeddings.chunk(2)
+        return Objective(pairs=two_view(first, second, index))
+
+    def reference(self, name: str) -> Metrics | Task:
+        """Return a reference: ``chance``, ``raw`` (pixels as features), ``untrained`` or ``supervised``.
+
+        ``supervised`` is a task: the same encoder, views and steps, trained by cross-entropy on the labels of all
+        training images.
+        """
+        splits = ("val", "test")
+        if name == "chance":
+            names = FeatureEvaluation.names(self.benchmark.gallery_images)
+            return {f"{split}/{metric}": 1 / CLASSES for split in splits for metric in names}
+        if name == "raw":
+            metrics = {split: self._evaluate(split, lambda images: images.flatten(1)) for split in splits}
+            return {f"{split}/{metric}": value for split in splits for metric, value in metrics[split].items()}
+        if name == "supervised":
+            return SupervisedTask(self.benchmark, self.context)
+        return super().reference(name)
+
+
+class SupervisedTask(ImageTask):
+    """The upper reference: the same encoder and views, cross-entropy on the labels."""
+
+    def head(self, features: int) -> nn.Module:
+        """Return a linear classifier."""
+        return nn.Linear(features, CLASSES)
+
+    def objective(self, step: Step) -> Objective:
+        """Return the mean cross-entropy of both views."""
+        logits, index = self.outputs(step)
+        return Objective(auxiliary=functional.cross_entropy(logits, self.images.labels[index].repeat(2)))
+
+
+def _to_float(pixels: Tensor) -> Tensor:
+    """Bring uint8 pixels to [0, 1]."""
+    return pixels.float() / 255

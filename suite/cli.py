@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from suite.problems import InputError, choices
+from suite.problems import COMMAND_LINE, InputError, Problem, choices
 
 if TYPE_CHECKING:
     from suite.plan import Plan, Selection
@@ -34,10 +34,12 @@ class Parser(argparse.ArgumentParser):
         super().__init__(*arguments, **options)
 
     def error(self, message: str) -> NoReturn:
-        """Print what is wrong and leave with status 2."""
-        print(f"error: {message}", file=sys.stderr)
-        print(f"see {self.prog} --help", file=sys.stderr)
-        raise SystemExit(BAD_INPUT)
+        """Raise what is wrong, to be reported like any other problem."""
+        raise InputError([Problem(COMMAND_LINE, "", f"{message}; see {self.prog} --help")])
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            raise argparse.ArgumentError(action, f"there is no {value!r}; {choices(value, action.choices)}")
 
     def options(self) -> list[str]:
         """Return the long options."""
@@ -46,22 +48,14 @@ class Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status."""
-    parser, commands = _parser()
-    options, unknown = parser.parse_known_args(arguments)
-    command = commands[options.command]
-    for text in unknown:
-        if text.startswith("-"):
-            command.error(f"unknown option {text}; {choices(text.partition('=')[0], command.options())}")
-        if not hasattr(options, "overrides"):
-            command.error(f"{text!r} is one argument too many")
-        options.overrides.append(text)
-    handler: Callable[[argparse.Namespace], int] = options.handler
     try:
+        if "" not in sys.path and os.getcwd() not in sys.path:
+            sys.path.append(os.getcwd())  # the installed script would not find a user's own losses
+        options = _parsed(arguments)
+        handler: Callable[[argparse.Namespace], int] = options.handler
         return handler(options)
     except InputError as error:
-        count = len(error.problems)
-        print(f"error: {count} problem{'s' if count > 1 else ''} in what was given; nothing was done", file=sys.stderr)
-        print("\n".join(f"  {problem}" for problem in error.problems), file=sys.stderr)
+        print(error.report(), file=sys.stderr)
         return BAD_INPUT
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -75,12 +69,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return FAILED
 
 
+def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser, commands = _parser()
+    options, unknown = parser.parse_known_args(arguments)
+    command = commands[options.command]
+    problems = []
+    for text in unknown:
+        if text.startswith("-"):
+            hint = choices(text.partition("=")[0], command.options())
+            problems.append(Problem(COMMAND_LINE, text, f"no such option; {hint}"))
+        elif not hasattr(options, "overrides"):
+            problems.append(Problem(COMMAND_LINE, text, "is one argument too many"))
+        else:
+            options.overrides.append(text)
+    if problems:
+        raise InputError(problems)
+    return options
+
+
 def _parser() -> tuple[Parser, dict[str, Parser]]:
     parser = Parser(prog="python -m suite", description="Reproducibility benchmarks of contrastive losses.")
     commands: dict[str, Parser] = {}
     adder = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
 
-    def add(name: str, handler: Callable[[argparse.Namespace], int], text: str, *groups: Callable[[Parser], None]) -> Parser:
+    def add(
+        name: str, handler: Callable[[argparse.Namespace], int], text: str, *groups: Callable[[Parser], None]
+    ) -> Parser:
         commands[name] = adder.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.", epilog=EPILOG)
         for group in groups:
             group(commands[name])
@@ -235,7 +249,8 @@ def _cancel(options: argparse.Namespace) -> int:
     from suite.records import Store
 
     workers = cancel(Store(options.out))
-    print(f"{workers} workers stopped; their runs continue where they were with the next `run`" if workers else "nothing runs")
+    stopped = f"{workers} workers stopped; their runs continue where they were with the next `run`"
+    print(stopped if workers else "nothing runs")
     return OK
 
 
@@ -270,8 +285,6 @@ def _why(options: argparse.Namespace) -> int:
 
 
 def _argument_problem(text: str, error: Exception) -> Any:
-    from suite.problems import COMMAND_LINE, Problem
-
     return Problem(COMMAND_LINE, text, str(error))
 
 
@@ -326,7 +339,6 @@ def _data(options: argparse.Namespace) -> int:
     from suite import data, printing
     from suite.commands import FetchLines, show_licences
     from suite.compose import load
-    from suite.problems import COMMAND_LINE, Problem
     from suite.terminal import PlainDisplay
 
     known = data.catalogue()
@@ -338,7 +350,8 @@ def _data(options: argparse.Namespace) -> int:
         entries = load(options.registry).document.benchmarks.values()
         offered = sorted({profile for entry in entries for profile in entry.profiles})
         if options.profile not in offered:
-            raise InputError([Problem(COMMAND_LINE, "--profile", f"no such profile; {choices(options.profile, offered)}")])
+            message = f"no such profile; {choices(options.profile, offered)}"
+            raise InputError([Problem(COMMAND_LINE, "--profile", message)])
         names = sorted({name for entry in entries if options.profile in entry.profiles for name in entry.data})
     if options.action == "list":
         printing.datasets([status for status in data.status() if status.dataset.name in names], options.json)

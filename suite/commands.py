@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 import shlex
 import sys
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from suite.launch import Campaign, Outcome, kill, start, to_execute
+from suite.launch import Campaign, Outcome, Snapshot, kill, start, to_execute
 from suite.launches import forget_finished, live_launches
 from suite.plan import Plan, Run
 from suite.records import Record, Store
@@ -19,7 +21,6 @@ from suite.terminal import Display
 
 if TYPE_CHECKING:
     from suite.data import Progress
-    from suite.tracking import LiveMirror
 
 
 @dataclass(frozen=True)
@@ -129,14 +130,14 @@ def carry_out(registry: Registry, plan: Plan, store: Store, options: RunOptions,
     if to_do or awaited:
         store.prepare()
         fetch_data(registry, plan, options, display)
-        mirror = None if options.detach else _live_mirror(plan, store, options)
-        try:
-            outcome = _execute(registry, plan, store, to_do, awaited, options, display)
-        finally:
-            if mirror is not None:
-                mirrored, error = mirror.finish(timeout=120.0), mirror.error
+        campaign = _campaign(registry, plan, store, to_do, awaited, display)
+        campaign.submit(options.detach)
+        if options.detach:
+            outcome = Outcome(0, (), len(to_do) + len(awaited), False)
+        else:
+            outcome, mirrored, error = _attend(campaign, Mirroring(plan, store, options), display)
     elif not options.detach:
-        mirrored, error = _mirror_once(plan, store, options)
+        mirrored, error = Mirroring(plan, store, options).finish()
     forget_finished(store)
     skipped = tuple(run for run in plan.runs if run.state == "failed" and run not in to_do)
     stale = sum(run.state == "stale" for run in plan.runs if run not in to_do)
@@ -144,40 +145,54 @@ def carry_out(registry: Registry, plan: Plan, store: Store, options: RunOptions,
     return Report(outcome, done, stale, skipped, options.detach, mirrored, error, time.monotonic() - began)
 
 
-def _execute(
-    registry: Registry,
-    plan: Plan,
-    store: Store,
-    to_do: Sequence[Run],
-    awaited: Sequence[Run],
-    options: RunOptions,
-    display: Display,
-) -> Outcome:
+def _campaign(
+    registry: Registry, plan: Plan, store: Store, to_do: Sequence[Run], awaited: Sequence[Run], display: Display
+) -> Campaign:
     launcher = registry.document.launcher
     launch = start(to_do, plan.experiment, launcher, store) if to_do else None
     if awaited:
         display.say(f"{len(awaited)} runs are in the hands of an earlier launch: waiting for them")
-    campaign = Campaign(launch, [*to_do, *awaited], launcher, store)
-    campaign.submit()
-    if options.detach:
-        return Outcome(0, (), len(to_do) + len(awaited), False)
+    return Campaign(launch, [*to_do, *awaited], launcher, store)
+
+
+def _attend(campaign: Campaign, mirroring: Mirroring, display: Display) -> tuple[Outcome, bool, str | None]:
+    def show(snapshot: Snapshot) -> None:
+        mirroring.follow(snapshot)
+        display.show(snapshot)
+
     try:
-        return campaign.watch(display.show)
+        outcome = campaign.watch(show)
     finally:
+        mirrored, error = mirroring.finish()
         campaign.close()
+    return outcome, mirrored, error
 
 
-def _live_mirror(plan: Plan, store: Store, options: RunOptions) -> LiveMirror:
-    from suite.tracking import LiveMirror
+class Mirroring:
+    """The mirror of a campaign: begins when the workers have begun, since both import for seconds at first."""
 
-    mirror = LiveMirror(store.out, options.tracking_uri, plan.experiment, [run.key for run in plan.runs])
-    mirror.start()
-    return mirror
+    def __init__(self, plan: Plan, store: Store, options: RunOptions) -> None:
+        from suite.tracking import LiveMirror
 
+        self._mirror = LiveMirror(store.out, options.tracking_uri, plan.experiment, [run.key for run in plan.runs])
+        self._started = False
 
-def _mirror_once(plan: Plan, store: Store, options: RunOptions) -> tuple[bool, str | None]:
-    mirror = _live_mirror(plan, store, options)
-    return mirror.finish(timeout=120.0), mirror.error
+    def follow(self, snapshot: Snapshot) -> None:
+        """Begin once a worker trains or a run has ended."""
+        if snapshot.done + snapshot.failed or any(worker.phase == "training" for worker in snapshot.workers):
+            self._start()
+
+    def finish(self, patience_s: float = 120.0) -> tuple[bool, str | None]:
+        """Return whether MLflow holds everything, and if not, why."""
+        self._start()
+        return self._mirror.finish(patience_s), self._mirror.error
+
+    def _start(self) -> None:
+        if not self._started:
+            self._started = True
+            self._mirror.start()
+            # the table at the end needs pandas: import it while the workers work
+            threading.Thread(target=importlib.import_module, args=("analysis.tables",), daemon=True).start()
 
 
 def matrix(plan: Plan) -> dict[tuple[str, str], dict[str, int]]:

@@ -1,15 +1,15 @@
-"""Hydra composition and validation: files and overrides in, a Registry or all their problems out."""
+"""Hydra composition: the registry's files and the command line's overrides in, a Registry or all their problems out."""
 
 from __future__ import annotations
 
-import itertools
+import copy
 import json
-import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-import yaml
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -18,72 +18,14 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import TypeAdapter, ValidationError
 
-from suite import targets
-from suite.problems import COMMAND_LINE, InputError, Problem, choices
-from suite.registry import PROFILES, BenchmarkEntry, Document, LossEntry, Registry, Slice, bind, parse_seeds
+from suite.checks import checked_registry
+from suite.lines import KeyPath, Lines, dotted, relative
+from suite.problems import COMMAND_LINE, InputError, Problem, choices, refusal
+from suite.registry import PROFILES, BenchmarkEntry, Document, Launcher, Metric, Registry, Slice
 
-Path_ = tuple[str | int, ...]
 ROOT = Path(__file__).resolve().parent.parent
-RESERVED_NAMES = ("all", "references", "default")
-
-
-class Lines:
-    """Where each key of the registry and of the launcher file stands."""
-
-    def __init__(self, overrides: Sequence[str]) -> None:
-        self._where: dict[Path_, str] = {}
-        self._overridden = {tuple(o.partition("=")[0].lstrip("+~").split(".")): o for o in overrides}
-
-    def read(self, file: Path, prefix: Path_ = ()) -> None:
-        """Add a file's keys under `prefix`.
-
-        Raises
-        ------
-        InputError
-            If it is missing, unreadable, or not YAML.
-        """
-        name = _shown(file)
-        try:
-            node = yaml.compose(file.read_text(), Loader=yaml.SafeLoader)
-        except FileNotFoundError:
-            listed = choices(file.stem, sorted(f.stem for f in file.parent.glob("*.yaml")))
-            raise InputError([Problem(name, "", f"no such file. {listed}")]) from None
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError([Problem(name, "", f"cannot be read: {error}")]) from error
-        except yaml.MarkedYAMLError as error:
-            line = error.problem_mark.line + 1 if error.problem_mark else 1
-            raise InputError([Problem(f"{name}:{line}", "", f"not valid YAML: {error.problem}")]) from error
-        if not isinstance(node, yaml.MappingNode):
-            raise InputError([Problem(f"{name}:1", "", "expected keys and values, as in 'experiment: ...'")])
-        self._where[prefix] = f"{name}:1"
-        self._walk(node, prefix, name)
-
-    def _walk(self, node: yaml.Node, path: Path_, name: str) -> None:
-        if isinstance(node, yaml.MappingNode):
-            seen: set[str] = set()
-            for key, value in node.value:
-                if key.value in seen:
-                    where = f"{name}:{key.start_mark.line + 1}"
-                    raise InputError([Problem(where, _dotted((*path, key.value)), "this key stands here twice")])
-                seen.add(key.value)
-                self._where[(*path, key.value)] = f"{name}:{key.start_mark.line + 1}"
-                self._walk(value, (*path, key.value), name)
-        elif isinstance(node, yaml.SequenceNode):
-            for index, value in enumerate(node.value):
-                self._where[(*path, index)] = f"{name}:{value.start_mark.line + 1}"
-                self._walk(value, (*path, index), name)
-
-    def __call__(self, path: Path_) -> str:
-        """Return ``file:line`` of a key, or of the nearest key around it, or the override that set it."""
-        texts = tuple(str(part) for part in path)
-        for override_path, override in self._overridden.items():
-            if texts[: len(override_path)] == override_path or override_path[: len(texts)] == texts and texts:
-                if texts[: len(override_path)] == override_path or path not in self._where:
-                    return f"{COMMAND_LINE}: {override}"
-        for length in range(len(path), -1, -1):
-            if path[:length] in self._where:
-                return self._where[path[:length]]
-        return COMMAND_LINE
+GROUP: Final = "launchers@launcher"
+_FAILURES: Final = (HydraException, OmegaConfBaseException, ValueError)
 
 
 def default_registry() -> Path:
@@ -100,7 +42,7 @@ def load(file: Path | None = None, overrides: Sequence[str] = (), launcher: str 
     file : Path, optional
         Default: :func:`default_registry`.
     overrides : sequence of str
-        Hydra overrides such as ``benchmarks.image.profiles.mini.epochs=5``.
+        Hydra overrides such as ``benchmarks.image.profiles.mini.epochs=5``; ``launcher=debug`` is one, too.
     launcher : str, optional
         A file of ``launchers/``; the registry's own default otherwise.
 
@@ -111,259 +53,234 @@ def load(file: Path | None = None, overrides: Sequence[str] = (), launcher: str 
     """
     file = (file or default_registry()).absolute()
     lines = Lines(overrides)
-    lines.read(file)
+    content = lines.read(file)
     _check_syntax(overrides)
-    composed = _compose(file, overrides, launcher, lines)
-    document = _document(composed, lines)
-    return _registry(document, file, lines)
+    chosen = {o: o.partition("=")[2] for o in overrides if re.fullmatch(r"launcher(s@launcher)?=[^{}\[\]]*", o)}
+    named = {f"--launcher {launcher}": launcher} if launcher else {}
+    composed = _compose(file, content, [o for o in overrides if o not in chosen], {**chosen, **named}, lines)
+    document, problems = _document(composed, lines)
+    return checked_registry(document, file, lines, problems)
 
 
 def _check_syntax(overrides: Sequence[str]) -> None:
     parser = OverridesParser.create()
     problems = []
-    for override in overrides:
+    for text in overrides:
         try:
-            parser.parse_override(override)
+            override = parser.parse_override(text)
         except HydraException:
-            problems.append(Problem(COMMAND_LINE, override, "not an override; expected key=value, +key=value or ~key"))
+            message = "not an override; expected key=value, +key=value or ~key"
+            if re.fullmatch(r"[\w,~*]+", text):
+                message += ". Benchmarks, losses and seeds are selected with --benchmarks, --losses and --seeds"
+            problems.append(Problem(COMMAND_LINE, text, message))
+            continue
+        key = str(override.key_or_group)
+        if override.is_sweep_override():
+            listed = f"{text.partition('=')[0]}=[{text.partition('=')[2]}]"
+            problems.append(Problem(COMMAND_LINE, text, f"several values; a list has brackets: {listed}"))
+        elif not key or re.match(r"hydra([./]|$)", key):
+            message = "Hydra's own settings mean nothing here" if key else "there is no key before the ="
+            problems.append(Problem(COMMAND_LINE, text, message))
     if problems:
         raise InputError(problems)
 
 
-def _compose(file: Path, overrides: Sequence[str], launcher: str | None, lines: Lines) -> dict[str, Any]:
-    defaults = yaml.safe_load(file.read_text()).get("defaults") or []
-    named = [d for d in defaults if isinstance(d, dict) and "launchers@launcher" in d]
-    name = launcher or (named[0]["launchers@launcher"] if named else "local")
-    folder = next((f for f in (file.parent, ROOT) if (f / "launchers" / f"{name}.yaml").exists()), file.parent)
-    lines.read(folder / "launchers" / f"{name}.yaml", ("launcher",))
-    fixed = [f"{'' if named else '+'}launchers@launcher={name}", f"hydra.searchpath=[file://{ROOT}]"]
+def _compose(
+    file: Path, content: dict[str, Any], overrides: Sequence[str], launchers: Mapping[str, str], lines: Lines
+) -> dict[str, Any]:
+    default, is_listed = _default_launcher(content, lines)
+    where, name = (f"{COMMAND_LINE}: {list(launchers)[-1]}", list(launchers.values())[-1]) if launchers else default
+    offered = {f.stem: f for folder in (ROOT, file.parent) for f in (folder / "launchers").glob("*.yaml")}
+    if name not in offered:
+        raise InputError([Problem(where, "", f"no launcher {name!r}; {choices(name, sorted(offered))}")])
+    lines.read(offered[name], ("launcher",))
+    fixed = [f"{'' if is_listed else '+'}{GROUP}={name}", f"hydra.searchpath=[file://{ROOT}]"]
     with initialize_config_dir(config_dir=str(file.parent), version_base=None):
         try:
-            config = hydra_compose(file.stem, overrides=[*fixed, *overrides])
-        except (HydraException, OmegaConfBaseException, ValueError) as error:
-            raise InputError(_composition_problems(file, fixed, overrides, error)) from error
-    container = OmegaConf.to_container(config, resolve=False)
-    assert isinstance(container, dict)
-    return {str(key): value for key, value in container.items()}
+            config = hydra_compose(file.stem, overrides=[*fixed, *map(_forced, overrides)])
+        except _FAILURES as error:
+            raise InputError(_composition_problems(file, content, fixed, overrides, lines, error)) from error
+    return _resolved(config, lines)
 
 
-def _composition_problems(file: Path, fixed: list[str], overrides: Sequence[str], error: Exception) -> list[Problem]:
-    """Find which overrides do not fit, one by one, since Hydra stops at the first."""
+def _default_launcher(content: dict[str, Any], lines: Lines) -> tuple[tuple[str, str], bool]:
+    """Return the launcher of the registry's defaults list with its place, and whether the list names one."""
+    listed = content.get("defaults", [])
+    good = isinstance(listed, list) and all(
+        d == "_self_" or (isinstance(d, dict) and set(d) == {GROUP}) for d in listed
+    )
+    if not good or any(isinstance(d, dict) and not isinstance(d[GROUP], str) for d in listed):
+        message = f"expected a launcher and the registry itself, as in [{GROUP}: local, _self_]"
+        raise InputError([Problem(lines(("defaults",)), "defaults", message)])
+    if listed and "_self_" not in listed:
+        raise InputError([Problem(lines(("defaults",)), "defaults", "must also hold _self_, the registry itself")])
+    named = [(index, d[GROUP]) for index, d in enumerate(listed) if isinstance(d, dict)]
+    if not named:
+        return (lines(("defaults",)), "local"), False
+    return (lines(("defaults", named[0][0])), named[0][1]), True
+
+
+def _forced(override: str) -> str:
+    """Let a plain override add what the file leaves to its default: validation knows which keys there may be."""
+    return override if override[0] in "+~" else f"++{override}"
+
+
+def _composition_problems(
+    file: Path, content: Any, fixed: list[str], overrides: Sequence[str], lines: Lines, error: Exception
+) -> list[Problem]:
+    """Find what does not fit, one by one, since Hydra stops at the first."""
+    problems = list(_bad_values(content, (), lines))
+    if problems:
+        return problems
     try:
-        plain = hydra_compose(file.stem, overrides=fixed)
-    except (HydraException, OmegaConfBaseException, ValueError):
-        return [Problem(_shown(file), "", _first_line(error))]
-    problems = []
+        plain = OmegaConf.to_container(hydra_compose(file.stem, overrides=fixed), resolve=False)
+    except _FAILURES:
+        return [Problem(f"{relative(file)}:1", "", _first_line(error))]
     for override in overrides:
         try:
-            hydra_compose(file.stem, overrides=[*fixed, override])
-        except (HydraException, OmegaConfBaseException, ValueError) as one:
-            message = _unknown_key(plain, override.partition("=")[0].lstrip("+~")) or _first_line(one)
+            hydra_compose(file.stem, overrides=[*fixed, _forced(override)])
+        except _FAILURES as one:
+            message = _misfit(plain, override.partition("=")[0].lstrip("+~")) or _first_line(one)
             problems.append(Problem(COMMAND_LINE, override, message))
     return problems or [Problem(COMMAND_LINE, " ".join(overrides), _first_line(error))]
 
 
-def _unknown_key(config: Any, key: str) -> str | None:
-    node = OmegaConf.to_container(config, resolve=False)
+def _bad_values(value: Any, path: KeyPath, lines: Lines) -> Iterator[Problem]:
+    """Find the values that OmegaConf does not take: dates, bytes, malformed interpolations."""
+    if isinstance(value, dict | list):
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _bad_values(inner, (*path, key), lines)
+        return
+    try:
+        OmegaConf.create({"value": value})
+    except OmegaConfBaseException:
+        reason = (
+            "not a valid interpolation; expected ${name}" if isinstance(value, str) else "expected a number or text"
+        )
+        yield Problem(lines(path), dotted(path), f"{str(value)!r} will not do: {reason}")
+
+
+def _misfit(node: Any, key: str) -> str | None:
+    above = ""
     for part in key.split("."):
         if not isinstance(node, dict):
-            return f"there is nothing under {part!r}"
+            return f"{above} is a single value: there is nothing under it"
         if part not in node:
-            return f"no key {part!r}; {choices(part, node)}. Put + before a key that is to be added"
-        node = node[part]
+            return f"no key {part!r}; {choices(part, node)}"
+        node, above = node[part], f"{above}.{part}".lstrip(".")
     return None
 
 
-def _document(composed: dict[str, Any], lines: Lines) -> Document:
-    try:
-        return TypeAdapter(Document).validate_json(json.dumps(composed))
-    except ValidationError as error:
-        raise InputError(_validation_problems(error, lines)) from error
-
-
-def _validation_problems(error: ValidationError, lines: Lines) -> Iterator[Problem]:
-    for detail in error.errors():
-        path = tuple(p for p in detail["loc"] if not (isinstance(p, str) and _is_internal(p)))
-        message = detail["msg"][0].lower() + detail["msg"][1:]
-        if detail["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-            message = f"unknown key; {choices(path[-1], _known_keys(path))}"
-        elif detail["type"] == "missing" or detail["type"] == "missing_argument":
-            message = "is missing"
-        elif "input" in detail and not isinstance(detail["input"], dict | list):
-            message = f"{detail['input']!r} will not do: {message}"
-        if path and path[-1] == "[key]":
-            path = path[:-1]
-            message = f"no such profile; {choices(path[-1], PROFILES)}"
-        yield Problem(lines(path), _dotted(path), message)
-
-
-def _is_internal(part: str) -> bool:
-    # pydantic names the member of a union, and function validators, in its locations
-    return part.startswith(("constrained-", "function-", "literal[")) or part in ("int", "str", "list[int]", "float")
-
-
-def _known_keys(path: Path_) -> list[str]:
-    table: dict[int, type] = {1: Document, 3: BenchmarkEntry}
-    cls: type | None = table.get(len(path))
-    if len(path) == 2 and path[0] == "launcher":
-        from suite.registry import Launcher
-
-        cls = Launcher
-    elif len(path) == 3 and path[0] == "slices":
-        cls = Slice
-    elif len(path) == 4 and path[2] == "metric":
-        from suite.registry import Metric
-
-        cls = Metric
-    fields = getattr(cls, "__dataclass_fields__", {})
-    return ["_target_" if name == "target" else name for name in fields]
-
-
-def _registry(document: Document, file: Path, lines: Lines) -> Registry:
-    problems: list[Problem] = []
-    losses = dict(_losses(document, lines, problems))
-    found: dict[str, targets.Target] = {}
-    settings: dict[tuple[str, str], dict[str, Any]] = {}
-    for name, entry in document.benchmarks.items():
-        target = _resolve(entry.target, "suite.benchmarks", ("benchmarks", name, "_target_"), lines, problems)
-        if target is None:
-            continue
-        found[name] = target
-        for profile, arguments in entry.profiles.items():
-            bound, wrong = bind(target, arguments)
-            settings[name, profile] = bound
-            for argument, message in wrong:
-                path = ("benchmarks", name, "profiles", profile, argument)
-                problems.append(Problem(lines(path), _dotted(path), message))
-        for profile in set(entry.estimate_s) - set(entry.profiles):
-            path = ("benchmarks", name, "estimate_s", profile)
-            problems.append(Problem(lines(path), _dotted(path), f"no such profile; {choices(profile, entry.profiles)}"))
-    checksums = _checksums(document, file, lines, problems)
-    registry = Registry(document, file, losses, found, settings, checksums)
-    problems.extend(_cross_checks(registry, lines))
+def _resolved(config: Any, lines: Lines) -> dict[str, Any]:
+    """Resolve references between keys, but those of losses, which each benchmark resolves for itself."""
+    values: dict[str, Any] = {}
+    problems = []
+    for key in map(str, config):
+        try:
+            value = config[key]
+            is_plain = not OmegaConf.is_config(value)
+            values[key] = value if is_plain else OmegaConf.to_container(value, resolve=key != "losses")
+        except OmegaConfBaseException as error:
+            at = tuple(str(error.full_key or key).split("."))
+            problems.append(Problem(lines(at), dotted(at), _first_line(error)))
     if problems:
         raise InputError(problems)
-    return registry
+    return values
 
 
-def _losses(document: Document, lines: Lines, problems: list[Problem]) -> Iterator[tuple[str, LossEntry]]:
-    for name, entry in document.losses.items():
-        if "@" in name or name in RESERVED_NAMES or "," in name or name.startswith("~"):
-            message = "a loss may not be called all, references or default, nor contain @ or a comma, nor begin with ~"
-            problems.append(Problem(lines(("losses", name)), f"losses.{name}", message))
-        path: Path_ = ("losses", name, "_target_")
-        if "_target_" not in entry:
-            problems.append(Problem(lines(path), _dotted(path), "is missing: name the class, e.g. suite.losses.InfoNCE"))
-            continue
-        target = _resolve(entry["_target_"], "suite.losses", path, lines, problems)
-        if target is None:
-            continue
-        arguments = {k: v for k, v in entry.items() if k not in ("_target_", "sweep")}
-        _, wrong = bind(target, arguments)
-        for argument, message in wrong:
-            if "${" not in str(arguments.get(argument, "")):
-                where = ("losses", name, argument)
-                problems.append(Problem(lines(where), _dotted(where), message))
-        yield name, LossEntry(name, target, arguments)
-        yield from _members(name, target, arguments, entry.get("sweep", {}), lines, problems)
+_BENCHMARK: Final = {
+    "_target_": "-",
+    "metric": {"name": "-", "goal": "maximise", "margin": 1.0},
+    "profiles": {"mini": {}},
+}
+_STAND_INS: Final[Mapping[KeyPath, Any]] = {
+    ("experiment",): "-",
+    ("seeds",): 0,
+    ("baseline",): "-",
+    ("launcher",): {"kind": "debug"},
+    ("launcher", "kind"): "debug",
+    ("losses", "*"): {"_target_": "-"},
+    ("benchmarks", "*"): _BENCHMARK,
+    **{("benchmarks", "*", key): value for key, value in _BENCHMARK.items()},
+    ("benchmarks", "*", "metric", "name"): "-",
+    ("benchmarks", "*", "metric", "goal"): "maximise",
+    ("benchmarks", "*", "metric", "margin"): 1.0,
+}
 
 
-def _members(
-    name: str, target: targets.Target, arguments: dict[str, Any], sweep: Any, lines: Lines, problems: list[Problem]
-) -> Iterator[tuple[str, LossEntry]]:
-    path: Path_ = ("losses", name, "sweep")
-    if not isinstance(sweep, dict) or not all(isinstance(values, list) and values for values in sweep.values()):
-        message = "expected parameters with a list of values each, as in {temperature: [0.1, 0.2]}"
-        problems.append(Problem(lines(path), _dotted(path), message))
-        return
-    if not sweep:
-        return
-    for values in itertools.product(*sweep.values()):
-        point = dict(zip(sweep, values, strict=True))
-        _, wrong = bind(target, {**arguments, **point})
-        for argument, message in wrong:
-            if argument in point:
-                where = (*path, argument, sweep[argument].index(point[argument]))
-                problems.append(Problem(lines(where), _dotted((*path, argument)), message))
-        member = name + "".join(f"@{argument}={value}" for argument, value in point.items())
-        yield member, LossEntry(member, target, {**arguments, **point}, sweep_of=name)
+def _document(composed: dict[str, Any], lines: Lines) -> tuple[Document, list[Problem]]:
+    """Return the typed document, and what is wrong: that is replaced in it, so that the rest can be checked."""
+    adapter = TypeAdapter(Document)
+    problems: list[Problem] = []
+    for _ in range(4):  # a repair may bring up another: a benchmark left without profiles
+        try:
+            return adapter.validate_json(json.dumps(composed, default=str)), problems
+        except ValidationError as error:
+            found = _validation_problems(error, composed)
+            problems = problems or [Problem(lines(path), dotted(path), message) for path, message in found]
+            if any(path[:1] in (("losses",), ("benchmarks",), ("slices",)) and len(path) == 1 for path, _ in found):
+                break  # too little is left for the rest to mean anything
+            for path, _ in found:
+                _mend(composed, path)
+    raise InputError(problems)
 
 
-def _resolve(path: Any, group: str, key: Path_, lines: Lines, problems: list[Problem]) -> targets.Target | None:
-    if not isinstance(path, str):
-        problems.append(Problem(lines(key), _dotted(key), f"{path!r} will not do: expected a dotted path"))
-        return None
-    try:
-        return targets.resolve(path, group)
-    except targets.TargetError as error:
-        problems.append(Problem(lines(key), _dotted(key), str(error)))
-        return None
+def _validation_problems(error: ValidationError, composed: dict[str, Any]) -> list[tuple[KeyPath, str]]:
+    details = [(_place(detail["loc"], composed), detail) for detail in error.errors()]
+    found = []
+    for path, group in groupby(sorted(details, key=lambda pair: dotted(pair[0])), key=lambda pair: pair[0]):
+        listed = [detail for _, detail in group]
+        kind = listed[0]["type"]
+        if kind in ("unexpected_keyword_argument", "extra_forbidden"):
+            found.append((path, f"unknown key; {choices(path[-1], _known_keys(path))}"))
+        elif "[key]" in listed[0]["loc"]:
+            found.append((path, f"no such profile; {choices(path[-1], PROFILES)}"))
+        else:
+            found.append((path, refusal(listed, listed[0]["input"])))
+    return found
 
 
-def _checksums(
-    document: Document, file: Path, lines: Lines, problems: list[Problem]
-) -> Mapping[str, Mapping[str, str]]:
-    from suite import data
-
-    known = data.catalogue()
-    for name, entry in document.benchmarks.items():
-        for index, dataset in enumerate(entry.data):
-            if dataset not in known:
-                path = ("benchmarks", name, "data", index)
-                message = f"no data set {dataset!r}; {choices(dataset, known)}"
-                problems.append(Problem(lines(path), f"benchmarks.{name}.data", message))
-    used = {dataset for entry in document.benchmarks.values() for dataset in entry.data if dataset in known}
-    return data.checksums(sorted(used))
+def _place(location: Sequence[str | int], composed: Any) -> KeyPath:
+    """Return the part of a pydantic location that the files know: not members of unions, nor names of validators."""
+    path: list[str | int] = []
+    node: Any = composed
+    for depth, part in enumerate(location):
+        if _holds(node, part):
+            node = node[part]
+            path.append(part)
+        elif isinstance(node, dict) and depth == len(location) - 1 and part != "[key]":
+            path.append(part)  # what is missing
+    return tuple(path)
 
 
-def _cross_checks(registry: Registry, lines: Lines) -> Iterator[Problem]:
-    document = registry.document
-    names = [name for name, entry in registry.losses.items() if entry.sweep_of is None]
-    if document.baseline not in document.losses:
-        yield Problem(lines(("baseline",)), "baseline", f"no loss {document.baseline!r}; {choices(document.baseline, names)}")
-    both = sorted(set(registry.seeds) & set(registry.selection_seeds))
-    if both:
-        message = f"seeds {both} are also evaluation seeds: what is chosen with a seed may not be reported with it"
-        yield Problem(lines(("selection_seeds",)), "selection_seeds", message)
-    yield from _slice_problems(registry, lines)
-    for loss in registry.losses:
-        for benchmark, profile in registry.settings:
-            try:
-                registry.loss_config(loss, benchmark, profile)
-            except ValueError as error:
-                entry = registry.losses[loss]
-                if entry.sweep_of is None and any("${" in str(value) for value in entry.arguments.values()):
-                    key = next(k for k, value in entry.arguments.items() if "${" in str(value))
-                    path = ("losses", loss, key)
-                    yield Problem(lines(path), _dotted(path), f"in benchmark {benchmark}: {error}")
-                    break
+def _holds(node: Any, part: str | int) -> bool:
+    return isinstance(node, list) if isinstance(part, int) else isinstance(node, dict) and part in node
 
 
-def _slice_problems(registry: Registry, lines: Lines) -> Iterator[Problem]:
-    from suite.select import SelectionError, select_benchmarks, select_losses
-
-    for name, entry in registry.document.slices.items():
-        path = ("slices", name)
-        if name in registry.losses or name in registry.document.benchmarks or name in ("all", "references"):
-            yield Problem(lines(path), _dotted(path), "this name is taken by a loss, a benchmark or a built-in selection")
-        for kind, select in (("losses", select_losses), ("benchmarks", select_benchmarks)):
-            for index, text in enumerate(getattr(entry, kind) or ()):
-                try:
-                    select(registry, [text])
-                except SelectionError as error:
-                    yield Problem(lines((*path, kind, index)), f"slices.{name}.{kind}", str(error))
-        if entry.seeds is not None:
-            parse_seeds(entry.seeds)
+def _mend(composed: dict[str, Any], path: KeyPath) -> None:
+    node: Any = composed
+    for part in path[:-1]:
+        if not isinstance(node[part], dict):
+            return _mend(composed, path[: path.index(part) + 1])
+        node = node[part]
+    general = (path[0], "*", *path[2:]) if len(path) > 1 and path[0] != "launcher" else path
+    if general in _STAND_INS:
+        node[path[-1]] = copy.deepcopy(_STAND_INS[general])
+    else:
+        node.pop(path[-1], None)
+    return None
 
 
-def _dotted(path: Path_) -> str:
-    return ".".join(str(part) for part in path)
+def _known_keys(path: KeyPath) -> list[str]:
+    tables: dict[tuple[int, str | int], type] = {
+        (2, "launcher"): Launcher,
+        (3, "benchmarks"): BenchmarkEntry,
+        (3, "slices"): Slice,
+        (4, "benchmarks"): Metric,
+    }
+    fields = tables.get((len(path), path[0]), Document).__dataclass_fields__  # type: ignore[attr-defined]
+    return ["_target_" if name == "target" else name for name in fields if not name.startswith("__")]
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]
-
-
-def _shown(file: Path) -> str:
-    relative = os.path.relpath(file)
-    return str(file) if relative.startswith("..") else relative
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -282,11 +282,24 @@ class Campaign:
         self._interrupts = 0
         self._stopped_at: float | None = None
 
-    def submit(self) -> None:
-        """Start the first workers, as many as the launcher allows beside those of other live launches."""
-        if self._launch is not None:
-            for _ in range(min(len(self._open), self._wanted() - len(self._workers()))):
-                self._submit_one()
+    def submit(self, detached: bool = False) -> None:
+        """Start the first workers, as many as the launcher allows beside those of other live launches.
+
+        Raises
+        ------
+        LaunchError
+            If `detached` and there is room for none: nobody would start one later.
+        """
+        if self._launch is None:
+            return
+        for _ in range(min(len(self._open), self._wanted() - len(self._workers()))):
+            self._submit_one()
+        if detached and not self._submitted:
+            self._launch.remove()
+            raise LaunchError(
+                f"{self._wanted()} workers of earlier launches are at work: without --detach this command waits for its "
+                "turn; launcher.workers=N allows more workers; python -m suite cancel stops them"
+            )
 
     def watch(self, show: Callable[[Snapshot], None]) -> Outcome:
         """Stay until everything is settled, replacing workers that die.

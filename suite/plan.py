@@ -6,17 +6,19 @@ import hashlib
 import json
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from suite import targets
 from suite.problems import COMMAND_LINE, InputError, Problem, choices
+from suite.provenance import changed_modules
 from suite.records import Record, Store
 from suite.registry import Registry
 from suite.select import REFERENCES, SelectionError, select_benchmarks, select_losses, select_seeds
 
 State = Literal["missing", "queued", "running", "done", "failed", "stale"]
+T = TypeVar("T")
 STATES: tuple[State, ...] = ("missing", "queued", "running", "done", "failed", "stale")
 
 
@@ -110,7 +112,9 @@ class Plan:
 
 def key_of(config: Mapping[str, Any]) -> str:
     """Return the sha256 of a configuration's canonical JSON: sorted keys, no spaces, no NaN."""
-    return hashlib.sha256(json.dumps(config, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()).hexdigest()
+    return hashlib.sha256(
+        json.dumps(config, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+    ).hexdigest()
 
 
 def make_plan(registry: Registry, selection: Selection, store: Store) -> Plan:
@@ -129,25 +133,29 @@ def make_plan(registry: Registry, selection: Selection, store: Store) -> Plan:
 def _selected(registry: Registry, selection: Selection) -> tuple[list[str], list[str], list[int]]:
     has_default = "default" in registry.document.slices
     losses = selection.losses or (("default",) if has_default else ("all", REFERENCES))
-    problems, found = [], []
-    for option, select, texts in (
-        ("--benchmarks", select_benchmarks, selection.benchmarks),
-        ("--losses", select_losses, losses),
-        ("--seeds", select_seeds, selection.seeds or ("all",)),
-    ):
+    problems: list[Problem] = []
+
+    def chosen(option: str, select: Callable[[Registry, Sequence[str]], list[T]], texts: Sequence[str]) -> list[T]:
         try:
-            found.append(select(registry, texts))  # type: ignore[operator]
+            return select(registry, texts)
         except SelectionError as error:
             problems.append(Problem(COMMAND_LINE, option, str(error)))
-            found.append([])
-    offered = {name: sorted(entry.profiles) for name, entry in registry.document.benchmarks.items()}
-    for benchmark in found[0]:
-        if selection.profile not in offered[benchmark]:
-            known = choices(selection.profile, offered[benchmark])
-            problems.append(Problem(COMMAND_LINE, "--profile", f"{benchmark} has no {selection.profile!r}; {known}"))
+            return []
+
+    benchmarks = chosen("--benchmarks", select_benchmarks, selection.benchmarks)
+    found = (
+        benchmarks,
+        chosen("--losses", select_losses, losses),
+        chosen("--seeds", select_seeds, selection.seeds or ("all",)),
+    )
+    for benchmark in benchmarks:
+        offered = [str(name) for name in registry.document.benchmarks[benchmark].profiles]
+        if selection.profile not in offered:
+            message = f"{benchmark} has no profile {selection.profile!r}; {choices(selection.profile, offered)}"
+            problems.append(Problem(COMMAND_LINE, "--profile", message))
     if problems:
         raise InputError(problems)
-    return found[0], found[1], found[2]
+    return found
 
 
 def _expand(
@@ -157,7 +165,9 @@ def _expand(
         for name in losses:
             if name == REFERENCES:
                 for reference, how in registry.document.benchmarks[benchmark].references.items():
-                    yield from _runs(registry, benchmark, reference, "reference", [0] if how == "once" else seeds, profile)
+                    yield from _runs(
+                        registry, benchmark, reference, "reference", [0] if how == "once" else seeds, profile
+                    )
             else:
                 yield from _runs(registry, benchmark, name, "loss", seeds, profile)
 
@@ -184,32 +194,36 @@ def _runs(
         "data": {dataset: registry.checksums[dataset] for dataset in entry.data},
     }
     metric = {"name": entry.metric.name, "goal": entry.metric.goal, "margin": entry.metric.margin}
+    of_selection = frozenset(registry.selection_seeds)
     for seed in seeds:
         config = {**shared, "seed": seed}
-        purpose: Literal["evaluation", "selection"] = (
-            "selection" if seed in registry.selection_seeds else "evaluation"
-        )
+        purpose: Literal["evaluation", "selection"] = "selection" if seed in of_selection else "evaluation"
         yield Run(key_of(config), benchmark, loss, kind, seed, profile, purpose, metric, config, code)
 
 
 def _with_states(runs: Sequence[Run], registry: Registry, store: Store) -> Iterator[Run]:
     existing = store.keys()
     queued = _queued(store)
-    results = {run.key: store.record(run.key).result() for run in runs if run.key in existing}
-    estimate = _Estimates(runs, results, registry)
+    records = {run.key: store.record(run.key) for run in runs if run.key in existing}
+    results = {key: result for key, record in records.items() if (result := record.result()) is not None}
+    estimate = _Estimates(runs, results, registry, store, existing)
     for run in runs:
-        state, reason, record = _state(run, store.record(run.key), results.get(run.key), run.key in existing, queued)
+        result = results.get(run.key)
+        state, reason, record = _settled(run, result) if result else _open(run, records.get(run.key), queued)
         yield Run(**{**vars(run), "state": state, "reason": reason, "record": record, "estimate_s": estimate(run)})
 
 
-def _state(
-    run: Run, record: Record, result: Mapping[str, Any] | None, exists: bool, queued: set[str]
-) -> tuple[State, str, str | None]:
-    if result is not None:
-        changed = changed_modules(result["code"], run.code)
-        return ("stale", f"changed since: {', '.join(changed)}", result["record"]) if changed else (
-            "done", "", result["record"])  # fmt: skip
-    if not exists:
+def _settled(run: Run, result: Mapping[str, Any]) -> tuple[State, str, str | None]:
+    changed = changed_modules(result["code"], run.code)
+    return (
+        ("stale", f"changed since: {', '.join(changed)}", result["record"])
+        if changed
+        else ("done", "", result["record"])
+    )
+
+
+def _open(run: Run, record: Record | None, queued: set[str]) -> tuple[State, str, str | None]:
+    if record is None:
         return ("queued", "", None) if run.key in queued else ("missing", "", None)
     if record.is_running():
         return "running", "", None
@@ -217,50 +231,77 @@ def _state(
         return "queued", "", None
     failure = record.failure()
     if failure is not None:
-        return "failed", f"{failure['class']}: {failure['message'].splitlines()[0]}", failure["record"]
+        return "failed", f"{failure['class']}: {failure['message'].partition(chr(10))[0]}", failure["record"]
     return "missing", "interrupted" if record.run() else "", None
-
-
-def changed_modules(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """Return the modules that differ between two fingerprints of code, with what happened to them."""
-    changed = [module for module in before if module in now and before[module] != now[module]]
-    gone = [f"{module} (no longer used)" for module in before if module not in now]
-    new = [f"{module} (newly used)" for module in now if module not in before]
-    return sorted([*changed, *gone, *new])
 
 
 def _queued(store: Store) -> set[str]:
     from suite.launches import live_launches
 
-    return {key for launch in live_launches(store) for key in launch.keys()}
+    return {key for launch in live_launches(store) for key in launch.keys()}  # noqa: SIM118
+
+
+Group = tuple[str, ...]
+MOST_READ = 500
+"""Records outside of the plan that are read for their times, at most."""
 
 
 class _Estimates:
     """Seconds a run, from finished runs of the same benchmark and profile, else from the registry."""
 
-    def __init__(self, runs: Sequence[Run], results: Mapping[str, Any], registry: Registry) -> None:
+    def __init__(
+        self, runs: Sequence[Run], results: Mapping[str, Any], registry: Registry, store: Store, existing: set[str]
+    ) -> None:
         self._registry = registry
-        seconds: dict[tuple[str, ...], list[float]] = defaultdict(list)
+        seconds: dict[Group, list[float]] = defaultdict(list)
         for run in runs:
-            result = results.get(run.key)
-            if result is not None:
-                total = sum(result["seconds"].values())
-                for group in self._groups(run):
-                    seconds[group].append(total)
+            if run.key in results:
+                self._learn(seconds, run.benchmark, run.profile, run.kind, run.loss, results[run.key])
+        unknown = [run for run in runs if run.key not in results and not any(g in seconds for g in self._groups(run))]
+        if unknown:
+            self._look_around(seconds, unknown, store, existing - {run.key for run in runs})
         self._medians = {group: statistics.median(values) for group, values in seconds.items()}
 
+    def _look_around(
+        self, seconds: dict[Group, list[float]], unknown: Sequence[Run], store: Store, others: set[str]
+    ) -> None:
+        """Learn from records outside of the plan: other seeds, other losses, but the benchmark's settings of now."""
+        settings = {(run.benchmark, run.profile): run.config["benchmark"] for run in unknown}
+        for record in map(store.record, sorted(others)[:MOST_READ]):
+            run, result = record.run(), record.result()
+            if run is None or result is None:
+                continue
+            if settings.get((run["benchmark"], run["profile"])) == run["config"]["benchmark"]:
+                self._learn(seconds, run["benchmark"], run["profile"], run["kind"], run["loss"], result)
+
+    def _learn(
+        self,
+        seconds: dict[Group, list[float]],
+        benchmark: str,
+        profile: str,
+        kind: str,
+        loss: str,
+        result: Mapping[str, Any],
+    ) -> None:
+        for group in _groups(benchmark, profile, kind, loss):
+            seconds[group].append(sum(result["seconds"].values()))
+
     @staticmethod
-    def _groups(run: Run) -> tuple[tuple[str, ...], ...]:
-        base = (run.benchmark, run.profile, run.kind)
-        # one reference is a table look-up, another a whole training: only their own history tells
-        return ((*base, run.loss),) if run.kind == "reference" else ((*base, run.loss), base)
+    def _groups(run: Run) -> tuple[Group, ...]:
+        return _groups(run.benchmark, run.profile, run.kind, run.loss)
 
     def __call__(self, run: Run) -> float:
         for group in self._groups(run):
             if group in self._medians:
                 return self._medians[group]
-        declared = self._registry.document.benchmarks[run.benchmark].estimate_s
-        return float(declared.get(run.profile, 60.0))  # type: ignore[call-overload]
+        declared: Mapping[str, float] = self._registry.document.benchmarks[run.benchmark].estimate_s  # type: ignore[assignment]
+        return float(declared.get(run.profile, 60.0))
+
+
+def _groups(benchmark: str, profile: str, kind: str, loss: str) -> tuple[Group, ...]:
+    base = (benchmark, profile, kind)
+    # one reference is a table look-up, another a whole training: only their own history tells
+    return ((*base, loss),) if kind == "reference" else ((*base, loss), base)
 
 
 def rerun_states(texts: Sequence[str]) -> tuple[str, ...]:
@@ -275,12 +316,14 @@ def rerun_states(texts: Sequence[str]) -> tuple[str, ...]:
     valid = ("stale", "failed", "done")
     wrong = [name for name in named if name not in valid]
     if wrong:
-        raise InputError(Problem(COMMAND_LINE, f"--rerun {name}", f"no such state; {choices(name, valid)}") for name in wrong)
+        raise InputError(
+            Problem(COMMAND_LINE, f"--rerun {name}", f"no such state; {choices(name, valid)}") for name in wrong
+        )
     return tuple(named)
 
 
 def find_run(registry: Registry, store: Store, prefix: str) -> Run | None:
-    """Return the run of the registry with a record whose key begins with `prefix`, whatever its seed; None if none has."""
+    """Return the registry's run with a record whose key begins with `prefix`, whatever its seed; None if none has."""
     try:
         recorded = store.find(prefix).run()
     except LookupError:

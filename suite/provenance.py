@@ -9,10 +9,21 @@ import platform
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "hydra-core", "submitit", "mlflow")
+
+
+def changed_modules(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """Return the modules that differ between two fingerprints of code, with what happened to them."""
+    if before == now:
+        return []
+    changed = [module for module in before if module in now and before[module] != now[module]]
+    gone = [f"{module} (no longer used)" for module in before if module not in now]
+    new = [f"{module} (newly used)" for module in now if module not in before]
+    return sorted([*changed, *gone, *new])
 
 
 @functools.cache

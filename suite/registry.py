@@ -5,29 +5,47 @@ Everything wrong is found before anything runs and reported at once, with file a
 
 from __future__ import annotations
 
+import functools
 import itertools
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Gt, MinLen
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field, PydanticUserError, TypeAdapter, ValidationError
 
 from suite import targets
+from suite.problems import choices, refusal, shown
 from suite.targets import Target
 
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, populate_by_name=True)
 PROFILES = ("smoke", "mini", "paper")
+MOST_SEEDS = 100_000
 
 
-def _seed_text(value: int | str | list[int]) -> int | str | list[int]:
+def _seed_text(value: Any) -> Any:
+    listed = value if isinstance(value, list) else [value]
+    if any(isinstance(part, bool) or not isinstance(part, int | str) for part in listed):
+        raise ValueError("expected a seed, a list of seeds, or a range such as 0-4")
+    if isinstance(value, list) and any(isinstance(part, str) for part in value):
+        raise ValueError("a list of seeds holds whole numbers; a range stands alone, as in 0-4")
     parse_seeds(value)
     return value
 
 
-SeedRange = Annotated[int | str | list[int], AfterValidator(_seed_text)]
+def _some_seeds(value: Any) -> Any:
+    if value == []:
+        raise ValueError("must not be empty")
+    return _seed_text(value)
+
+
+SeedRange = Annotated[int | str | list[int], BeforeValidator(_some_seeds)]
+OptionalSeeds = Annotated[int | str | list[int], BeforeValidator(_seed_text)]
 Entry = Annotated[dict[str, Any], MinLen(1)]
+Bound = tuple[dict[str, Any], list[tuple[str, str]]]
+"""Arguments by name, and for each that will not do, its name and why."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +150,7 @@ class Document:
     losses: Annotated[dict[str, Entry], MinLen(1)]
     benchmarks: Annotated[dict[str, BenchmarkEntry], MinLen(1)]
     launcher: Launcher
-    selection_seeds: SeedRange = field(default_factory=list)
+    selection_seeds: OptionalSeeds = field(default_factory=list)
     slices: dict[str, Slice] = field(default_factory=dict)
 
 
@@ -169,7 +187,7 @@ class Registry:
     targets: Mapping[str, Target]
     settings: Mapping[tuple[str, str], Mapping[str, Any]]
     checksums: Mapping[str, Mapping[str, str]]
-    _resolved: dict[tuple[str, str, str], dict[str, Any]] = field(default_factory=dict, compare=False)
+    _bound: dict[tuple[str, str, str], Bound] = field(default_factory=dict, compare=False)
 
     @property
     def seeds(self) -> list[int]:
@@ -189,19 +207,24 @@ class Registry:
         ValueError
             If an argument refers to something that the benchmark does not define, or is out of range there.
         """
+        bound, problems = self.bind_loss(loss, benchmark, profile)
+        if problems:
+            raise ValueError("; ".join(message for _, message in problems))
+        return {"_target_": self.losses[loss].target.path, **bound}
+
+    def bind_loss(self, loss: str, benchmark: str, profile: str) -> Bound:
+        """Return a loss's arguments as one benchmark at one profile sees them, and what is wrong with them."""
         key = (loss, benchmark, profile)
-        if key not in self._resolved:
-            entry = self.losses[loss]
-            scope = {**self.settings[benchmark, profile]}
+        if key not in self._bound:
+            scope = dict(self.settings[benchmark, profile])
             host = self.document.benchmarks[benchmark].host_temperature
             if host is not None:
                 scope["host_temperature"] = host
-            arguments = interpolate(entry.arguments, scope)
+            entry = self.losses[loss]
+            arguments, undefined = interpolate(entry.arguments, scope)
             bound, problems = bind(entry.target, arguments)
-            if problems:
-                raise ValueError("; ".join(message for _, message in problems))
-            self._resolved[key] = {"_target_": entry.target.path, **bound}
-        return self._resolved[key]
+            self._bound[key] = (bound, [*undefined, *(p for p in problems if p[0] not in dict(undefined))])
+        return self._bound[key]
 
 
 def parse_seeds(value: int | str | Sequence[int]) -> list[int]:
@@ -223,40 +246,46 @@ def parse_seeds(value: int | str | Sequence[int]) -> list[int]:
 
 def _seed_part(part: str) -> range | list[int]:
     first, dash, last = part.partition("-")
-    if not first.isdigit() or (dash and not last.isdigit()):
+    if not first.isdecimal() or (dash and not last.isdecimal()):
         raise ValueError(f"{part!r} is not a seed or a range of seeds such as 0-4")
     if not dash:
         return [int(first)]
     if int(last) < int(first):
         raise ValueError(f"the range {part} runs backwards")
+    if int(last) - int(first) >= MOST_SEEDS:
+        raise ValueError(f"the range {part} holds more than {MOST_SEEDS} seeds")
     return range(int(first), int(last) + 1)
 
 
-def interpolate(arguments: Mapping[str, Any], scope: Mapping[str, Any]) -> dict[str, Any]:
+def interpolate(arguments: Mapping[str, Any], scope: Mapping[str, Any]) -> Bound:
     """Resolve ``${name}`` in arguments from the settings of a benchmark.
 
-    Raises
-    ------
-    ValueError
-        Naming what is not defined, and what is.
+    Returns
+    -------
+    dict
+        The arguments; those that refer to something undefined as they were.
+    list of (parameter, message)
+        What is not defined, and what is.
     """
     from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
+    from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 
-    from suite.problems import choices
+    resolved, problems = dict(arguments), []
+    for name, value in arguments.items():
+        if "${" not in str(value):
+            continue
+        config = OmegaConf.create({**scope, "_argument": value})
+        try:
+            resolved[name] = OmegaConf.to_container(config, resolve=True)["_argument"]  # type: ignore[index, call-overload]
+        except InterpolationKeyError as error:
+            missing = str(error).partition("'")[2].partition("'")[0]
+            problems.append((name, f"${{{missing}}} is not defined here; {choices(missing, sorted(scope))}"))
+        except OmegaConfBaseException as error:
+            problems.append((name, f"{shown(value)} cannot be resolved: {str(error).splitlines()[0]}"))
+    return resolved, problems
 
-    if not any("${" in str(value) for value in arguments.values()):
-        return dict(arguments)
-    config = OmegaConf.create({**scope, "_arguments": dict(arguments)})
-    try:
-        resolved: Any = OmegaConf.to_container(config, resolve=True)
-    except OmegaConfBaseException as error:
-        missing = str(error).partition("'")[2].partition("'")[0]
-        raise ValueError(f"${{{missing}}} is not defined here. {choices(missing, sorted(scope))}") from error
-    return dict(resolved["_arguments"])
 
-
-def bind(target: Target, arguments: Mapping[str, Any]) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+def bind(target: Target, arguments: Mapping[str, Any]) -> Bound:
     """Check arguments against a target's parameters and fill in its defaults.
 
     Returns
@@ -266,8 +295,6 @@ def bind(target: Target, arguments: Mapping[str, Any]) -> tuple[dict[str, Any], 
     list of (parameter, message)
         What is wrong with them.
     """
-    from suite.problems import choices
-
     if target.parameters is None:
         return dict(arguments), []
     known = {p.name: p for p in target.parameters}
@@ -279,32 +306,36 @@ def bind(target: Target, arguments: Mapping[str, Any]) -> tuple[dict[str, Any], 
     bound: dict[str, Any] = {}
     for name, parameter in known.items():
         if name in arguments:
-            value, message = _checked(parameter, arguments[name])
-            bound[name] = value
+            bound[name], message = _checked(parameter, arguments[name])
             if message:
                 problems.append((name, message))
         elif parameter.default is targets.REQUIRED:
             problems.append((name, f"{target.path} needs a value for {name!r}"))
         elif parameter.default is not targets.UNKNOWN:
-            bound[name] = _checked(parameter, parameter.default)[0]
+            bound[name], _ = _checked(parameter, parameter.default)
     return bound, problems
 
 
 def _checked(parameter: targets.Parameter, value: Any) -> tuple[Any, str | None]:
-    import json
-
-    from pydantic import TypeAdapter, ValidationError
-
-    if parameter.annotation is targets.UNKNOWN:
+    """Return the value as JSON in its declared type, so that 1 and 1.0 are one float, and what is wrong with it."""
+    adapter = _adapter(parameter.annotation)
+    if adapter is None:
         return value, None
-    adapter = TypeAdapter(parameter.annotation, config=ConfigDict(strict=True, allow_inf_nan=False))
     try:
-        adapter.validate_json(json.dumps(value))
-    except (ValidationError, TypeError, ValueError) as error:
-        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
-        return value, f"{value!r} will not do: {reason[0].lower()}{reason[1:]}"
-    return float(value) if isinstance(value, int) and _is_float(parameter.annotation) else value, None
+        checked = adapter.validate_json(json.dumps(value))
+    except ValidationError as error:
+        return value, refusal(error.errors(), value)
+    except (TypeError, ValueError) as error:
+        return value, f"{shown(value)} will not do: {error}"
+    return adapter.dump_python(checked, mode="json"), None
 
 
-def _is_float(annotation: Any) -> bool:
-    return getattr(annotation, "__origin__", annotation) is float
+@functools.cache
+def _adapter(annotation: Any) -> TypeAdapter[Any] | None:
+    """Return what checks values of an annotation; None if pydantic cannot."""
+    if annotation is targets.UNKNOWN:
+        return None
+    try:
+        return TypeAdapter(annotation, config=ConfigDict(strict=True, allow_inf_nan=False))
+    except PydanticUserError:
+        return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -12,7 +12,7 @@ from suite.registry import Document, Launcher
 
 
 def registry_schema() -> dict[str, Any]:
-    """Return the schema: the registry's own keys, and the arguments of the suite's losses and benchmarks by ``_target_``."""
+    """Return the schema: the registry's own keys, and the arguments of the known losses and benchmarks."""
     schema = TypeAdapter(Document).json_schema(by_alias=True)
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "benchmarks.yaml"
@@ -20,29 +20,34 @@ def registry_schema() -> dict[str, Any]:
     properties["defaults"] = {"type": "array", "description": "Hydra's defaults list"}
     properties["launcher"] = {"type": "object", "properties": TypeAdapter(Launcher).json_schema()["properties"]}
     schema["required"] = [name for name in schema["required"] if name != "launcher"]
-    losses = list(targets.short_names("suite.losses").values())
-    properties["losses"]["additionalProperties"] = _entry("suite.losses", losses)
-    profile = {"type": "object", "description": "constructor arguments of the benchmark's class"}
-    for name, path in targets.short_names("suite.benchmarks").items():
-        profile.setdefault("properties", {}).update(_arguments("suite.benchmarks", path))  # type: ignore[attr-defined]
-        profile["description"] = f"{profile['description']}, {name}"
+    properties["losses"]["additionalProperties"] = _entry("suite.losses", _loss)
+    definitions = schema["$defs"]
+    definitions["BenchmarkEntry"] |= _entry("suite.benchmarks", _benchmark, definitions["BenchmarkEntry"])
     return schema
 
 
-def _entry(group: str, paths: list[str]) -> dict[str, Any]:
-    """Return the schema of a loss entry: known classes with their arguments, any other class with any arguments."""
-    known = [
-        {
-            "if": {"properties": {"_target_": {"const": path}}},
-            "then": {
-                "properties": {"_target_": {}, "sweep": {"type": "object"}, **_arguments(group, path)},
-                "additionalProperties": False,
-            },
-        }
-        for path in paths
-    ]
+def _entry(group: str, then: Callable[[str], dict[str, Any]], base: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return the schema of an entry: known classes with their arguments, any other class with any arguments."""
+    paths = list(targets.short_names(group).values())
     target = {"type": "string", "description": "dotted path of the class", "examples": paths}
-    return {"type": "object", "required": ["_target_"], "properties": {"_target_": target}, "allOf": known}
+    properties = {**(base or {}).get("properties", {}), "_target_": target}
+    required = list((base or {}).get("required", ["_target_"]))
+    named = [
+        {"if": {"properties": {"_target_": {"enum": [name, path]}}}, "then": then(path)}
+        for name, path in targets.short_names(group).items()
+    ]
+    return {"type": "object", "required": required, "properties": properties, "allOf": named}
+
+
+def _loss(path: str) -> dict[str, Any]:
+    arguments = _arguments("suite.losses", path)
+    return {"properties": {"_target_": {}, "sweep": {"type": "object"}, **arguments}, "additionalProperties": False}
+
+
+def _benchmark(path: str) -> dict[str, Any]:
+    arguments = _arguments("suite.benchmarks", path)
+    settings = {"type": "object", "properties": arguments, "additionalProperties": False}
+    return {"properties": {"profiles": {"additionalProperties": settings}}}
 
 
 def _arguments(group: str, path: str) -> Mapping[str, Any]:

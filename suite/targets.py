@@ -9,20 +9,23 @@ from __future__ import annotations
 
 import ast
 import builtins
+import collections.abc
 import functools
-import hashlib
 import importlib
-import importlib.machinery
 import importlib.metadata
 import inspect
-import sys
+import re
 import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 from suite import parameters as parameter_types
+from suite import sources
+from suite.problems import choices, did_you_mean
+from suite.sources import Definition, Source, TargetError
+
+__all__ = ["REQUIRED", "UNKNOWN", "Parameter", "Target", "TargetError", "code", "resolve", "short_names"]
 
 UNKNOWN: Final = object()
 """A default or an annotation that source does not tell."""
@@ -30,9 +33,7 @@ UNKNOWN: Final = object()
 REQUIRED: Final = object()
 """A parameter without a default."""
 
-
-class TargetError(ValueError):
-    """A ``_target_`` that leads nowhere."""
+_METHODS: Final = {"suite.losses": ("loss", "forward"), "suite.benchmarks": ("benchmark", "task")}
 
 
 @dataclass(frozen=True)
@@ -54,22 +55,6 @@ class Target:
     parameters: tuple[Parameter, ...] | None
 
 
-@dataclass(frozen=True)
-class Source:
-    """A module's file and syntax tree."""
-
-    module: str
-    file: Path
-    is_package: bool
-    tree: ast.Module
-    sha256: str
-
-    @property
-    def package(self) -> str:
-        """The package that relative imports start from."""
-        return self.module if self.is_package else self.module.rpartition(".")[0]
-
-
 def resolve(path: str, group: str) -> Target:
     """Find the class or function that a ``_target_`` names.
 
@@ -83,15 +68,23 @@ def resolve(path: str, group: str) -> Target:
     Raises
     ------
     TargetError
-        Saying which part of the path does not exist.
+        Saying which part of the path does not exist, or that it is not what the group holds.
     """
+    if not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*", path):
+        raise TargetError(f"{path!r} will not do: expected a dotted path such as {group}.Name")
     if "." not in path:
-        entry_points = short_names(group)
-        if path not in entry_points:
-            known = ", ".join(sorted(entry_points)) or "none"
-            raise TargetError(f"{path!r} is neither a dotted path nor an entry point of {group} (there are: {known})")
-        path = entry_points[path]
-    return _resolve_dotted(path)
+        known = short_names(group)
+        if path not in known:
+            raise TargetError(
+                f"{path!r} is neither a dotted path nor an entry point of {group}; {choices(path, known)}"
+            )
+        path = known[path]
+    target = _resolve_dotted(path)
+    kind, method = _METHODS[group]
+    found = sources.definition(target.module, target.name)
+    if found is not None and isinstance(found[1], ast.ClassDef) and not _may_have(*found, method):
+        raise TargetError(f"{path} is not a {kind}: it has no method {method!r}")
+    return target
 
 
 @functools.cache
@@ -108,84 +101,53 @@ def code(*targets: Target) -> Mapping[str, str]:
     first-party code counts (not the standard library, not site-packages), and the ``__init__`` of a package only where
     it defines a name that is used: adding a loss to ``suite.losses`` changes no other loss.
     """
-    modules: set[str] = set()
-    pending = [target.module for target in targets]
-    while pending:
-        module = pending.pop()
-        if module not in modules and source(module) is not None:
-            modules.add(module)
-            pending.extend(_imports(module))
-    return {module: found.sha256 for module in sorted(modules) if (found := source(module)) is not None}
-
-
-@functools.cache
-def source(module: str) -> Source | None:
-    """Return the source of a first-party module without importing it or its packages, or None."""
-    spec = _spec(module)
-    if spec is None or not spec.origin or not spec.origin.endswith(".py") or not _first_party(spec.origin):
-        return None
-    content = Path(spec.origin).read_bytes()
-    try:
-        tree = ast.parse(content, spec.origin)
-    except SyntaxError as error:
-        raise TargetError(f"{spec.origin}:{error.lineno}: {error.msg}") from error
-    is_package = spec.submodule_search_locations is not None
-    return Source(module, Path(spec.origin), is_package, tree, hashlib.sha256(content).hexdigest())
-
-
-@functools.cache
-def _spec(module: str) -> importlib.machinery.ModuleSpec | None:
-    parent, _, _ = module.rpartition(".")
-    if not parent:
-        return _top_level_spec(module)
-    parent_spec = _spec(parent)
-    if parent_spec is None or parent_spec.submodule_search_locations is None:
-        return None
-    return importlib.machinery.PathFinder.find_spec(module, list(parent_spec.submodule_search_locations))
-
-
-def _top_level_spec(module: str) -> importlib.machinery.ModuleSpec | None:
-    for finder in sys.meta_path:  # editable installs bring finders of their own
-        spec = finder.find_spec(module, None)
-        if spec is not None:
-            return spec
-    return None
-
-
-def _first_party(file: str) -> bool:
-    parts = Path(file).parts
-    return "site-packages" not in parts and "dist-packages" not in parts and not file.startswith(_STANDARD_LIBRARY)
-
-
-_STANDARD_LIBRARY: Final = str(Path(ast.__file__).parent) + "/"
+    return dict(sorted(pair for target in targets for pair in sources.closure(target.module)))
 
 
 @functools.cache
 def _resolve_dotted(path: str) -> Target:
     parts = path.split(".")
-    cut = next((n for n in range(len(parts) - 1, 0, -1) if _spec(".".join(parts[:n])) is not None), 0)
+    cut = next((n for n in range(len(parts) - 1, 0, -1) if sources.spec(".".join(parts[:n])) is not None), 0)
     if cut == 0:
-        raise TargetError(f"no module named {parts[0]!r} can be imported from here")
+        meant = did_you_mean(parts[0], ["suite", *sources.submodules("")])
+        raise TargetError(f"no module named {parts[0]!r} can be imported from here{'; ' if meant else ''}{meant}")
     module, rest = ".".join(parts[:cut]), parts[cut:]
+    found = sources.definition(module, rest[0]) if len(rest) == 1 else None
+    if found is not None:
+        return Target(path, found[0].module, found[1].name, _parameters(*found))
+    if sources.spec(path) is not None:
+        raise TargetError(f"{path} is a module, not a class; {choices('', sources.public_definitions(path))}")
+    names = sources.bound_names(module)
+    if len(rest) > 1 and rest[0] not in names:
+        raise TargetError(f"{module} has no submodule {rest[0]!r}; {choices(rest[0], sources.submodules(module))}")
     if len(rest) > 1:
-        raise TargetError(f"{module} has no submodule {rest[0]!r}")
-    found = _definition(module, rest[0])
-    if found is None:
-        return _imported(path, module, rest[0])
-    definition_module, node = found
-    parameters = _parameters(definition_module, node)
-    return Target(path, definition_module.module, node.name, parameters)
+        raise TargetError(f"{module}.{rest[0]} is not a module: expected a class at the top of a module")
+    is_told = sources.source(module) is not None and not names & {"__getattr__", "*"}
+    if is_told and rest[0] not in names:
+        raise TargetError(f"{module} defines no {rest[0]!r}; {_offered(module, rest[0])}")
+    return _imported(path, module, rest[0])
+
+
+def _offered(module: str, wrong: str) -> str:
+    offered, inner = sources.public_definitions(module), sources.submodules(module)
+    return choices(wrong, offered if did_you_mean(wrong, offered) or not did_you_mean(wrong, inner) else inner)
 
 
 def _imported(path: str, module: str, name: str) -> Target:
-    if source(module) is not None and not _is_dynamic(module):
-        names = ", ".join(sorted(n for n in _top_level_names(module) if not n.startswith("_")))
-        raise TargetError(f"{module} defines no {name!r} (it has: {names})")
     try:
-        value = getattr(importlib.import_module(module), name)
-        signature = inspect.signature(value)
+        imported = importlib.import_module(module)
     except Exception as error:
-        raise TargetError(f"importing {path} failed: {type(error).__name__}: {error}") from error
+        raise TargetError(f"importing {module} failed: {type(error).__name__}: {error}") from error
+    if not hasattr(imported, name):
+        public = sorted(n for n in dir(imported) if not n.startswith("_"))
+        raise TargetError(f"{module} defines no {name!r}; {did_you_mean(name, public)}".rstrip("; "))
+    value = getattr(imported, name)
+    if not callable(value):
+        raise TargetError(f"{path} is not a class or function: it is {value!r:.60}")
+    try:
+        signature = inspect.signature(value)
+    except (TypeError, ValueError):
+        return Target(path, module, name, None)
     parameters = [
         Parameter(p.name, UNKNOWN, REQUIRED if p.default is p.empty else p.default)
         for p in signature.parameters.values()
@@ -195,79 +157,16 @@ def _imported(path: str, module: str, name: str) -> Target:
     return Target(path, module, name, None if takes_any else tuple(parameters))
 
 
-def _is_dynamic(module: str) -> bool:
-    return "__getattr__" in _top_level_names(module)
-
-
-Definition = ast.ClassDef | ast.FunctionDef
-
-
-def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
-    for statement in body:
-        yield statement
-        if isinstance(statement, ast.If):
-            yield from _statements(statement.body + statement.orelse)
-        elif isinstance(statement, ast.Try):
-            handlers = [s for handler in statement.handlers for s in handler.body]
-            yield from _statements(statement.body + handlers + statement.orelse + statement.finalbody)
-
-
-def _top_level_names(module: str) -> set[str]:
-    found = source(module)
-    names: set[str] = set()
-    for statement in _statements(found.tree.body) if found else ():
-        if isinstance(statement, ast.ClassDef | ast.FunctionDef):
-            names.add(statement.name)
-        elif isinstance(statement, ast.ImportFrom | ast.Import):
-            names.update(alias.asname or alias.name for alias in statement.names)
-        elif isinstance(statement, ast.Assign):
-            names.update(target.id for target in statement.targets if isinstance(target, ast.Name))
-    return names
-
-
-def _definition(module: str, name: str) -> tuple[Source, Definition] | None:
-    """Follow a name through re-exports to the class or function that it stands for."""
-    found = source(module)
-    if found is None:
-        return None
-    for statement in _statements(found.tree.body):
-        if isinstance(statement, ast.ClassDef | ast.FunctionDef) and statement.name == name:
-            return found, statement
-        if isinstance(statement, ast.ImportFrom):
-            for alias in statement.names:
-                if (alias.asname or alias.name) == name:
-                    return _definition(_absolute(found, statement), alias.name)
-    return None
-
-
-def _absolute(origin: Source, statement: ast.ImportFrom) -> str:
-    if statement.level == 0:
-        return statement.module or ""
-    base = origin.package.split(".")
-    base = base[: len(base) - (statement.level - 1)]
-    return ".".join([*base, *([statement.module] if statement.module else [])])
-
-
-def _imports(module: str) -> Iterator[str]:
-    found = source(module)
-    if found is None:
-        return
-    for node in ast.walk(found.tree):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield alias.name
-        elif isinstance(node, ast.ImportFrom):
-            origin = _absolute(found, node)
-            for alias in node.names:
-                yield _defining_module(origin, alias.name)
-
-
-def _defining_module(origin: str, name: str) -> str:
-    submodule = f"{origin}.{name}"
-    if _spec(submodule) is not None:
-        return submodule
-    definition = _definition(origin, name)
-    return definition[0].module if definition else origin
+def _may_have(origin: Source, node: Definition, method: str) -> bool:
+    """Whether a class has a method, or has a base whose source is not known."""
+    if any(isinstance(s, ast.FunctionDef) and s.name == method for s in sources.statements(node.body)):
+        return True
+    for base in node.bases if isinstance(node, ast.ClassDef) else ():
+        text = ast.unparse(base).split("[")[0]
+        found = _base(origin, text)
+        if text not in _WITHOUT_PARAMETERS and (found is None or _may_have(*found, method)):
+            return True
+    return False
 
 
 def _parameters(origin: Source, node: Definition) -> tuple[Parameter, ...] | None:
@@ -276,30 +175,48 @@ def _parameters(origin: Source, node: Definition) -> tuple[Parameter, ...] | Non
     initialiser = next((s for s in node.body if isinstance(s, ast.FunctionDef) and s.name == "__init__"), None)
     if initialiser is not None:
         return _signature(origin, initialiser.args, skip=1)
+    decorators = [ast.unparse(decorator).split("(")[0] for decorator in node.decorator_list]
+    is_dataclass = any(name in ("dataclass", "dataclasses.dataclass") for name in decorators)
+    if decorators and not is_dataclass:
+        return None  # a decorator may give the class any constructor
     inherited: dict[str, Parameter] = {}
     for base in reversed(node.bases):
         of_base = _base_parameters(origin, base)
         if of_base is None:
             return None
         inherited |= {p.name: p for p in of_base}
-    if any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list):
+    if is_dataclass:
         inherited |= {p.name: p for p in _fields(origin, node)}
     return tuple(inherited.values())
 
 
-_WITHOUT_PARAMETERS: Final = {"nn.Module", "torch.nn.Module", "Module", "object", "Protocol", "ABC", "abc.ABC", "Generic"}
+_WITHOUT_PARAMETERS: Final = {
+    "nn.Module",
+    "torch.nn.Module",
+    "Module",
+    "object",
+    "Protocol",
+    "ABC",
+    "abc.ABC",
+    "Generic",
+}
 
 
 def _base_parameters(origin: Source, base: ast.expr) -> tuple[Parameter, ...] | None:
     text = ast.unparse(base).split("[")[0]
-    if text in _WITHOUT_PARAMETERS:
-        return ()
+    found = _base(origin, text)
+    if found is not None:
+        return _parameters(*found)
+    return () if text in _WITHOUT_PARAMETERS else None
+
+
+def _base(origin: Source, text: str) -> tuple[Source, Definition] | None:
+    """Find the definition of a base class: a name, or an attribute of an imported module."""
     prefix, _, name = text.rpartition(".")
     if not prefix:
-        found = _definition(origin.module, name)
-    else:
-        found = next((d for m in _imports(origin.module) if m.endswith(prefix) and (d := _definition(m, name))), None)
-    return _parameters(*found) if found else None
+        return sources.definition(origin.module, name)
+    modules = [m for m in sources.imports(origin.module) if f".{m}".endswith(f".{prefix}")]
+    return next((found for m in modules if (found := sources.definition(m, name)) is not None), None)
 
 
 def _signature(origin: Source, arguments: ast.arguments, skip: int) -> tuple[Parameter, ...] | None:
@@ -310,21 +227,41 @@ def _signature(origin: Source, arguments: ast.arguments, skip: int) -> tuple[Par
     pairs = list(zip(positional, defaults, strict=True)) + list(
         zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
     )
-    return tuple(Parameter(a.arg, _annotation(a.annotation), _default(d)) for a, d in pairs)
+    return tuple(Parameter(a.arg, _annotation(origin, a.annotation), _default(origin, d)) for a, d in pairs)
 
 
 def _fields(origin: Source, node: ast.ClassDef) -> Iterator[Parameter]:
     for statement in node.body:
         if not isinstance(statement, ast.AnnAssign) or not isinstance(statement.target, ast.Name):
             continue
-        if "ClassVar" in ast.unparse(statement.annotation):
+        annotation, value = ast.unparse(statement.annotation), statement.value
+        if "ClassVar" in annotation or annotation.endswith("KW_ONLY"):
             continue
-        yield Parameter(statement.target.id, _annotation(statement.annotation), _default(statement.value))
+        if isinstance(value, ast.Call) and ast.unparse(value.func) in ("field", "dataclasses.field"):
+            options = {keyword.arg: keyword.value for keyword in value.keywords}
+            if "init" in options and ast.unparse(options["init"]) == "False":
+                continue
+            default = _field_default(origin, options)
+        else:
+            default = _default(origin, value)
+        yield Parameter(statement.target.id, _annotation(origin, statement.annotation), default)
 
 
-def _default(node: ast.expr | None) -> Any:
+def _field_default(origin: Source, options: Mapping[str | None, ast.expr]) -> Any:
+    if "default_factory" not in options:
+        return _default(origin, options.get("default"))
+    factory = options["default_factory"]
+    if isinstance(factory, ast.Lambda):
+        return _default(origin, factory.body)
+    return {"list": [], "dict": {}, "tuple": ()}.get(ast.unparse(factory), UNKNOWN)
+
+
+def _default(origin: Source, node: ast.expr | None) -> Any:
     if node is None:
         return REQUIRED
+    if isinstance(node, ast.Name):  # a constant of the module
+        values = [v for s in sources.statements(origin.tree.body) for n, v in sources.assigned(s) if n == node.id]
+        node = values[0] if len(values) == 1 and values[0] is not None else node
     try:
         return ast.literal_eval(node)
     except ValueError:
@@ -334,15 +271,28 @@ def _default(node: ast.expr | None) -> Any:
 _TYPES: Final[Mapping[str, Any]] = {
     **{name: getattr(builtins, name) for name in ("int", "float", "str", "bool", "list", "tuple", "dict", "set")},
     **{name: getattr(typing, name) for name in ("Literal", "Optional", "Union", "Annotated", "Any", "Final")},
+    **{name: getattr(collections.abc, name) for name in ("Sequence", "Mapping")},
     **{name: value for name, value in vars(parameter_types).items() if not name.startswith("_")},
 }
+_TYPE_MODULES: Final = ("typing", "collections.abc", "annotated_types", "suite.parameters")
 
 
-def _annotation(node: ast.expr | None) -> Any:
+@functools.cache
+def _own_names(module: str) -> frozenset[str]:
+    """Return the names that a module binds to something else than the types that annotations are read with."""
+    found = sources.source(module)
+    statements = list(sources.statements(found.tree.body)) if found else []
+    of_types = [s for s in statements if isinstance(s, ast.ImportFrom) and s.level == 0 and s.module in _TYPE_MODULES]
+    return sources.bound_names(module) - {a.name for s in of_types for a in s.names if a.asname in (None, a.name)}
+
+
+def _annotation(origin: Source, node: ast.expr | None) -> Any:
     if node is None:
         return UNKNOWN
     text = node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ast.unparse(node)
+    text = text.removeprefix("InitVar[").removesuffix("]") if text.startswith("InitVar[") else text
+    own = _own_names(origin.module)
     try:
-        return eval(text, {"__builtins__": {}}, dict(_TYPES))
+        return eval(text, {"__builtins__": {}}, {name: value for name, value in _TYPES.items() if name not in own})
     except Exception:
         return UNKNOWN  # a type of the author's own: checked when the class is constructed

@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any
 
 from suite import provenance, targets
 from suite.launches import Launch, Worker
-from suite.plan import changed_modules
 from suite.records import Record, Store, atomic_write
 
 if TYPE_CHECKING:
@@ -107,7 +106,7 @@ class _Worker:
     def _renew(self, record: Record, run: Mapping[str, Any]) -> None:
         """Put aside what cannot be continued: a result to be replaced, or a start made with other code."""
         result, before = record.result(), record.run()
-        if result is not None or (before is not None and changed_modules(before["code"], run["code"])):
+        if result is not None or (before is not None and provenance.changed_modules(before["code"], run["code"])):
             record.supersede(self.store.superseded)
 
     def report(self, worker: Worker, now: bool = False) -> None:

@@ -1,0 +1,231 @@
+"""What the registry's files say, held against what there is: classes, arguments, data sets, and each other."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from suite import targets
+from suite.lines import KeyPath, Lines, dotted
+from suite.problems import InputError, Problem, choices, shown
+from suite.registry import Document, LossEntry, Registry, bind
+
+RESERVED: Final = {
+    "loss": ("all", "references", "default"),
+    "benchmark": ("all", "default"),
+    "slice": ("all", "references", "selection"),
+}
+
+_ANYTHING: Final = targets.Target("", "", "", None)
+
+
+class _Checks:
+    def __init__(self, document: Document, lines: Lines, known: Sequence[Problem]) -> None:
+        self.document = document
+        self.lines = lines
+        self.reported = [problem.key for problem in known]
+        self.problems: list[Problem] = []
+
+    def is_reported(self, key: str) -> bool:
+        """Whether something is known to be wrong at, above or below a key."""
+        return any(f"{a}.".startswith(f"{b}.") for one in self.reported for a, b in ((one, key), (key, one)))
+
+    def complain(self, path: KeyPath, message: str) -> None:
+        self.problems.append(Problem(self.lines(path), dotted(path), message))
+
+    def names(self) -> None:
+        document = self.document
+        for kind, section, named in (
+            ("loss", "losses", document.losses),
+            ("benchmark", "benchmarks", document.benchmarks),
+            ("slice", "slices", document.slices),
+        ):
+            for name in named:
+                if name in RESERVED[kind]:
+                    self.complain((section, name), f"{name!r} is a built-in selection: no {kind} may have this name")
+                elif not re.fullmatch(r"[A-Za-z]\w*(-\w+)*", name):
+                    message = f"{name!r} will not do as a name: letters, digits, _ and -, beginning with a letter"
+                    self.complain((section, name), message)
+        for name in document.slices:
+            if name in document.losses or name in document.benchmarks:
+                self.complain(("slices", name), "this name is taken by a loss or a benchmark")
+        for benchmark, entry in document.benchmarks.items():
+            for name in entry.references:
+                if name in document.losses:
+                    self.complain(("benchmarks", benchmark, "references", name), "this name is taken by a loss")
+
+    def losses(self) -> Iterator[tuple[str, LossEntry]]:
+        for name, entry in self.document.losses.items():
+            path: KeyPath = ("losses", name, "_target_")
+            if "_target_" in entry:
+                target = self.resolved(entry["_target_"], "suite.losses", path)
+            else:
+                self.complain(path, "is missing: name the class, e.g. suite.losses.InfoNCE")
+                target = _ANYTHING
+            arguments = {k: v for k, v in entry.items() if k not in ("_target_", "sweep")}
+            sweep = self.sweep(name, entry.get("sweep", {}))
+            for argument, message in bind(target, arguments)[1]:
+                # what refers to a setting of the benchmark is checked with each benchmark
+                if "${" not in str(arguments.get(argument, "")):
+                    self.complain(("losses", name, argument), message)
+            yield name, LossEntry(name, target, arguments)
+            yield from self.members(name, target, arguments, sweep)
+
+    def sweep(self, name: str, sweep: Any) -> Mapping[str, list[Any]]:
+        path: KeyPath = ("losses", name, "sweep")
+        if not isinstance(sweep, dict):
+            self.complain(path, "expected parameters with a list of values each, as in {temperature: [0.1, 0.2]}")
+            return {}
+        for parameter, values in sweep.items():
+            if not isinstance(values, list):
+                self.complain(
+                    (*path, parameter), f"{shown(values)} will not do: expected a list of values, as in [0.1, 0.2]"
+                )
+            elif not values:
+                self.complain((*path, parameter), "must not be empty")
+        return {parameter: values for parameter, values in sweep.items() if isinstance(values, list) and values}
+
+    def members(
+        self, name: str, target: targets.Target, arguments: Mapping[str, Any], sweep: Mapping[str, list[Any]]
+    ) -> Iterator[tuple[str, LossEntry]]:
+        values: dict[str, list[Any]] = {}
+        for parameter, listed in sweep.items():
+            values[parameter] = []
+            for index, value in enumerate(listed):
+                path = ("losses", name, "sweep", parameter, index)
+                bound, wrong = bind(target, {**arguments, parameter: value})
+                message = dict(wrong).get(parameter)
+                if message is not None and "${" not in str(value):
+                    self.complain(path if parameter in bound else path[:-1], message)
+                elif (normal := bound.get(parameter, value)) in values[parameter]:
+                    self.complain(path, f"{shown(value)} stands here twice")
+                else:
+                    values[parameter].append(normal)
+        for point in itertools.product(*values.values()) if values else ():
+            chosen = dict(zip(values, point, strict=True))
+            member = name + "".join(f"@{parameter}={value}" for parameter, value in chosen.items())
+            yield member, LossEntry(member, target, {**arguments, **chosen}, sweep_of=name)
+
+    def benchmarks(self) -> tuple[dict[str, targets.Target], dict[tuple[str, str], dict[str, Any]]]:
+        found: dict[str, targets.Target] = {}
+        settings: dict[tuple[str, str], dict[str, Any]] = {}
+        for name, entry in self.document.benchmarks.items():
+            found[name] = self.resolved(entry.target, "suite.benchmarks", ("benchmarks", name, "_target_"))
+            for profile, arguments in entry.profiles.items():
+                settings[name, profile], wrong = bind(found[name], arguments)
+                for argument, message in wrong:
+                    self.complain(("benchmarks", name, "profiles", profile, argument), message)
+            for profile in (
+                () if self.is_reported(f"benchmarks.{name}") else set(entry.estimate_s) - set(entry.profiles)
+            ):
+                message = f"the benchmark has no such profile; {choices(profile, entry.profiles)}"
+                self.complain(("benchmarks", name, "estimate_s", profile), message)
+        return found, settings
+
+    def resolved(self, path: Any, group: str, key: KeyPath) -> targets.Target:
+        """Resolve a target; a stand-in that takes anything if it leads nowhere, so that the rest can be checked."""
+        try:
+            if not isinstance(path, str):
+                raise targets.TargetError(
+                    f"{shown(path)} will not do: expected a dotted path such as suite.losses.InfoNCE"
+                )
+            target = targets.resolve(path, group)
+            targets.code(target)  # a module that it imports may be broken, too
+            return target
+        except targets.TargetError as error:
+            self.complain(key, str(error))
+            return _ANYTHING
+
+    def checksums(self) -> Mapping[str, Mapping[str, str]]:
+        from suite import data
+
+        known = data.catalogue()
+        used = set()
+        for name, entry in self.document.benchmarks.items():
+            for index, dataset in enumerate(entry.data):
+                if dataset in known:
+                    used.add(dataset)
+                else:
+                    path = ("benchmarks", name, "data", index)
+                    message = f"no data set {dataset!r}; {choices(dataset, known)}"
+                    self.problems.append(Problem(self.lines(path), f"benchmarks.{name}.data", message))
+        return data.checksums(sorted(used))
+
+    def across(self, registry: Registry) -> None:
+        document = self.document
+        if document.baseline not in document.losses:
+            message = f"no loss {document.baseline!r}; {choices(document.baseline, document.losses)}"
+            self.complain(("baseline",), message)
+        both = sorted(set(registry.seeds) & set(registry.selection_seeds))
+        if both:
+            message = f"{shown(both)} are also evaluation seeds: what is chosen with a seed may not be reported with it"
+            self.complain(("selection_seeds",), message)
+        self.slices(registry)
+        for name, entry in registry.losses.items():
+            if entry.sweep_of is None:
+                self.references(registry, name, entry)
+
+    def slices(self, registry: Registry) -> None:
+        from suite.select import SelectionError, select_benchmarks, select_losses
+
+        losses_are_broken = any(key.startswith("losses.") for key in [*self.reported, *(p.key for p in self.problems)])
+        for name, entry in registry.document.slices.items():
+            if entry.benchmarks is None and entry.losses is None and entry.seeds is None:
+                self.complain(("slices", name), f"selects nothing; {choices('', ('benchmarks', 'losses', 'seeds'))}")
+            for kind, select in (("losses", select_losses), ("benchmarks", select_benchmarks)):
+                listed = [text for text in getattr(entry, kind) or () if not (losses_are_broken and "@" in text)]
+                if getattr(entry, kind) == []:
+                    self.complain(("slices", name, kind), "must not be empty")
+                # one by one, to say which; a negation means something only beside the others
+                negated = any(text.startswith("~") for text in listed)
+                for index, texts in enumerate([listed] if negated else [[text] for text in listed or ()]):
+                    try:
+                        select(registry, texts)
+                    except SelectionError as error:
+                        where = self.lines(("slices", name, kind, index))
+                        self.problems.append(Problem(where, f"slices.{name}.{kind}", str(error)))
+
+    def references(self, registry: Registry, name: str, entry: LossEntry) -> None:
+        """Check the arguments that refer to settings of a benchmark, in the first benchmark where they fail."""
+        told: Counter[str] = Counter()
+        for benchmark, profile in registry.settings:
+            if self.is_reported(f"benchmarks.{benchmark}"):
+                continue
+            for argument, message in registry.bind_loss(name, benchmark, profile)[1]:
+                if "${" in str(entry.arguments.get(argument, "")) and not told[argument]:
+                    told[argument] += 1
+                    self.complain(("losses", name, argument), f"in benchmark {benchmark}: {message}")
+
+
+def checked_registry(document: Document, file: Path, lines: Lines, known: Sequence[Problem] = ()) -> Registry:
+    """Look up what a document names, and return the registry.
+
+    Parameters
+    ----------
+    document : Document
+    file : Path
+        Where it comes from.
+    lines : Lines
+        Where its keys stand.
+    known : sequence of Problem
+        What is wrong with it already: it stands in for these, so nothing more is said of the same keys.
+
+    Raises
+    ------
+    InputError
+        With these problems and every other one.
+    """
+    checks = _Checks(document, lines, known)
+    checks.names()
+    losses = dict(checks.losses())
+    found, settings = checks.benchmarks()
+    registry = Registry(document, file, losses, found, settings, checks.checksums())
+    checks.across(registry)
+    new = [problem for problem in checks.problems if not checks.is_reported(problem.key)]
+    if known or new:
+        raise InputError([*known, *new])
+    return registry

@@ -1,0 +1,114 @@
+"""Where each key of the registry and of the launcher file stands."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from suite.problems import COMMAND_LINE, InputError, Problem, choices
+
+KeyPath = tuple[str | int, ...]
+"""A key in the composed registry, as in ``("losses", "infonce", "temperature")``."""
+
+
+def dotted(path: KeyPath) -> str:
+    """Return ``losses.infonce.temperature``."""
+    return ".".join(str(part) for part in path)
+
+
+def relative(file: str | Path) -> str:
+    """Return a file as seen from here, or in full if it lies elsewhere."""
+    seen = os.path.relpath(file)
+    return str(file) if seen.startswith("..") else seen
+
+
+class Lines:
+    """``file:line`` of each key, or the override that set it."""
+
+    def __init__(self, overrides: Sequence[str]) -> None:
+        self._where: dict[KeyPath, str] = {}
+        self._whole: set[KeyPath] = set()
+        self._overridden = {tuple(o.partition("=")[0].lstrip("+~").split(".")): o for o in overrides}
+
+    def read(self, file: Path, prefix: KeyPath = ()) -> dict[str, Any]:
+        """Add a file's keys under `prefix`, and return its content.
+
+        Raises
+        ------
+        InputError
+            If it is missing, unreadable, not YAML, or holds a key twice.
+        """
+        name = relative(file)
+        node, content = _parsed(file, name)
+        if not isinstance(node, yaml.MappingNode):
+            raise InputError([Problem(f"{name}:1", "", "expected keys and values, as in 'experiment: ...'")])
+        self._where.setdefault(prefix, f"{name}:1")
+        problems: list[Problem] = []
+        try:
+            self._walk(node, prefix, name, problems)
+        except RecursionError:
+            problems = [Problem(f"{name}:1", "", "an alias in it contains itself")]
+        if problems:
+            raise InputError(problems)
+        return dict(content)
+
+    def _walk(self, node: yaml.Node, path: KeyPath, name: str, problems: list[Problem]) -> None:
+        if isinstance(node, yaml.MappingNode):
+            seen: dict[str, int] = {}
+            for key, value in node.value:
+                line = key.start_mark.line + 1
+                if key.value in seen and key.value != "<<":
+                    message = f"this key stands here twice; the first is in line {seen[key.value]}"
+                    problems.append(Problem(f"{name}:{line}", dotted((*path, key.value)), message))
+                seen[key.value] = line
+                self._where.setdefault((*path, key.value), f"{name}:{line}")  # the registry is read before its launcher
+                self._walk(value, (*path, key.value), name, problems)
+        elif isinstance(node, yaml.SequenceNode):
+            for index, value in enumerate(node.value):
+                self._where.setdefault((*path, index), f"{name}:{value.start_mark.line + 1}")
+                self._walk(value, (*path, index), name, problems)
+        if not isinstance(node, yaml.MappingNode):
+            self._whole.add(path)
+
+    def __call__(self, path: KeyPath) -> str:
+        """Return ``file:line`` of a key, or of the nearest key around it, or the override that set it."""
+        texts = tuple(str(part) for part in path)
+        for overridden, override in self._overridden.items():
+            below = texts[: len(overridden)] == overridden
+            around = texts and overridden[: len(texts)] == texts
+            if below or (around and (path not in self._where or path in self._whole)):
+                return f"{COMMAND_LINE}: {override}"
+        for length in range(len(path), -1, -1):
+            if path[:length] in self._where:
+                return self._where[path[:length]]
+        return COMMAND_LINE
+
+
+def _parsed(file: Path, name: str) -> tuple[yaml.Node | None, Any]:
+    try:
+        text = file.read_text()
+    except FileNotFoundError:
+        there = sorted(f.name for f in file.parent.glob("*.yaml"))
+        hint = choices(file.name, there) if there else f"there is no YAML file in {file.parent}"
+        raise InputError([Problem(name, "", f"no such file; {hint}")]) from None
+    except OSError as error:
+        raise InputError([Problem(name, "", f"cannot be read: {error.strerror}")]) from error
+    except UnicodeDecodeError as error:
+        raise InputError([Problem(name, "", f"is not UTF-8 text: {error.reason} at byte {error.start}")]) from error
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        return node, yaml.safe_load(text)
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise InputError([Problem(f"{name}:{line}", "", f"not valid YAML: {error.reason}")]) from error
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"{name}:{mark.line + 1 if mark else 1}"
+        tab = "; indent with spaces" if "'\\t'" in str(error.problem) else ""
+        raise InputError([Problem(where, "", f"not valid YAML: {error.problem}{tab}")]) from error
+    except ValueError as error:
+        raise InputError([Problem(f"{name}:1", "", f"not valid YAML: {error}")]) from error

@@ -86,6 +86,17 @@ def test_the_split_does_not_depend_on_the_seed(locate: Locate) -> None:
         assert torch.equal(getattr(one, name).pixels, getattr(two, name).pixels)
 
 
+def test_each_split_is_scored_on_its_own_labels(locate: Locate) -> None:
+    task = TINY.task(context(locate))
+    before = task.reference("raw")
+    task.validation = replace(task.validation, labels=(task.validation.labels + 1) % 10)
+    after = task.reference("raw")
+    assert after["val/knn_accuracy"] < before["val/knn_accuracy"]
+    assert {name: value for name, value in after.items() if name.startswith("test/")} == {
+        name: value for name, value in before.items() if name.startswith("test/")
+    }
+
+
 def test_an_unknown_split_is_refused(locate: Locate) -> None:
     with pytest.raises(ValueError, match="'val' or 'test' expected, got 'train'"):
         TINY.task(context(locate)).evaluate("train")

@@ -5,9 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from analysis.collect import Collected
 
 BAD_INPUT = 2
 
@@ -15,11 +18,12 @@ BAD_INPUT = 2
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return 0, or 2 if there is nothing to make tables of."""
     options = _parser().parse_args(arguments)
+    handler: Callable[[argparse.Namespace], int] = options.handler
     from analysis.collect import NothingToShow
     from suite.tracking import TrackingUnavailable
 
     try:
-        return _tables(options)
+        return handler(options)
     except (NothingToShow, TrackingUnavailable, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT
@@ -28,20 +32,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m analysis", description="Logged results to tables.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    tables = commands.add_parser("tables", help="losses by benchmarks, as Markdown, LaTeX and CSV")
     where = "MLflow store (default: MLFLOW_TRACKING_URI, else OUT/mlflow.db)"
-    tables.add_argument("--tracking-uri", metavar="URI", help=where)
-    tables.add_argument("--out", type=Path, default="results", metavar="DIR", help="results folder (default: results)")
-    tables.add_argument("--profile", metavar="NAME", help="only this profile (default: every one)")
-    tables.add_argument("--experiment", metavar="NAME", help="MLflow experiment (default: the only one)")
-    tables.add_argument("--json", action="store_true", help="print the figures as JSON")
+    for name, handler, text in (
+        ("tables", _tables, "losses by benchmarks, as Markdown, LaTeX and CSV"),
+        ("plots", _plots, "the primary metric against the temperature, as png and svg"),
+    ):
+        command = commands.add_parser(name, help=text)
+        command.add_argument("--tracking-uri", metavar="URI", help=where)
+        command.add_argument("--out", type=Path, default="results", metavar="DIR", help="default: results")
+        command.add_argument("--profile", metavar="NAME", help="only this profile (default: every one)")
+        command.add_argument("--experiment", metavar="NAME", help="MLflow experiment (default: the only one)")
+        command.add_argument("--json", action="store_true", help="print JSON for programs")
+        command.set_defaults(handler=handler)
     return parser
 
 
-def _tables(options: argparse.Namespace) -> int:
+def _plots(options: argparse.Namespace) -> int:
+    from analysis.plots import write_figures
+
+    collected = _collected(options)
+    files = [
+        path
+        for profile in collected.profiles
+        for path in write_figures(collected.of(profile), options.out / "plots" / profile)
+    ]
+    if options.json:
+        print(json.dumps({"files": [str(path) for path in files]}, indent=1))
+    else:
+        print("\n".join(str(path) for path in files) or "no sweep of infonce's temperature to draw: nothing written")
+    return 0
+
+
+def _collected(options: argparse.Namespace) -> Collected:
     from analysis.collect import NothingToShow, collect, load
-    from analysis.render import write
-    from analysis.tables import Table, all_tables
     from suite.tracking import default_uri
 
     uri = default_uri(options.out, options.tracking_uri)
@@ -52,6 +75,14 @@ def _tables(options: argparse.Namespace) -> int:
         unknown = options.profile is not None and options.profile not in profiles
         other = f"no run of profile {options.profile!r}; it has {', '.join(profiles)}"
         raise NothingToShow(f"{uri} holds {other if unknown else 'no finished run'}")
+    return collected
+
+
+def _tables(options: argparse.Namespace) -> int:
+    from analysis.render import write
+    from analysis.tables import Table, all_tables
+
+    collected = _collected(options)
     made: dict[str, list[Table]] = {profile: all_tables(collected, profile) for profile in collected.profiles}
     files = {profile: write(tables, options.out / "tables") for profile, tables in made.items()}
     if options.json:

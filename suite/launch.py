@@ -387,7 +387,7 @@ class Campaign:
             return
         self._store.prepare()
         if self._fruitless >= self._launcher.max_attempts * self._wanted():
-            raise LaunchError(f"workers die before they finish anything; the last one said:\n{self._jobs.last_words()}")
+            raise LaunchError(f"workers die without finishing anything; the last one said:\n{self._jobs.last_words()}")
         self._fruitless += 1
         self._submit_one()
 

@@ -83,7 +83,7 @@ def test_value_equals_plain_loops(loss: Loss, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["random", "clustered"])
-@pytest.mark.parametrize("loss", [l for l in LOSSES if not isinstance(l, DySTreSS)], ids=name)
+@pytest.mark.parametrize("loss", [loss for loss in LOSSES if not isinstance(loss, DySTreSS)], ids=name)
 def test_gradient_equals_central_differences(loss: Loss, kind: str) -> None:
     pairs = two_view(*embeddings(kind))
     similarity = pairs.similarity.clamp(-0.999, 0.999).requires_grad_()

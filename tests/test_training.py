@@ -46,7 +46,9 @@ class Centred(Loss):
         return (self.scale * pairs.similarity - self.seen).square().mean()
 
 
-def trained(loss: Loss, checkpoint: Checkpoint | None = None, stop: Callable[[], bool] = lambda: False) -> dict[str, Any]:
+def trained(
+    loss: Loss, checkpoint: Checkpoint | None = None, stop: Callable[[], bool] = lambda: False
+) -> dict[str, Any]:
     task = Blobs(epochs=2).task(context())
     reported: list[tuple[int, Metrics]] = []
     train(task, loss, Streams(0), lambda step, metrics: reported.append((step.index, metrics)), checkpoint, stop)

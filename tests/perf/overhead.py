@@ -51,7 +51,7 @@ def measure(name: str, folder: Path, arguments: list[str]) -> None:
     workers = len(gpus()) or cores()
     overhead = (wall * workers - work) / len(results)
     print(
-        f"{name:<8} {len(results):>4} runs  wall {wall:6.1f} s  workers {workers}  training and evaluation {work:6.1f} s"
+        f"{name:<8} {len(results):>4} runs  wall {wall:6.1f} s  workers {workers}  work {work:6.1f} s"
         f"  set-up {setup:5.1f} s  overhead {overhead:6.3f} s a run",
         flush=True,
     )

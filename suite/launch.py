@@ -8,9 +8,11 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from suite.launches import Launch, Worker, live_launches
@@ -181,15 +183,13 @@ class LocalJobs:
 
     def submit(self, number: int) -> None:
         """Start worker `number`, on a GPU of its own if there are any."""
-        import sys
-
         from suite.worker import work
 
         device = [self._gpus[number % len(self._gpus)]] if self._gpus else []
         self._executor.update_parameters(
             timeout_min=self._timeout_min, gpus_per_node=len(device), visible_gpus=device, stderr_to_stdout=True
         )
-        with _inherited(self._environment):
+        with _inherited(self._environment), _streams_to(self._launch.folder / "controllers.log"):
             job = self._executor.submit(work, str(self._launch.folder), number, list(sys.path))
         self._launch.submitted(number, int(job.job_id))
         self._jobs.append(job)
@@ -231,6 +231,23 @@ def kill(workers: Sequence[Worker]) -> None:
         if worker.process and worker.host == socket.gethostname():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(worker.process, signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def _streams_to(file: Path) -> Iterator[None]:
+    """Let processes started in the block print into a file, and keep no pipe or terminal of ours open."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    saved = [os.dup(number) for number in (0, 1, 2)]
+    with open(os.devnull) as nothing, file.open("ab") as log:
+        for number, stream in enumerate((nothing, log, log)):
+            os.dup2(stream.fileno(), number)
+    try:
+        yield
+    finally:
+        for number, duplicate in enumerate(saved):
+            os.dup2(duplicate, number)
+            os.close(duplicate)
 
 
 @contextlib.contextmanager
@@ -297,8 +314,8 @@ class Campaign:
         if detached and not self._submitted:
             self._launch.remove()
             raise LaunchError(
-                f"{self._wanted()} workers of earlier launches are at work: without --detach this command waits for its "
-                "turn; launcher.workers=N allows more workers; python -m suite cancel stops them"
+                f"{self._wanted()} workers of earlier launches are at work: without --detach this command waits for "
+                "its turn; launcher.workers=N allows more workers; python -m suite cancel stops them"
             )
 
     def watch(self, show: Callable[[Snapshot], None]) -> Outcome:

@@ -13,7 +13,6 @@ import pytest
 
 from tests.cluster import ROOT, command, environment, events, metrics, mlflow_runs, plan, suite, toy_registry
 
-
 SLOWLY = "benchmarks.blobs.profiles.mini.pause_s=0.2"  # 16 s a run: several commands fit into one
 
 

@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from suite.launch import Campaign, Outcome, Snapshot, kill, start, to_execute
+from suite.jobs import kill
+from suite.launch import Campaign, Outcome, Snapshot, start, to_execute
 from suite.launches import forget_finished, live_launches
 from suite.plan import Plan, Run
 from suite.records import Record, Store

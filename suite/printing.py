@@ -49,7 +49,7 @@ def plan(made: Plan, registry: Registry, every_run: bool) -> None:
             _print(f"failed: {run.name}: {run.reason} (python -m suite logs {run.key[:12]})")
     summary = made.to_json()["summary"]
     counted = ", ".join(f"{number} {state}" for state, number in made.count().items() if number)
-    from suite.launch import worker_count
+    from suite.jobs import worker_count
 
     workers = worker_count(registry.document.launcher)
     seconds = summary["to_do_s"]

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from suite import launch as launching
-from suite.launch import pack, thread_count, worker_count
+from suite import jobs
+from suite.jobs import thread_count, worker_count
+from suite.launch import pack
 from suite.launches import Launch, Worker, forget_finished, live_launches
 from suite.records import Store
 from suite.registry import Launcher
@@ -76,22 +77,22 @@ def test_a_launch_whose_launcher_was_killed_while_it_wrote_is_empty(tmp_path: Pa
 
 
 def test_workers_and_threads_fit_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launching, "cores", lambda: 8)
-    monkeypatch.setattr(launching, "gpus", lambda: [])
+    monkeypatch.setattr(jobs, "cores", lambda: 8)
+    monkeypatch.setattr(jobs, "gpus", lambda: [])
     assert (worker_count(Launcher("local")), thread_count(Launcher("local"))) == (8, 1)
     assert worker_count(Launcher("local", workers=3)) == 3
     assert thread_count(Launcher("local", workers=2)) == 1  # results must not depend on the number of workers
     assert thread_count(Launcher("local", threads=4)) == 4
     assert worker_count(Launcher("debug")) == 1
-    monkeypatch.setattr(launching, "gpus", lambda: [0, 1])
+    monkeypatch.setattr(jobs, "gpus", lambda: [0, 1])
     assert (worker_count(Launcher("local")), thread_count(Launcher("local"))) == (2, 4)
 
 
 def test_visible_gpus_are_those_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,3")
-    assert launching.gpus() == [1, 3]
+    assert jobs.gpus() == [1, 3]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert launching.gpus() == []
+    assert jobs.gpus() == []
 
 
 def test_what_a_worker_says_is_replaced_whole(tmp_path: Path) -> None:

@@ -8,6 +8,10 @@ ARGUMENTS ?=
 # The suite's tests share the cores: more processes than that only wait for each other.
 TEST_PROCESSES ?= 2
 
+# Debian splits ensurepip from Python; as root we can fetch it.
+install_venv = [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && \
+	apt-get update -qq && apt-get install -y -qq --no-install-recommends python3-venv
+
 .DEFAULT_GOAL := help
 .PHONY: help run test smoke lint install constraints clean
 
@@ -38,7 +42,8 @@ install: $(VENV)/.installed
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed: make PYTHON=python3.11"'
-	$(PYTHON) -m venv $(VENV) || (rm -rf $(VENV); echo 'error: no venv module; on Debian: apt-get install python3-venv'; exit 1)
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); $(install_venv) && $(PYTHON) -m venv $(VENV); } || \
+		{ rm -rf $(VENV); echo 'error: Python lacks its venv module; on Debian: apt-get install python3-venv'; exit 1; }
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .

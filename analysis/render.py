@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from analysis.tables import Cell, Table
 
 if TYPE_CHECKING:
-    import rich.table
+    import rich.console
 
 LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
@@ -58,19 +58,20 @@ def csv(table: Table) -> str:
     return str(table.data.to_csv(index=False, lineterminator="\n"))
 
 
-def for_terminal(table: Table) -> rich.table.Table:
-    """Return the table for ``rich.print``, with the same figures."""
+def for_terminal(table: Table) -> rich.console.Group:
+    """Return the table under its caption for ``rich.print``, with the same figures."""
+    from rich.console import Group
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    shown = RichTable(title=Text(table.caption), title_justify="left")
+    shown = RichTable()
     for i, name in enumerate(table.header):
         shown.add_column(Text(name), justify="left" if i == 0 else "right")
     for block in table.blocks:
         shown.add_section()
         for label, cells in block.rows:
             shown.add_row(Text(label), *(Text(cell.text, style="bold" if cell.bold else "") for cell in cells))
-    return shown
+    return Group(Text(table.caption), shown)
 
 
 def write(tables: Iterable[Table], folder: Path) -> list[Path]:

@@ -1,0 +1,39 @@
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from suite.tracking import (
+    create_store,
+)
+from tests.tracking.stores import Server
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    (tmp_path / "cwd").mkdir()
+    monkeypatch.chdir(tmp_path / "cwd")
+
+
+@pytest.fixture(scope="session")
+def fresh_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("store")
+    create_store(f"sqlite:///{folder}/mlflow.db")
+    return folder / "mlflow.db"
+
+
+@pytest.fixture
+def out(tmp_path: Path, fresh_store: Path) -> Path:
+    (tmp_path / "results").mkdir()
+    shutil.copy(fresh_store, tmp_path / "results" / "mlflow.db")
+    return tmp_path / "results"
+
+
+@pytest.fixture
+def server(out: Path) -> Iterator[Server]:
+    started = Server(out)
+    started.start()
+    yield started
+    started.stop()

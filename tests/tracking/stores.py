@@ -1,0 +1,108 @@
+"""A mirror under test: stores, servers and processes."""
+
+import multiprocessing
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from suite.tracking import (
+    Mirror,
+    TrackingUnavailable,
+    default_uri,
+)
+
+EXPERIMENT = "test"
+
+
+def mirror(out: Path) -> Mirror:
+    return Mirror(out, default_uri(out), EXPERIMENT)
+
+
+def client(uri: str) -> Any:
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=uri)
+
+
+def runs_of(uri: str, key: str | None = None) -> list[Any]:
+    opened = client(uri)
+    experiment = opened.get_experiment_by_name(EXPERIMENT)
+    found = opened.search_runs([experiment.experiment_id], max_results=1000)
+    return [run for run in found if key is None or run.data.tags["suite.key"] == key]
+
+
+def only(uri: str, key: str) -> Any:
+    (run,) = runs_of(uri, key)
+    return run
+
+
+def history(uri: str, run: Any, name: str = "train/loss") -> list[tuple[int, float, int]]:
+    points = client(uri).get_metric_history(run.info.run_id, name)
+    return sorted((point.step, point.value, point.timestamp) for point in points)
+
+
+def ms(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
+def in_processes(*functions: Callable[[], object]) -> None:
+    """Run functions at the same time, each in a forked process."""
+    context = multiprocessing.get_context("fork")
+    barrier = context.Barrier(len(functions))
+
+    def work(function: Callable[[], object]) -> None:
+        barrier.wait()
+        function()
+
+    processes = [context.Process(target=work, args=(function,)) for function in functions]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(120)
+    assert [process.exitcode for process in processes] == [0] * len(functions)
+
+
+def push_until_done(folder: Path, uri: str) -> None:
+    pusher = Mirror(folder, uri, EXPERIMENT)
+    for _ in range(10):
+        try:
+            assert not pusher.push().rejected
+            return
+        except TrackingUnavailable:  # SQLite gives up when it is locked for too long
+            time.sleep(0.2)
+    raise AssertionError("the store stayed locked")
+
+
+class Server:
+    """A real ``mlflow server`` on the loopback."""
+
+    def __init__(self, folder: Path) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.folder = folder
+        self.uri = f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port)]
+        command += ["--workers", "1", "--backend-store-uri", f"sqlite:///{self.folder}/mlflow.db"]
+        with (self.folder / "server.log").open("a") as log:
+            self.process = subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log, start_new_session=True)
+        deadline = time.monotonic() + 90
+        while time.monotonic() < deadline:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                return
+            except OSError:
+                time.sleep(0.1)
+        raise AssertionError((self.folder / "server.log").read_text())
+
+    def stop(self) -> None:
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()

@@ -10,6 +10,7 @@ import contextlib
 import errno
 import functools
 import importlib
+import io
 import logging
 import os
 import socket
@@ -316,7 +317,9 @@ def prepare_process(threads: int) -> None:
 def _save(path: Path, state: Mapping[str, Any]) -> None:
     import torch
 
-    atomic_write(path, lambda file: torch.save(state, file))
+    content = io.BytesIO()
+    torch.save(state, content)  # straight to the file, torch would report a full disk as an error of its own
+    atomic_write(path, lambda file: file.write(content.getbuffer()))
 
 
 def _is_below(error: OSError, folder: Path) -> bool:

@@ -42,10 +42,14 @@ def temperature_figure(collected: Collected, loss: str = "infonce", parameter: s
     swept = swept.assign(value=swept["setting"].str.partition("=")[2].astype(float))
     benchmarks = sorted(swept["benchmark"].unique())
     with sns.axes_style("whitegrid"):
-        figure, axes = plt.subplots(1, len(benchmarks), figsize=(4.6 * len(benchmarks), 3.4), squeeze=False)
+        size = (4.6 * len(benchmarks), 3.6)
+        figure, axes = plt.subplots(1, len(benchmarks), figsize=size, squeeze=False, layout="constrained")
     for axis, benchmark in zip(axes[0], benchmarks, strict=True):
         _panel(axis, swept[swept["benchmark"] == benchmark], collected.runs, benchmark, parameter)
-    figure.tight_layout()
+    legend = {
+        label: handle for axis in axes[0] for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(legend.values(), legend.keys(), loc="outside lower center", ncols=4, frameon=False)
     return figure
 
 
@@ -53,22 +57,21 @@ def _panel(axis: Axes, swept: pd.DataFrame, runs: pd.DataFrame, benchmark: str, 
     purpose = "selection" if (swept["purpose"] == "selection").any() else "evaluation"
     points = swept[swept["purpose"] == purpose]
     colours = sns.color_palette("colorblind")
-    sns.lineplot(points, x="value", y="val", errorbar="sd", err_style="bars", marker="o", color=colours[0], ax=axis)
     base = points["base"].iloc[0]
+    drawn = {"errorbar": "sd", "err_style": "bars", "marker": "o", "color": colours[0], "legend": False}
+    sns.lineplot(points, x="value", y="val", label=base, ax=axis, **drawn)
     others = runs[(runs["benchmark"] == benchmark) & (runs["purpose"] == purpose) & (runs["kind"] == "loss")]
     others = others[others["seed"].isin(points["seed"])]
     shown = [name for name in sorted(others["loss"].unique()) if "@" not in name and name != base]
     for index, name in enumerate(shown):
         values = others[others["loss"] == name]["val"]
         style, colour = LINE_STYLES[index % len(LINE_STYLES)], colours[index + 1]
-        axis.axhline(values.mean(), linestyle=style, color=colour, label=f"{name} ({len(values)} seeds)")
+        axis.axhline(values.mean(), linestyle=style, color=colour, label=name)
         axis.axhspan(values.mean() - values.std(), values.mean() + values.std(), color=colour, alpha=0.12, linewidth=0)
     axis.set(xscale="log", xlabel=f"{parameter} of {base} ({points['seed'].nunique()} {purpose} seeds)")
     axis.set_xticks(sorted(points["value"].unique()), [f"{v:g}" for v in sorted(points["value"].unique())])
     axis.minorticks_off()
     axis.set(ylabel=f"validation {points['metric'].iloc[0]}", title=benchmark)
-    if shown:
-        axis.legend(fontsize="small", frameon=True)
 
 
 def write_figures(collected: Collected, folder: Path) -> list[Path]:

@@ -31,8 +31,8 @@ def test_the_curve_holds_the_means_over_the_selection_seeds_and_the_level_those_
     curve = axis.lines[0]
     assert list(curve.get_xdata()) == [0.1, 0.2, 0.5]
     assert list(curve.get_ydata()) == pytest.approx([0.79 + 0.01005, 0.8 + 0.01005, 0.77 + 0.01005])
-    assert axis.get_legend_handles_labels()[1] == ["temperature_free (2 seeds)"]
-    level = next(line for line in axis.lines if line.get_label() == "temperature_free (2 seeds)")
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["infonce", "temperature_free"]
+    level = next(line for line in axis.lines if line.get_label() == "temperature_free")
     assert list(level.get_ydata()) == pytest.approx([0.79, 0.79])
     assert "2 selection seeds" in axis.get_xlabel()
 

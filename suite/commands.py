@@ -175,7 +175,9 @@ class Mirroring:
     def __init__(self, plan: Plan, store: Store, options: RunOptions) -> None:
         from suite.tracking import LiveMirror
 
-        self._mirror = LiveMirror(store.out, options.tracking_uri, plan.experiment, [run.key for run in plan.runs])
+        self._mirror = LiveMirror(
+            store.out, options.tracking_uri, plan.experiment, [run.key for run in plan.runs], interval_s=2.0
+        )
         self._started = False
 
     def follow(self, snapshot: Snapshot) -> None:

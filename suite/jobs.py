@@ -80,14 +80,14 @@ class LocalJobs:
 
     def submit(self, number: int) -> None:
         """Start worker `number`, on a GPU of its own if there are any."""
-        from suite.worker import work
+        from suite.worker import work_and_leave
 
         device = [self._gpus[number % len(self._gpus)]] if self._gpus else []
         self._executor.update_parameters(
             timeout_min=self._timeout_min, gpus_per_node=len(device), visible_gpus=device, stderr_to_stdout=True
         )
         with _inherited(self._environment), _streams_to(self._launch.folder / "controllers.log"):
-            job = self._executor.submit(work, str(self._launch.folder), number, list(sys.path))
+            job = self._executor.submit(work_and_leave, str(self._launch.folder), number, list(sys.path))
         self._launch.submitted(number, int(job.job_id))
         self._jobs.append(job)
 

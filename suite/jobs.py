@@ -96,9 +96,11 @@ class LocalJobs:
         return sum(not job.done() for job in self._jobs)
 
     def last_words(self) -> str:
-        """Return the end of what the last worker printed."""
-        printed = self._jobs[-1].paths.stdout if self._jobs else None
-        return "\n".join(printed.read_text(errors="replace").splitlines()[-15:]) if printed and printed.exists() else ""
+        """Return the end of what the last worker that is gone has printed."""
+        for job in reversed(self._jobs):
+            if job.done() and job.paths.stdout.exists():
+                return "\n".join(job.paths.stdout.read_text(errors="replace").splitlines()[-30:])
+        return ""
 
 
 class DebugJobs:

@@ -63,7 +63,24 @@ def open_client(uri: str) -> Any:
     for name in ("mlflow.store.db.utils", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
     with _one_at_a_time(uri):
+        file = sqlite_file(uri)
+        if file is not None and not file.exists():
+            _create_file(file)
         return MlflowClient(tracking_uri=uri)
+
+
+def _create_file(file: Path) -> None:
+    """Make a SQLite store beside its place and move it there when it is whole.
+
+    MLflow makes one by some dozens of migrations; a kill among them would leave a file that never opens again.
+    """
+    from mlflow import MlflowClient
+
+    new = file.with_name(f".{file.name}.new")
+    for leftover in file.parent.glob(f"{new.name}*"):
+        leftover.unlink()
+    MlflowClient(tracking_uri=f"sqlite:///{new}").search_experiments(max_results=1)
+    os.replace(new, file)
 
 
 def sqlite_file(uri: str) -> Path | None:

@@ -72,6 +72,22 @@ def test_kill_9_of_the_mirror(out: Path) -> None:
         assert run.info.status == "FINISHED" and len(history(uri, run)) == 3
 
 
+def test_kill_9_amid_the_making_of_a_store(tmp_path: Path) -> None:
+    """MLflow makes a SQLite store by dozens of migrations; whenever that is killed, the next one starts afresh."""
+    out = tmp_path / "killed"
+    key = write_run(out)
+    context = multiprocessing.get_context("fork")
+    for delay in (0.3, 0.6, 0.9, 1.3):
+        process = context.Process(target=create_store, args=(default_uri(out), EXPERIMENT))
+        process.start()
+        time.sleep(delay)
+        process.kill()
+        process.join()
+    mirror(out).push()
+    assert only(default_uri(out), key).info.status == "FINISHED"
+    assert not list(out.glob(".mlflow.db.new*"))
+
+
 def test_duplicates_are_resolved_the_same_way_by_all(out: Path) -> None:
     key = write_run(out)
     uri = default_uri(out)

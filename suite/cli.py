@@ -345,6 +345,8 @@ def _data(options: argparse.Namespace) -> int:
     wrong = [name for name in options.datasets if name not in known]
     if wrong:
         raise InputError(Problem(COMMAND_LINE, name, f"no such data set; {choices(name, known)}") for name in wrong)
+    if options.registry is not None and options.profile is None:
+        raise InputError([Problem(COMMAND_LINE, "--registry", "says which data a profile reads: give --profile, too")])
     names = options.datasets or list(known)
     if options.profile is not None:
         entries = load(options.registry).document.benchmarks.values()

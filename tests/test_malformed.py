@@ -369,6 +369,7 @@ COMMANDS: list[tuple[list[str], list[tuple[str, ...]]]] = [
     (["logs", "abc", "def"], [(f"{C}: def", "one argument too many")]),
     (["data", "fecth"], [(C, "did you mean 'fetch'?", "verify")]),
     (["data", "list", "fashion_mnits"], [(f"{C}: fashion_mnits", "did you mean 'fashion_mnist'?")]),
+    (["data", "list", "--registry", "benchmarks.yaml"], [(f"{C}: --registry", "give --profile, too")]),
     (["plan", "--registry", "benchmark.yaml"], [("benchmark.yaml", "no such file", "did you mean 'benchmarks.yaml'?")]),
     (["plan", "--registry", "."], [(".", "cannot be read")]),
 ]

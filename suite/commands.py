@@ -131,7 +131,13 @@ def carry_out(registry: Registry, plan: Plan, store: Store, options: RunOptions,
     if to_do or awaited:
         store.prepare()
         fetch_data(registry, plan, options, display)
-        campaign = _campaign(registry, plan, store, to_do, awaited, display)
+        # what an earlier launch has in hand is in ours, too: should its workers die, ours take over
+        mine = to_do if options.detach else [*to_do, *awaited]
+        if awaited:
+            display.say(f"{len(awaited)} runs are in the hands of an earlier launch")
+        launcher = registry.document.launcher
+        launch = start(mine, plan.experiment, launcher, store) if mine else None
+        campaign = Campaign(launch, mine, launcher, store)
         campaign.submit(options.detach)
         if options.detach:
             outcome = Outcome(0, (), len(to_do) + len(awaited), False)
@@ -140,20 +146,12 @@ def carry_out(registry: Registry, plan: Plan, store: Store, options: RunOptions,
     elif not options.detach:
         mirrored, error = Mirroring(plan, store, options).finish()
     forget_finished(store)
-    skipped = tuple(run for run in plan.runs if run.state == "failed" and run not in to_do)
-    stale = sum(run.state == "stale" for run in plan.runs if run not in to_do)
-    done = sum(run.state == "done" for run in plan.runs if run not in to_do)
+    started = {run.key for run in to_do}
+    rest = [run for run in plan.runs if run.key not in started]
+    skipped = tuple(run for run in rest if run.state == "failed")
+    stale = sum(run.state == "stale" for run in rest)
+    done = sum(run.state == "done" for run in rest)
     return Report(outcome, done, stale, skipped, options.detach, mirrored, error, time.monotonic() - began)
-
-
-def _campaign(
-    registry: Registry, plan: Plan, store: Store, to_do: Sequence[Run], awaited: Sequence[Run], display: Display
-) -> Campaign:
-    launcher = registry.document.launcher
-    launch = start(to_do, plan.experiment, launcher, store) if to_do else None
-    if awaited:
-        display.say(f"{len(awaited)} runs are in the hands of an earlier launch: waiting for them")
-    return Campaign(launch, [*to_do, *awaited], launcher, store)
 
 
 def _attend(campaign: Campaign, mirroring: Mirroring, display: Display) -> tuple[Outcome, bool, str | None]:

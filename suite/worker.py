@@ -109,12 +109,12 @@ class _Worker:
             return Execution(self, record, run, attempt).carry_out()
 
     def _is_settled(self, record: Record, run: Mapping[str, Any]) -> bool:
-        """Whether the run is done, or has failed in this launch."""
+        """Whether the run is done, or has failed since this launch was made."""
         result = record.result()
         if result is not None:
             return bool(result["record"] != run["replaces"])
         failure = record.failure()
-        return failure is not None and failure["launch"] == self.launch.id
+        return failure is not None and failure["finished"] >= self.launch.content["created"]
 
     def _renew(self, record: Record, run: Mapping[str, Any]) -> None:
         """Put aside what cannot be continued: a result to be replaced, or a start made with other code."""

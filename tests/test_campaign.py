@@ -136,6 +136,24 @@ def test_a_detached_campaign_is_seen_followed_and_joined_by_the_next_command(fol
     assert set(map(tuple, mlflow_runs(folder).values())) == {("FINISHED",)}
 
 
+def test_a_command_that_waits_takes_over_from_workers_that_die(folder: Path) -> None:
+    arguments = ["--profile", "mini", "--losses", "cosine", "--seeds", "0-1", SLOWLY]
+    assert suite(folder, "run", *arguments, "--detach").returncode == 0
+    runs = folder / "results" / "runs"
+    until(lambda: sum('"metrics"' in p.read_text() for p in runs.glob("*/events.jsonl")) == 2)
+    (first,) = (folder / "results" / "launches").iterdir()
+    victims = [json.loads(p.read_text())["process"] for p in first.glob("workers/*.json")]
+    waiting = subprocess.Popen(
+        command(folder, "run", *arguments), stdout=subprocess.PIPE, text=True, cwd=folder, env=environment()
+    )
+    until(lambda: len(list((folder / "results" / "launches").iterdir())) == 2)
+    for victim in victims:
+        os.kill(victim, signal.SIGKILL)
+    printed, _ = waiting.communicate(timeout=180)
+    assert waiting.returncode == 0, printed
+    assert len(metrics(folder)) == 2
+
+
 def test_cancel_stops_workers_and_leaves_nothing_half_written(folder: Path) -> None:
     arguments = ["--profile", "mini", "--losses", "cosine", "--seeds", "0-3", SLOWLY]
     suite(folder, "run", *arguments, "--detach")

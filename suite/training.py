@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from suite.losses.base import Loss
 from suite.pairs import Pairs
+from suite.steps import Step, Training
 from suite.streams import Streams
 
 Metrics = Mapping[str, float]
@@ -39,15 +40,6 @@ class Context:
     streams: Streams
     device: torch.device
     data: Callable[[str, str], Path]
-
-
-@dataclass(frozen=True)
-class Step:
-    """Where training stands: `index` counts all steps from 0, `epoch` and `within` split it."""
-
-    index: int
-    epoch: int
-    within: int
 
 
 @dataclass(frozen=True)
@@ -77,11 +69,14 @@ class Task(abc.ABC):
     model : nn.Module
         All that is trained apart from the loss's own parameters, on the context's device. Initial weights are drawn
         inside ``with streams.seeded("weights")``.
+    samples : int
+        Size of the training set; the pairs' ``index`` counts from 0 to below it.
     epochs, steps_per_epoch : int
         Length of training.
     """
 
     model: nn.Module
+    samples: int
     epochs: int
     steps_per_epoch: int
 
@@ -212,18 +207,21 @@ def train(
     Interrupted
         When `stop` says so.
     """
-    parts: dict[str, Any] = {"model": task.model, **({"loss": loss} if loss is not None else {})}
-    groups: list[dict[str, Any]] = [{"params": list(task.model.parameters())}]
-    if loss is not None and list(loss.parameters()):
-        groups.append({"params": list(loss.parameters()), "weight_decay": 0.0})
-    optimizer = parts["optimizer"] = task.optimizer(groups)
+    training = Training(task.samples, task.epochs, task.steps_per_epoch)
+    parts: dict[str, Any] = {"model": task.model}
+    if loss is not None:
+        loss.prepare(training)
+        parts["loss"] = loss
+    optimizer = parts["optimizer"] = task.optimizer(_groups(task.model, loss))
     base_rates = [group["lr"] for group in optimizer.param_groups]
-    steps = task.epochs * task.steps_per_epoch
+    steps = training.steps
     every = max(1, steps // log_points)
     first = _resume(checkpoint, parts)
     task.model.train()
     for index in range(first, steps):
-        step = Step(index, index // task.steps_per_epoch, index % task.steps_per_epoch)
+        step = training.step(index)
+        if loss is not None:
+            loss.start(step)
         for group, base in zip(optimizer.param_groups, base_rates, strict=True):
             group["lr"] = base * task.rate(index / steps)
         # Dropout in torch.nn draws from the default generator: seed it anew so that step n does not depend on step n-1.
@@ -238,12 +236,19 @@ def train(
         _pause(checkpoint, parts, index + 1, stop() and index + 1 < steps)
 
 
+def _groups(model: nn.Module, loss: Loss | None) -> list[dict[str, Any]]:
+    groups: list[dict[str, Any]] = [{"params": [p for p in model.parameters() if p.requires_grad]}]
+    if loss is not None and list(loss.parameters()):
+        groups.append({"params": list(loss.parameters()), "weight_decay": 0.0})
+    return groups
+
+
 def _total(objective: Objective, loss: Loss | None, step: Step) -> Tensor:
     terms = []
     if objective.auxiliary is not None:
         terms.append(objective.auxiliary)
     if objective.pairs is not None and loss is not None:
-        with torch.autocast(device_type=objective.pairs.similarity.device.type, enabled=False):
+        with torch.autocast(device_type=objective.pairs.device.type, enabled=False):
             terms.append(objective.weight * loss(objective.pairs))
     if not terms:
         raise ValueError("nothing to minimise: the task gives neither pairs for a loss nor an auxiliary term")
@@ -257,13 +262,20 @@ def _total(objective: Objective, loss: Loss | None, step: Step) -> Tensor:
 def _training_metrics(objective: Objective, loss: Loss | None, total: Tensor) -> Metrics:
     metrics = {"train/loss": total.item()}
     if objective.pairs is not None and loss is not None:
-        pairs = objective.pairs
-        similarity = pairs.similarity.detach()
-        negative = pairs.candidate & ~pairs.positive
-        metrics["train/similarity_positive"] = similarity[pairs.positive].mean().item()
-        metrics["train/similarity_negative"] = similarity[negative].mean().item()
-        metrics |= {f"train/{name}": value for name, value in loss.diagnostics(pairs).items()}
+        with torch.no_grad():
+            metrics |= _similarities(objective.pairs)
+            metrics |= {f"train/{name}": value for name, value in loss.diagnostics(objective.pairs).items()}
     return metrics
+
+
+def _similarities(pairs: Pairs) -> Metrics:
+    """Return the mean cosine of positives and of negatives."""
+    sums = torch.zeros(2, 2, dtype=torch.float64, device=pairs.device)
+    for block in pairs.blocks():
+        for row, role in enumerate((block.positive, block.candidate & ~block.positive)):
+            sums[row] += torch.stack([block.similarity.where(role, 0.0).double().sum(), role.sum().double()])
+    positive, negative = (sums[:, 0] / sums[:, 1].clamp(min=1)).tolist()
+    return {"train/similarity_positive": positive, "train/similarity_negative": negative}
 
 
 def _resume(checkpoint: Checkpoint | None, parts: Mapping[str, Any]) -> int:

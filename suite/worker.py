@@ -26,7 +26,8 @@ from suite.launches import Launch, Worker
 from suite.records import Record, Store, atomic_write
 
 if TYPE_CHECKING:
-    from suite.training import Context, Metrics, Step, Task
+    from suite.steps import Step
+    from suite.training import Context, Metrics, Task
 
 logger = logging.getLogger("suite")
 

@@ -112,7 +112,7 @@ def test_parameters_of_a_loss_are_trained_without_decay() -> None:
     groups: list[dict[str, Any]] = []
 
     class Spying(Task):
-        epochs, steps_per_epoch = 1, 3
+        samples, epochs, steps_per_epoch = 1, 1, 3
 
         def __init__(self) -> None:
             self.inner = Blobs().task(context())
@@ -150,7 +150,7 @@ def test_metrics_are_reported_at_few_steps_and_name_what_they_are() -> None:
 
 def test_nothing_to_minimise_is_an_error() -> None:
     class Empty(Task):
-        epochs, steps_per_epoch = 1, 1
+        samples, epochs, steps_per_epoch = 1, 1, 1
         model = nn.Linear(1, 1)
 
         def objective(self, step: Step) -> Objective:

@@ -35,7 +35,7 @@ class BlobsTask(Task):
         self.labels = torch.arange(320) % 8
         self.points = torch.randn(8, 16, generator=draw)[self.labels] + torch.randn(320, 16, generator=draw)
         self.batches = Batches(256, settings.batch, context.streams)
-        self.epochs, self.steps_per_epoch = settings.epochs, self.batches.per_epoch
+        self.samples, self.epochs, self.steps_per_epoch = 256, settings.epochs, self.batches.per_epoch
         with context.streams.seeded("weights"):
             self.model = nn.Sequential(nn.Linear(16, 32), nn.ReLU(), nn.Dropout(0.1), nn.Linear(32, 8))
 
@@ -70,7 +70,7 @@ class Nothing:
 
 
 class NothingTask(Task):
-    epochs, steps_per_epoch = 1, 1
+    samples, epochs, steps_per_epoch = 1, 1, 1
 
     def __init__(self) -> None:
         self.model = nn.Linear(1, 1, bias=False)

@@ -1,8 +1,33 @@
 """Contrastive losses, one a file: similarities in, a scalar out."""
 
-from suite.losses.base import LogitLoss, Loss, cross_entropy
+from suite.losses.base import AnchorLoss, LogitLoss, Loss, cross_entropy, log_odds
+from suite.losses.dcl import DCL
+from suite.losses.dclw import DCLW
 from suite.losses.dystress import DySTreSS
 from suite.losses.infonce import InfoNCE
+from suite.losses.isogclr import ISogCLR
+from suite.losses.learnable import LearnableTemperature
+from suite.losses.macl import MACL
+from suite.losses.monotone import MonotoneTemperature
+from suite.losses.schedule import TemperatureSchedule
+from suite.losses.siglip import SigLIP
 from suite.losses.temperature_free import TemperatureFree
 
-__all__ = ["DySTreSS", "InfoNCE", "LogitLoss", "Loss", "TemperatureFree", "cross_entropy"]
+__all__ = [
+    "DCL",
+    "DCLW",
+    "MACL",
+    "AnchorLoss",
+    "DySTreSS",
+    "ISogCLR",
+    "InfoNCE",
+    "LearnableTemperature",
+    "LogitLoss",
+    "Loss",
+    "MonotoneTemperature",
+    "SigLIP",
+    "TemperatureFree",
+    "TemperatureSchedule",
+    "cross_entropy",
+    "log_odds",
+]

@@ -9,13 +9,18 @@ from suite.parameters import Positive
 
 
 class InfoNCE(LogitLoss):
-    """Cross-entropy over s / tau (NT-Xent; Chen et al. 2020, arXiv 2002.05709, eq. 1).
+    """Cross-entropy over s / tau (van den Oord et al. 2018, arXiv 1807.03748, eq. 4).
+
+    On two views it is NT-Xent (Chen et al. 2020, arXiv 2002.05709, eq. 1); with several positives, SupCon.
 
     Parameters
     ----------
     temperature : float
         tau > 0. The logits span 2 / tau.
     """
+
+    equation = r"-\log \frac{e^{s_+/\tau}}{\sum_j e^{s_j/\tau}}"
+    source = "van den Oord et al. 2018, arXiv 1807.03748, eq. 4; NT-Xent: Chen et al. 2020, arXiv 2002.05709, eq. 1"
 
     def __init__(self, temperature: Positive) -> None:
         super().__init__()

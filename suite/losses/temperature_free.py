@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
+import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from suite.losses.base import LogitLoss
 from suite.pairs import Pairs
@@ -26,6 +29,9 @@ class TemperatureFree(LogitLoss):
         (below 6e-8 it would round to 1). The largest logit is ``scale / 2 * log((2 - eps) / eps)``: 14.6.
     """
 
+    equation = r"-\log \frac{e^{2\,\mathrm{artanh}\,s_+}}{\sum_j e^{2\,\mathrm{artanh}\,s_j}}"
+    source = "Kim & Kim 2025, arXiv 2501.17683, abstract; the clamp is ours"
+
     def __init__(self, scale: Positive = 2.0, eps: Small = 9.5367431640625e-07) -> None:
         super().__init__()
         self.scale = scale
@@ -34,9 +40,29 @@ class TemperatureFree(LogitLoss):
     def logits(self, similarity: Tensor) -> Tensor:
         """Return scale artanh(s), s clamped to +-(1 - eps)."""
         limit = 1.0 - self.eps
-        return self.scale * similarity.clamp(-limit, limit).atanh()
+        clamped: Tensor = _Artanh.apply(similarity.clamp(-limit, limit))
+        return self.scale * clamped
 
     def diagnostics(self, pairs: Pairs) -> Mapping[str, float]:
         """Return the fraction of candidates beyond the clamp, which the loss no longer moves."""
-        clamped = (pairs.similarity.abs() > 1.0 - self.eps) & pairs.candidate
-        return {"clamped_fraction": float(clamped.sum() / pairs.candidate.sum().clamp(min=1))}
+        clamped = candidates = 0
+        for block in pairs.blocks():
+            clamped += int(((block.similarity.abs() > 1.0 - self.eps) & block.candidate).sum())
+            candidates += int(block.candidate.sum())
+        return {"clamped_fraction": clamped / max(1, candidates)}
+
+
+class _Artanh(torch.autograd.Function):
+    """artanh(s) with the slope 1 / ((1 - s)(1 + s)): torch's 1 / (1 - s^2) cancels near +-1, by 1e-4 in float32."""
+
+    @staticmethod
+    def forward(ctx: Any, similarity: Tensor) -> Tensor:
+        ctx.save_for_backward(similarity)
+        return similarity.atanh()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        (similarity,) = ctx.saved_tensors
+        slope: Tensor = gradient / ((1.0 - similarity) * (1.0 + similarity))
+        return slope

@@ -17,7 +17,8 @@ from suite.benchmarks.recommendation.encoder import SASRec
 from suite.benchmarks.recommendation.evaluate import ranking_metrics
 from suite.pairs import two_view
 from suite.parameters import Count, Fraction, NonNegative, Positive
-from suite.training import Batches, Context, Metrics, Objective, Step, Task
+from suite.steps import Step
+from suite.training import Batches, Context, Metrics, Objective, Task
 
 
 @dataclass(frozen=True)
@@ -86,8 +87,7 @@ class RecommendationTask(Task):
         self.model.to(context.device)
         self.augmentation = Augmentation(settings.crop, settings.mask, settings.reorder, self.model.mask_token)
         self.batches = Batches(len(self.train), settings.batch, context.streams)
-        self.epochs = settings.epochs
-        self.steps_per_epoch = self.batches.per_epoch
+        self.samples, self.epochs, self.steps_per_epoch = len(self.train), settings.epochs, self.batches.per_epoch
 
     def objective(self, step: Step) -> Objective:
         """Return next-item cross-entropy and, with a weight above 0, the pairs of two views of the same windows."""

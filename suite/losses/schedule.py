@@ -1,0 +1,78 @@
+"""A temperature that oscillates over training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Literal
+
+from torch import Tensor
+
+from suite.losses.base import LogitLoss
+from suite.pairs import Pairs
+from suite.parameters import Positive
+from suite.steps import Step, Training
+
+
+class TemperatureSchedule(LogitLoss):
+    """InfoNCE at tau(e) = tau_min + (tau_max - tau_min)(1 + cos(2 pi e / period)) / 2 in epoch e.
+
+    Kukleva et al. 2023, arXiv 2303.13664. The authors' code has period 400 epochs, whatever the length of training;
+    their Algorithm 1 gives the period as a parameter T. The two agree at T = 400.
+
+    Parameters
+    ----------
+    tau_min, tau_max : float
+        Of the authors' runs.
+    period : float
+        Epochs of one full oscillation.
+    per : "epoch" or "step"
+        Whether e is the whole epoch, as published, or grows with every step: for trainings of a few epochs.
+
+    Raises
+    ------
+    ValueError
+        If tau_min exceeds tau_max.
+    """
+
+    equation = (
+        r"-\log \frac{e^{s_+/\tau}}{\sum_j e^{s_j/\tau}},\ "
+        r"\tau = \tau_{\min} + \tfrac{1}{2}(\tau_{\max} - \tau_{\min})(1 + \cos \tfrac{2\pi e}{T})"
+    )
+    source = "Kukleva et al. 2023, arXiv 2303.13664, Algorithm 1; period 400 epochs in the authors' code"
+    needs = "the epoch"
+
+    def __init__(
+        self,
+        tau_min: Positive = 0.1,
+        tau_max: Positive = 1.0,
+        period: Positive = 400.0,
+        per: Literal["epoch", "step"] = "epoch",
+    ) -> None:
+        super().__init__()
+        if tau_min > tau_max:
+            raise ValueError(f"tau_min must not exceed tau_max, got {tau_min} and {tau_max}")
+        self.tau_min = tau_min
+        self.tau_max = tau_max
+        self.period = period
+        self.per = per
+        self.temperature = tau_max
+        self._steps_per_epoch = 1
+
+    def prepare(self, training: Training) -> None:
+        """Note the length of an epoch."""
+        self._steps_per_epoch = training.steps_per_epoch
+
+    def start(self, step: Step) -> None:
+        """Set the temperature of a step."""
+        epoch = step.epoch + (step.within / self._steps_per_epoch if self.per == "step" else 0.0)
+        wave = 0.5 * (1.0 + math.cos(2.0 * math.pi * epoch / self.period))
+        self.temperature = self.tau_min + (self.tau_max - self.tau_min) * wave
+
+    def logits(self, similarity: Tensor) -> Tensor:
+        """Return s / tau."""
+        return similarity / self.temperature
+
+    def diagnostics(self, pairs: Pairs) -> Mapping[str, float]:
+        """Return the temperature of the step."""
+        return {"temperature": self.temperature}

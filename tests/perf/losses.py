@@ -1,0 +1,141 @@
+"""Print what a loss costs, in time and memory, beside lightly's NTXentLoss: ``python tests/perf/losses.py``.
+
+One step is the loss of two views and its gradients for the embeddings. Times are medians of interleaved rounds in one
+process; peak memory is what a fresh process needs beyond its imports and inputs. Compare ratios within one run only.
+``--large`` adds one step of every loss at 65,536 samples, whose similarity matrix would take 64 GiB: minutes each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+import torch  # noqa: E402
+from lightly.loss import NTXentLoss  # noqa: E402
+from torch import Tensor  # noqa: E402
+
+from suite import losses  # noqa: E402
+from suite.pairs import two_view  # noqa: E402
+from suite.steps import Training  # noqa: E402
+
+DIMENSIONS = 128
+LARGE = 65_536
+THEIRS = "lightly NTXentLoss"
+NAMES = [name for name in losses.__all__ if isinstance(getattr(losses, name), type) and "Loss" not in name]
+
+Step = Callable[[Tensor, Tensor], Tensor]
+
+
+def step(name: str, samples: int) -> Step:
+    """Return the step of a loss by its name."""
+    if name == THEIRS:
+        theirs = NTXentLoss(0.5)
+        return lambda a, b: theirs(a, b)
+    made = getattr(losses, name)(**({"temperature": 0.5} if name == "InfoNCE" else {}))
+    made.prepare(Training(samples, 1, 1))
+    return lambda a, b: made(two_view(a, b))
+
+
+def views(samples: int) -> tuple[Tensor, Tensor]:
+    """Return two views of random embeddings that need gradients."""
+    draw = torch.Generator().manual_seed(0)
+    first = torch.randn(samples, DIMENSIONS, generator=draw)
+    second = first + 0.5 * torch.randn(samples, DIMENSIONS, generator=draw)
+    return first.requires_grad_(), second.requires_grad_()
+
+
+def seconds(run: Step, inputs: tuple[Tensor, Tensor]) -> float:
+    """Return the seconds of one step."""
+    for z in inputs:
+        z.grad = None
+    began = time.perf_counter()
+    run(*inputs).backward()
+    return time.perf_counter() - began
+
+
+def peak(name: str, samples: int) -> tuple[float, float, float]:
+    """Return what a step in a fresh process takes: MiB beyond imports and inputs, MiB in all, seconds."""
+    command = [
+        sys.executable,
+        __file__,
+        "--one",
+        name,
+        "--samples",
+        str(samples),
+        "--threads",
+        str(torch.get_num_threads()),
+    ]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    extra, whole, taken = (float(word) for word in printed.split())
+    return extra, whole, taken
+
+
+def one(name: str, samples: int) -> None:
+    """Print the peak of one step in this process."""
+    small = views(64)
+    seconds(step(name, 64), small)  # what is made once, whatever the size
+    inputs = views(samples)
+    run = step(name, samples)
+    Path("/proc/self/clear_refs").write_text("5")  # forget the peak until here
+    before = resident_peak()
+    taken = seconds(run, inputs)
+    print(resident_peak() - before, resident_peak(), taken)
+
+
+def resident_peak() -> float:
+    """Return the MiB of memory that this process has had at most (Linux)."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
+
+
+def compare(samples: int, rounds: int) -> None:
+    """Print time and peak memory of every loss beside lightly's."""
+    inputs = views(samples)
+    runs = {name: step(name, samples) for name in [THEIRS, *NAMES]}
+    taken: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(rounds):
+        for name, run in runs.items():
+            taken[name].append(seconds(run, inputs))
+    print(f"{samples} samples, {DIMENSIONS} dimensions, {torch.get_num_threads()} threads, median of {rounds} rounds")
+    base_time, (base_peak, *_) = statistics.median(taken[THEIRS]), peak(THEIRS, samples)
+    for name in runs:
+        median, (extra, *_) = statistics.median(taken[name]), peak(name, samples)
+        print(
+            f"{name:<22}{median:8.3f} s {median / base_time:6.2f} of lightly's   "
+            f"{extra:8.0f} MiB {extra / base_peak:7.3f} of lightly's",
+            flush=True,
+        )
+
+
+def main() -> None:
+    """Print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--samples", type=int, default=4096)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--large", nargs="*", metavar="LOSS", help="losses to take through 65,536 samples; all if none")
+    parser.add_argument("--one", metavar="LOSS", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    if options.one is not None:
+        one(options.one, options.samples)
+        return
+    compare(options.samples, options.rounds)
+    for name in [] if options.large is None else options.large or NAMES:
+        extra, whole, taken = peak(name, LARGE)
+        print(
+            f"{name:<22}{LARGE} samples: {taken:6.0f} s, {extra:.0f} MiB for the step, {whole:.0f} MiB in all",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()

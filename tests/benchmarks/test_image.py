@@ -3,54 +3,24 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, Literal
 
-import numpy as np
 import pytest
 import torch
 
 from suite.benchmarks.image import ImageClassification
 from suite.losses import DySTreSS, InfoNCE, Loss, TemperatureFree
+from suite.steps import Step
 from suite.streams import Streams
-from suite.training import Checkpoint, Context, Interrupted, Metrics, Step, Task, evaluate, train
+from suite.training import Checkpoint, Interrupted, Metrics, Task, evaluate, train
+from tests.benchmarks.images_factory import TINY, Locate, context, write_images
 
-TINY = ImageClassification(
-    train_images=200, gallery_images=100, val_images=100, test_images=100, batch=50, epochs=2, width=4, hidden=16
-)
-Locate = Callable[[str, str], Path]
-
-
-def write_idx(path: Path, content: np.ndarray) -> None:
-    header = bytes([0, 0, 8, content.ndim]) + b"".join(size.to_bytes(4, "big") for size in content.shape)
-    path.write_bytes(header + content.astype(np.uint8).tobytes())
-
-
-def write_part(folder: Path, part: str, count: int, seed: int) -> None:
-    """Ten classes: a bright square at one of ten places, moved by a pixel or two, of any brightness, in noise."""
-    draws = np.random.default_rng(seed)
-    labels = draws.permutation(np.arange(count) % 10)
-    images = draws.integers(0, 40, (count, 28, 28))
-    for image, label in zip(images, labels, strict=True):
-        top, left = np.array([14 * (label // 5) + 3, 5 * (label % 5) + 1]) + draws.integers(-1, 2, 2)
-        image[top : top + 5, left : left + 4] += draws.integers(60, 200)
-    write_idx(folder / f"{part}-images-idx3-ubyte", images)
-    write_idx(folder / f"{part}-labels-idx1-ubyte", labels)
+MOCO = replace(TINY, framework="moco", queue=120)
 
 
 @pytest.fixture(scope="module")
 def locate(tmp_path_factory: pytest.TempPathFactory) -> Locate:
-    folder = tmp_path_factory.mktemp("fashion_mnist")
-    write_part(folder, "train", 600, seed=1)
-    write_part(folder, "t10k", 120, seed=2)
-
-    def path(dataset: str, member: str) -> Path:
-        assert dataset == "fashion_mnist"
-        return folder / member
-
-    return path
-
-
-def context(locate: Locate, seed: int = 0) -> Context:
-    return Context(Streams(seed), torch.device("cpu"), locate)
+    return write_images(tmp_path_factory.mktemp("fashion_mnist"))
 
 
 def trained(locate: Locate, loss: Loss | None, benchmark: ImageClassification = TINY, seed: int = 0) -> Task:
@@ -59,12 +29,13 @@ def trained(locate: Locate, loss: Loss | None, benchmark: ImageClassification = 
     return task
 
 
-def test_test_images_are_touched_only_by_the_test_split(locate: Locate) -> None:
+@pytest.mark.parametrize("benchmark", [TINY, MOCO], ids=["simclr", "moco"])
+def test_test_images_are_touched_only_by_the_test_split(locate: Locate, benchmark: ImageClassification) -> None:
     def guarded(dataset: str, member: str) -> Path:
         assert not member.startswith("t10k"), "test images touched"
         return locate(dataset, member)
 
-    task = trained(guarded, InfoNCE(0.5))
+    task = trained(guarded, InfoNCE(0.5), benchmark)
     assert task.evaluate("val")
     with pytest.raises(AssertionError, match="test images touched"):
         task.evaluate("test")
@@ -159,16 +130,15 @@ def test_same_seed_gives_the_same_bits(locate: Locate, loss: Callable[[], Loss])
     assert all(0 <= value <= 1 for value in metrics.values())
 
 
-@pytest.mark.parametrize("kind", ["contrastive", "supervised"])
+@pytest.mark.parametrize("kind", ["simclr", "moco", "supervised"])
 @pytest.mark.parametrize("interruption", [1, 4, 7])
 def test_a_resumed_run_ends_in_the_same_bits(locate: Locate, tmp_path: Path, interruption: int, kind: str) -> None:
     def build() -> tuple[Task, Loss | None]:
-        task = TINY.task(context(locate))
-        if kind == "contrastive":
-            return task, InfoNCE(0.2)
-        reference = task.reference("supervised")
-        assert isinstance(reference, Task)
-        return reference, None
+        if kind == "supervised":
+            reference = TINY.task(context(locate)).reference("supervised")
+            assert isinstance(reference, Task)
+            return reference, None
+        return (MOCO if kind == "moco" else TINY).task(context(locate)), InfoNCE(0.2)
 
     undisturbed, loss = build()
     train(undisturbed, loss, Streams(0))
@@ -196,8 +166,9 @@ def save(path: Path, state: object) -> None:
     torch.save(state, path)
 
 
-def test_evaluation_leaves_no_trace_in_training(locate: Locate) -> None:
-    task = TINY.task(context(locate))
+@pytest.mark.parametrize("benchmark", [TINY, MOCO], ids=["simclr", "moco"])
+def test_evaluation_leaves_no_trace_in_training(locate: Locate, benchmark: ImageClassification) -> None:
+    task = benchmark.task(context(locate))
     task.model.train()
     before = {name: value.clone() for name, value in task.model.state_dict().items()}
     first = task.evaluate("val")
@@ -283,11 +254,17 @@ def test_unknown_reference_is_refused(locate: Locate) -> None:
         ({"val_images": 20_000}, "val_images should be a multiple of 10 up to 10000, got 20000"),
         ({"test_images": 0}, "test_images should be"),
         ({"gallery_images": 90}, "gallery_images should be at least 100, got 90"),
+        ({"framework": "moca"}, "framework should be 'simclr' or 'moco', got 'moca'"),
+        ({"framework": "moco", "batch": 128, "queue": 127}, "at least one batch of 128 keys, got 127"),
     ],
 )
-def test_impossible_sizes_are_refused_before_anything_is_loaded(settings: dict[str, int], complaint: str) -> None:
+def test_impossible_settings_are_refused_before_anything_is_loaded(settings: dict[str, Any], complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
-        ImageClassification(**settings)  # type: ignore[arg-type]
+        ImageClassification(**settings)
+
+
+def test_simclr_asks_nothing_of_the_queue() -> None:
+    assert ImageClassification(batch=512, queue=1).framework == "simclr"
 
 
 def test_rate_rises_and_falls_to_zero(locate: Locate) -> None:
@@ -312,11 +289,20 @@ def test_fashion_mnist_is_split_as_documented() -> None:
 
 
 @pytest.mark.data
-def test_a_short_training_beats_the_untrained_encoder_on_fashion_mnist() -> None:
+@pytest.mark.parametrize("framework", ["simclr", "moco"])
+def test_a_short_training_beats_the_untrained_encoder_on_fashion_mnist(framework: Literal["simclr", "moco"]) -> None:
     from suite.data import locate as real
 
     smoke = ImageClassification(
-        train_images=4_000, gallery_images=500, val_images=500, test_images=500, epochs=1, batch=100
+        framework=framework,
+        train_images=4_000,
+        gallery_images=500,
+        val_images=500,
+        test_images=500,
+        epochs=1,
+        batch=100,
+        queue=1000,
+        momentum=0.9,
     )
     task = smoke.task(context(real))
     untrained = task.evaluate("val")

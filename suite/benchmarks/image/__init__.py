@@ -1,4 +1,4 @@
-"""Image classification: SimCLR on Fashion-MNIST."""
+"""Image classification: SimCLR and MoCo on Fashion-MNIST."""
 
 from suite.benchmarks.image.task import ImageClassification
 

@@ -1,4 +1,4 @@
-"""SimCLR on Fashion-MNIST: the benchmark and its references."""
+"""SimCLR and MoCo on Fashion-MNIST: the benchmark and its references."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import abc
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import torch
 from torch import Tensor, nn
@@ -17,9 +17,11 @@ from suite.benchmarks.image.augment import Augmentation
 from suite.benchmarks.image.data import CLASSES, Images
 from suite.benchmarks.image.encoder import Encoder, Model, projection_head
 from suite.benchmarks.image.evaluate import FEW_LABELS, FeatureEvaluation
-from suite.pairs import two_view
+from suite.benchmarks.image.moco import MomentumModel
+from suite.pairs import two_view, with_queue
 from suite.parameters import Count, Fraction, NonNegative, Positive
-from suite.training import Batches, Context, Metrics, Objective, Step, Task
+from suite.steps import Step
+from suite.training import Batches, Context, Metrics, Objective, Task
 
 IMAGES_AT_ONCE = 1000
 WARM_UP = 0.1
@@ -28,15 +30,18 @@ AVAILABLE: Final = {"train_images": 50_000, "gallery_images": 50_000, "val_image
 
 @dataclass(frozen=True)
 class ImageClassification:
-    """SimCLR (Chen et al. 2020, arXiv 2002.05709) on Fashion-MNIST, reduced to a small encoder.
+    """SimCLR (Chen et al. 2020, arXiv 2002.05709) or MoCo v2 (arXiv 2003.04297) on Fashion-MNIST, with a small encoder.
 
-    Two augmented views of each image are pooled into 2N anchors. Evaluated are the encoder's features before the
+    SimCLR pools two augmented views of each image into 2N anchors. MoCo sets the first view's N embeddings against the
+    second's, embedded by a slowly moving copy of encoder and head, and a queue of earlier ones; in one direction, as
+    published. Both share initial weights, data order and views. Evaluated are the encoder's features before the
     projection head, frozen, given a labelled gallery from the training images: weighted nearest neighbours
     (``knn_accuracy``), and linear probes on all gallery labels (``linear_accuracy``) and on ten a class
     (``few_label_accuracy``); see :class:`~suite.benchmarks.image.evaluate.FeatureEvaluation`.
 
     Parameters
     ----------
+    framework : "simclr" or "moco"
     train_images, gallery_images, val_images, test_images : int
         How many images to train on (unlabelled), to take as labelled examples, and to classify; equal shares of each
         class.
@@ -54,13 +59,20 @@ class ImageClassification:
         Autocast the encoder. Pays where the processor multiplies bfloat16 matrices (AMX, GPU), costs elsewhere.
     channels_last : bool
         Memory format of images and convolutions.
+    queue : int
+        Keys that MoCo's queue holds.
+    momentum : float
+        Share of its weights that MoCo's copy keeps at each step: it lags by about 1 / (1 - momentum) steps, which
+        should be few of all.
 
     Raises
     ------
     ValueError
-        If a number of images is not a multiple of ten, more than there are, or too few for ten labels a class.
+        If a number of images is not a multiple of ten, more than there are, or too few for ten labels a class; if the
+        framework is unknown, or MoCo's queue would not hold a batch.
     """
 
+    framework: Literal["simclr", "moco"] = "simclr"
     train_images: Count = 50_000
     gallery_images: Count = 5_000
     val_images: Count = 5_000
@@ -77,6 +89,8 @@ class ImageClassification:
     jitter: Fraction = 0.8
     bfloat16: bool = False
     channels_last: bool = True
+    queue: Count = 4096
+    momentum: Fraction = 0.99
 
     def __post_init__(self) -> None:
         for name, available in AVAILABLE.items():
@@ -85,10 +99,14 @@ class ImageClassification:
                 raise ValueError(f"{name} should be a multiple of {CLASSES} up to {available}, got {size}")
         if self.gallery_images < FEW_LABELS * CLASSES:
             raise ValueError(f"gallery_images should be at least {FEW_LABELS * CLASSES}, got {self.gallery_images}")
+        if self.framework not in ("simclr", "moco"):
+            raise ValueError(f"framework should be 'simclr' or 'moco', got {self.framework!r}")
+        if self.framework == "moco" and self.queue < self.batch:
+            raise ValueError(f"queue should hold at least one batch of {self.batch} keys, got {self.queue}")
 
     def task(self, context: Context) -> ImageTask:
         """Return the task of the context's seed, its training images loaded."""
-        return ContrastiveTask(self, context)
+        return MomentumContrastTask(self, context) if self.framework == "moco" else ContrastiveTask(self, context)
 
 
 class ImageTask(Task):
@@ -110,6 +128,7 @@ class ImageTask(Task):
         self.validation = validation[data.balanced(validation.labels, benchmark.val_images)]
         self.augmentation = Augmentation(benchmark.crop, benchmark.aspect, flip=0.5, jitter=benchmark.jitter)
         self.batches = Batches(len(self.images), benchmark.batch, context.streams)
+        self.samples = len(self.images)
         self.epochs = benchmark.epochs
         self.steps_per_epoch = self.batches.per_epoch
         with context.streams.seeded("weights"):
@@ -123,18 +142,23 @@ class ImageTask(Task):
     def head(self, features: int) -> nn.Module:
         """Return a new head for the encoder: [images, features] -> [images, outputs]."""
 
-    def outputs(self, step: Step) -> tuple[Tensor, Tensor]:
-        """Return the head's outputs for two views of each of the step's images, and the images' numbers.
+    def views(self, step: Step) -> tuple[Tensor, Tensor]:
+        """Return two views of each of the step's images, and the images' numbers.
 
         Returns
         -------
-        Tensor [2 batch, outputs], Tensor [batch], int64
-            The first half of the outputs belongs to the first views.
+        Tensor [2 batch, 1, height, width], Tensor [batch], int64
+            The first half holds the first views.
         """
         index = self.batches[step].to(self.context.device)
         pixels = self.images.pixels[index]
         generator = self.context.streams.torch("augmentation", step.index)
-        return self._run(self.model, self.augmentation(_to_float(torch.cat([pixels, pixels])), generator)), index
+        return self.augmentation(_to_float(torch.cat([pixels, pixels])), generator), index
+
+    def outputs(self, step: Step) -> tuple[Tensor, Tensor]:
+        """Return the head's outputs for a step's views: [2 batch, outputs]; and its images' numbers: int64 [batch]."""
+        views, index = self.views(step)
+        return self._run(self.model, views), index
 
     def evaluate(self, split: str) -> Metrics:
         """Return the metrics of the encoder's features on split ``"val"`` or ``"test"``."""
@@ -216,6 +240,30 @@ class ContrastiveTask(ImageTask):
         if name == "supervised":
             return SupervisedTask(self.benchmark, self.context)
         return super().reference(name)
+
+
+class MomentumContrastTask(ContrastiveTask):
+    """MoCo: an image's first view is to find its second among earlier images' keys.
+
+    The initial queue is drawn from stream ``queue``.
+    """
+
+    model: MomentumModel
+
+    def __init__(self, benchmark: ImageClassification, context: Context) -> None:
+        super().__init__(benchmark, context)
+        draws = torch.randn(benchmark.queue, benchmark.embedding, generator=context.streams.torch("queue"))
+        self.model = MomentumModel(self.model, draws.to(context.device), benchmark.momentum)
+
+    def objective(self, step: Step) -> Objective:
+        """Return the pairs of the step's first views with their keys and the queue, which then takes in the keys."""
+        views, index = self.views(step)
+        first, second = views.chunk(2)
+        self.model.update_key()
+        keys = self._run(self.model.key, second)
+        pairs = with_queue(self._run(self.model, first), keys, self.model.queue, index)
+        self.model.enqueue(keys)
+        return Objective(pairs=pairs)
 
 
 class SupervisedTask(ImageTask):

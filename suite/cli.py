@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -118,6 +119,11 @@ def _parser() -> tuple[Parser, dict[str, Parser]]:
     why.add_argument("key", help="the beginning of a key is enough")
     add("sync", _sync, "bring MLflow up to date with the records", _out, _tracking, _registry)
     add("list", _list, "benchmarks, losses, slices and launchers of the registry", _registry, _json)
+    check = add("check-loss", _check_loss, "check a loss, your own or one of the registry, before it is used", _json)
+    check.add_argument("loss", help="my_losses.MyLoss, a loss of the registry, or an entry point")
+    check.add_argument("overrides", nargs="*", default=[], metavar="KEY=VALUE", help="its parameters")
+    check.add_argument("--registry", type=Path, metavar="FILE", help="default: ./benchmarks.yaml")
+    check.epilog = "exit status: 0 it conforms, 1 a check failed, 2 bad input."
     schema = add("schema", _schema, "a JSON Schema of benchmarks.yaml, for editors")
     schema.add_argument("--output", type=Path, metavar="FILE", help="write it there")
     ui = add("ui", _ui, "MLflow's own page on the results, on the loopback", _out, _tracking)
@@ -313,6 +319,22 @@ def _list(options: argparse.Namespace) -> int:
     else:
         printing.registry(registry)
     return OK
+
+
+def _check_loss(options: argparse.Namespace) -> int:
+    from suite import printing
+    from suite.named_loss import find
+
+    found = find(options.loss, options.overrides, options.registry)
+    from suite.conformance import check
+
+    with contextlib.redirect_stdout(sys.stderr):  # what the loss may print is no part of the answer
+        results = check(found.factory())
+    if options.json:
+        print(json.dumps(printing.conformance_json(found, results), indent=1))
+    else:
+        printing.conformance(found, results)
+    return FAILED if any(result.state == "fail" for result in results) else OK
 
 
 def _schema(options: argparse.Namespace) -> int:

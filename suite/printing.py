@@ -16,7 +16,9 @@ from suite.registry import Registry
 from suite.terminal import clock
 
 if TYPE_CHECKING:
+    from suite.conformance import Result
     from suite.data import Finding, Status
+    from suite.named_loss import NamedLoss
 
 
 def _print(text: str = "") -> None:
@@ -242,3 +244,39 @@ def findings(found: Sequence[Finding], as_json: bool) -> bool:
         ]
         _table(("data set", "member", "state", ""), rows)
     return all(f.state == "ok" for f in found)
+
+
+def conformance(loss: NamedLoss, results: Sequence[Result]) -> None:
+    """Print what came of the checks of a loss."""
+    shown = {"fail": "FAIL"}
+    _table(("check", "result", ""), [(r.name, shown.get(r.state, r.state), r.detail) for r in results])
+    states = [result.state for result in results]
+    counted = ", ".join(
+        f"{states.count(state)} {text}"
+        for state, text in (
+            ("pass", "passed"),
+            ("fail", "failed"),
+            ("not supported", "not supported"),
+            ("not checked", "not checked"),
+        )
+        if state in states
+    )
+    _print(f"{loss} {'does not conform' if 'fail' in states else 'conforms'}: {counted}")
+
+
+def conformance_json(loss: NamedLoss, results: Sequence[Result]) -> dict[str, Any]:
+    """Return what ``check-loss --json`` prints."""
+    return {
+        "loss": loss.target.path,
+        "arguments": dict(loss.arguments),
+        "passed": all(result.state != "fail" for result in results),
+        "checks": [
+            {
+                "name": result.name,
+                "passed": result.state == "pass",
+                "supported": result.state != "not supported",
+                "detail": result.detail,
+            }
+            for result in results
+        ],
+    }

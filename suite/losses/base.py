@@ -15,6 +15,9 @@ from suite.roles import ColumnRoles, Roles
 from suite.steps import Step, Training
 
 
+NO_NEGATIVE = "an anchor has no negative, and without one this loss has no minimum: make the batch larger"
+
+
 class Loss(nn.Module):
     """A contrastive loss: :class:`~suite.pairs.Pairs` in, a scalar out.
 
@@ -127,10 +130,17 @@ def cross_entropy(logits: Tensor, roles: Roles) -> Tensor:
     ----------
     logits : Tensor [anchors, candidates]
     roles : Roles
+
+    Raises
+    ------
+    ValueError
+        If the positive is left out of the denominator and an anchor has no negative.
     """
     if isinstance(roles, ColumnRoles):
-        against = log_odds(logits, roles)
-        return torch.logaddexp(against, torch.zeros_like(against)) if roles.in_denominator else against
+        if not roles.in_denominator:
+            return log_odds(logits, roles)
+        against: Tensor = _LogOdds.apply(logits, roles.not_negative)
+        return torch.logaddexp(against, torch.zeros_like(against))
     filled = roles.only_candidates(logits, _least(logits))
     return filled.logsumexp(dim=1) - roles.positive_mean(logits)
 
@@ -144,11 +154,22 @@ def log_odds(logits: Tensor, roles: Roles) -> Tensor:
     ----------
     logits : Tensor [anchors, candidates]
     roles : Roles
+
+    Raises
+    ------
+    ValueError
+        If an anchor has no negative: the odds would be 0.
     """
     if isinstance(roles, ColumnRoles):
-        result: Tensor = _LogOdds.apply(logits, roles.not_negative)
+        not_negative = roles.not_negative
+        if not_negative.shape[1] >= logits.shape[1]:
+            raise ValueError(NO_NEGATIVE)
+        result: Tensor = _LogOdds.apply(logits, not_negative)
         return result
-    return roles.only_negatives(logits, _least(logits)).logsumexp(dim=1) - roles.positive_mean(logits)
+    normaliser = roles.only_negatives(logits, _least(logits)).logsumexp(dim=1)
+    if bool((normaliser <= 0.5 * _least(logits)).any()):
+        raise ValueError(NO_NEGATIVE)
+    return normaliser - roles.positive_mean(logits)
 
 
 def _least(logits: Tensor) -> float:

@@ -35,7 +35,10 @@ def mean_over_anchors(of_block: Callable[[Pairs], Tensor], pairs: Pairs, paramet
     if not isinstance(pairs, EmbeddedPairs) or pairs.is_small:
         return _weighted(of_block(pairs), weight)
     tensors = [tensor for part in pairs.parts for tensor in (part.anchors, part.candidates, part.matched)]
-    value: Tensor = _Blockwise.apply(of_block, pairs, weight, len(tensors), *tensors, *parameters)
+    apply = _Blockwise.apply
+    if torch.compiler.is_compiling():
+        apply = torch.compiler.disable(apply)  # here, since as a decorator it costs a second at import, compiled or not
+    value: Tensor = apply(of_block, pairs, weight, torch.is_grad_enabled(), len(tensors), *tensors, *parameters)
     return value
 
 
@@ -51,16 +54,16 @@ def _weighted(terms: Tensor, weight: Tensor) -> Tensor:
 
 class _Blockwise(torch.autograd.Function):
     @staticmethod
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def forward(
         ctx: Any,
         of_block: Callable[[Pairs], Tensor],
         pairs: EmbeddedPairs,
         weight: Tensor,
+        differentiate: bool,
         embeddings: int,
         *tensors: Tensor | None,
     ) -> Tensor:
-        needed = ctx.needs_input_grad[4:]
+        needed = [need and differentiate for need in ctx.needs_input_grad[5:]]
         parameters = [tensor for tensor in tensors[embeddings:] if tensor is not None]
         gradients = [
             torch.zeros_like(tensor) if tensor is not None and need else None
@@ -88,7 +91,7 @@ class _Blockwise(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         scale = gradient * world_size()
-        return (None, None, None, None, *(None if g is None else g * scale for g in ctx.gradients))
+        return (None, None, None, None, None, *(None if g is None else g * scale for g in ctx.gradients))
 
 
 class _Gradients:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from suite.gather import gathered
-from suite.losses.base import AnchorLoss
+from suite.losses.base import NO_NEGATIVE, AnchorLoss
 from suite.pairs import Pairs
 from suite.parameters import Fraction, NonNegative, Positive
 from suite.steps import Training
@@ -105,6 +105,8 @@ class ISogCLR(AnchorLoss):
             logits = pairs.similarity / tau.unsqueeze(1)
             negatives = pairs.roles.only_negatives(logits, -torch.inf)
             log_count = torch.isfinite(negatives).sum(dim=1).to(tau.dtype).log()
+            if bool(log_count.isinf().any()):
+                raise ValueError(NO_NEGATIVE)
             fresh = negatives.logsumexp(dim=1) - log_count
             kept, taken = (share.log() for share in fresh.new_tensor([1.0 - self.gamma, self.gamma]))
             log_average = torch.where(before.isinf(), fresh, torch.logaddexp(before + kept, fresh + taken))

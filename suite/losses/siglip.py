@@ -19,6 +19,7 @@ class SigLIP(AnchorLoss):
     """Sigmoid loss with a learnt scale and bias (Zhai et al. 2023, arXiv 2303.15343, eq. 1).
 
     For each anchor the sum over its candidates of -log sigmoid(z (e^t s + b)), z = 1 for a positive, -1 for a negative.
+    As everywhere here, anchors without a positive do not count.
 
     Parameters
     ----------

@@ -47,7 +47,7 @@ class TemperatureFree(LogitLoss):
         """Return the fraction of candidates beyond the clamp, which the loss no longer moves."""
         clamped = candidates = 0
         for block in pairs.blocks():
-            clamped += int(((block.similarity.abs() > 1.0 - self.eps) & block.candidate).sum())
+            clamped += int(((block.similarity.abs() >= 1.0 - self.eps) & block.candidate).sum())
             candidates += int(block.candidate.sum())
         return {"clamped_fraction": clamped / max(1, candidates)}
 

@@ -21,7 +21,7 @@ from suite.losses import (
     TemperatureFree,
     TemperatureSchedule,
 )
-from suite.pairs import Pairs, two_view, with_queue
+from suite.pairs import Pairs, cross_view, labelled, two_view, with_queue
 from suite.steps import Training
 from tests.losses.cases import CASES, KINDS, PAIR_TYPES, SAMPLES, SUPPORTED, Case, PairType, embeddings
 
@@ -144,3 +144,34 @@ def test_a_clamped_similarity_has_no_gradient_and_the_next_one_has(dtype: torch.
     (slope,) = torch.autograd.grad(TemperatureFree().logits(s).sum(), s)
     assert slope[:4].tolist() == [0.0] * 4
     assert (slope[4:] > 0).all()
+
+
+@pytest.mark.parametrize(
+    "loss", [DCL(), DCLW(), MACL(), ISogCLR(), DySTreSS(form="dcl")], ids=lambda loss: type(loss).__name__
+)
+def test_a_decoupled_loss_refuses_an_anchor_without_a_negative(loss: Loss) -> None:
+    one = torch.ones(1, 3)
+    with pytest.raises(ValueError, match="no negative"):
+        prepared(loss, torch.float32)(two_view(one, one))
+    if not getattr(loss, "needs_one_positive", False):
+        with pytest.raises(ValueError, match="no negative"):
+            loss(labelled(torch.eye(3), torch.zeros(3, dtype=torch.int64)))
+
+
+def test_infonce_of_an_anchor_without_a_negative_is_nothing() -> None:
+    one = torch.ones(1, 3, requires_grad=True)
+    value = InfoNCE(0.1)(two_view(one, one))
+    value.backward()
+    assert value.item() == 0.0
+    assert torch.isfinite(one.grad).all()
+    with pytest.raises(ValueError, match="no negative"):
+        InfoNCE(0.1)(cross_view(one, one, decoupled=True))
+
+
+def test_a_clamped_start_counts_what_has_no_gradient() -> None:
+    loss = TemperatureFree(eps=0.25)
+    similarity = torch.tensor([[0.0, 0.75, -0.75, 0.5]], requires_grad=True)
+    positive = torch.tensor([[False, True, False, False]])
+    pairs = Pairs(similarity, positive, torch.ones_like(positive), torch.zeros(1, dtype=torch.int64))
+    (gradient,) = torch.autograd.grad(loss(pairs), similarity)
+    assert loss.diagnostics(pairs)["clamped_fraction"] == (gradient == 0).float().mean() == 0.5

@@ -4,33 +4,58 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from analysis.collect import Collected
 
 BAD_INPUT = 2
 
+LOSSES = """\
+Draw what losses make of a cosine, computed by the losses themselves. Writes into OUT/losses: maps and gradients as png
+and svg, the curves behind them as curves.csv, and losses.md, the reference table of all losses of the suite.
+
+NAME is a loss of the registry, an entry point of suite.losses, or the dotted path of your own class; with parameters:
+  python -m analysis losses --losses temperature_free dystress@tau_min=0.1@tau_max=0.3 my_losses.Cubic@scale=2"""
+
+LOSS_COLUMNS = {
+    "logit_0.9": "logit(.9)",
+    "local_temperature_0": "T(0)",
+    "local_temperature_0.9": "T(.9)",
+    "positive_by_similarity_0.999": "dL/ds+",
+    "positive_by_angle_0.999": "dL/dθ+",
+}
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; return 0, or 2 if there is nothing to make tables of."""
+    """Run a command; return 0, or 2 if what was given will not do or there is nothing to make tables of."""
     options = _parser().parse_args(arguments)
     handler: Callable[[argparse.Namespace], int] = options.handler
     from analysis.collect import NothingToShow
+    from suite.problems import InputError
     from suite.tracking import TrackingUnavailable
 
     try:
         return handler(options)
+    except InputError as error:
+        print(error.report(), file=sys.stderr)
+        return BAD_INPUT
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (NothingToShow, TrackingUnavailable, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m analysis", description="Logged results to tables.")
+    parser = argparse.ArgumentParser(prog="python -m analysis", description="Logged results to tables and figures.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     where = "MLflow store (default: MLFLOW_TRACKING_URI, else OUT/mlflow.db)"
     for name, handler, text in (
@@ -44,7 +69,61 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--experiment", metavar="NAME", help="MLflow experiment (default: the only one)")
         command.add_argument("--json", action="store_true", help="print JSON for programs")
         command.set_defaults(handler=handler)
+    _add_losses(commands.add_parser("losses", help="the losses themselves: curves, figures and a table of all"))
     return parser
+
+
+def _add_losses(command: argparse.ArgumentParser) -> None:
+    command.formatter_class = argparse.RawDescriptionHelpFormatter
+    command.description = LOSSES
+    command.add_argument("--losses", nargs="+", metavar="NAME", help="default: InfoNCE, TemperatureFree, DySTreSS, ...")
+    command.add_argument("--registry", type=Path, metavar="FILE", help="default: ./benchmarks.yaml")
+    command.add_argument("--out", type=Path, default="results", metavar="DIR", help="default: results")
+    command.add_argument("--json", action="store_true", help="print JSON for programs")
+    command.set_defaults(handler=_losses)
+
+
+def _losses(options: argparse.Namespace) -> int:
+    from analysis.loss_figures import write_figures
+    from analysis.loss_table import write_markdown
+    from analysis.losses import HEADLINE, curves, key_numbers, named, write_csv
+
+    losses = named(options.losses or HEADLINE, options.registry)
+    folder = options.out / "losses"
+    folder.mkdir(parents=True, exist_ok=True)
+    frame = curves(losses)
+    files = [*write_figures(frame, folder), write_csv(frame, folder), write_markdown(folder)]
+    numbers = key_numbers(losses)
+    if options.json:
+        shown = json.loads(numbers.to_json(orient="records", double_precision=15))
+        print(json.dumps({"losses": shown, "files": [str(path) for path in files]}, indent=1))
+    else:
+        _show_losses(numbers, files)
+    return 0
+
+
+def _show_losses(numbers: pd.DataFrame, files: list[Path]) -> None:
+    from rich.console import Console
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    from analysis.losses import KEY_COSINE, SCENE
+
+    table = RichTable()
+    table.add_column("loss", overflow="fold")
+    for header in LOSS_COLUMNS.values():
+        table.add_column(Text(header), justify="right")
+    for _, row in numbers.iterrows():
+        cells = ("—" if row[name] != row[name] else f"{row[name] + 0.0:.4g}" for name in LOSS_COLUMNS)
+        table.add_row(Text(row["loss"]), *cells)
+    console = Console(soft_wrap=not sys.stdout.isatty())
+    console.print(table)
+    note = f"""\
+T: local temperature, 1 / (d logit / ds). —: no map from similarity to logit.
+dL/ds+, dL/dθ+: gradients by cosine and angle of a positive at cosine {KEY_COSINE},
+with a negative at {SCENE.hardest:g} and {SCENE.others} at 0. Those of a hardest negative: --json."""
+    console.print(note, markup=False, highlight=False)
+    console.print("\n".join(map(str, files)), markup=False, highlight=False)
 
 
 def _plots(options: argparse.Namespace) -> int:

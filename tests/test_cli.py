@@ -30,7 +30,20 @@ def test_answers_without_importing_what_is_slow(project: Project, arguments: lis
 def test_help_names_every_command(project: Project) -> None:
     ended = project.process("--help")
     assert ended.returncode == 0
-    for command in ("run", "plan", "status", "cancel", "logs", "why", "sync", "list", "check-loss", "schema", "ui", "data"):
+    for command in [
+        "run",
+        "plan",
+        "status",
+        "cancel",
+        "logs",
+        "why",
+        "sync",
+        "list",
+        "check-loss",
+        "schema",
+        "ui",
+        "data",
+    ]:
         assert re.search(rf"^ +{command} ", ended.stdout, re.MULTILINE), command
 
 

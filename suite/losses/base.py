@@ -14,7 +14,6 @@ from suite.pairs import Pairs
 from suite.roles import ColumnRoles, Roles
 from suite.steps import Step, Training
 
-
 NO_NEGATIVE = "an anchor has no negative, and without one this loss has no minimum: make the batch larger"
 
 

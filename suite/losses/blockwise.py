@@ -37,7 +37,8 @@ def mean_over_anchors(of_block: Callable[[Pairs], Tensor], pairs: Pairs, paramet
     tensors = [tensor for part in pairs.parts for tensor in (part.anchors, part.candidates, part.matched)]
     apply = _Blockwise.apply
     if torch.compiler.is_compiling():
-        apply = torch.compiler.disable(apply)  # here, since as a decorator it costs a second at import, compiled or not
+        # here, since as a decorator it costs a second at import, compiled or not
+        apply = torch.compiler.disable(apply)  # type: ignore[no-untyped-call]
     value: Tensor = apply(of_block, pairs, weight, torch.is_grad_enabled(), len(tensors), *tensors, *parameters)
     return value
 

@@ -29,7 +29,7 @@ class TemperatureFree(LogitLoss):
         (below 6e-8 it would round to 1). The largest logit is ``scale / 2 * log((2 - eps) / eps)``: 14.6.
     """
 
-    equation = r"-\log \frac{e^{2\,\mathrm{artanh}\,s_+}}{\sum_j e^{2\,\mathrm{artanh}\,s_j}}"
+    equation = r"-\log \frac{e^{a\,\mathrm{artanh}\,s_+}}{\sum_j e^{a\,\mathrm{artanh}\,s_j}},\ a = 2"
     source = "Kim & Kim 2025, arXiv 2501.17683, abstract; the clamp is ours"
 
     def __init__(self, scale: Positive = 2.0, eps: Small = 9.5367431640625e-07) -> None:

@@ -144,6 +144,9 @@ def _overview(uri: str, planned: Plan) -> None:
     except (NothingToShow, TrackingUnavailable) as error:
         _print(str(error))
         return
+    if not table.blocks:
+        _print("no run with an evaluation seed is done: there is nothing to report on test yet")
+        return
     console = Console(soft_wrap=not sys.stdout.isatty())
     console.print(for_terminal(table))
     for note in table.notes:

@@ -47,6 +47,13 @@ def test_a_campaign_runs_once_and_a_second_command_runs_nothing(folder: Path) ->
     assert not list(folder.glob("ml*"))  # MLflow litters the current directory where it can
 
 
+def test_selection_runs_alone_are_not_shown_as_an_empty_table(folder: Path) -> None:
+    done = suite(folder, "run", "--profile", "smoke", "--losses", "cosine", "--seeds", "selection")
+    assert done.returncode == 0, done.stderr
+    assert "nothing to report on test yet" in done.stdout
+    assert "Primary test metric" not in done.stdout
+
+
 def test_debug_and_local_give_the_same_bits_whatever_the_number_of_workers(folder: Path) -> None:
     found = []
     for name, extra in {"a": ["--launcher", "debug"], "b": ["launcher.workers=3"]}.items():

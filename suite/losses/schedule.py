@@ -25,9 +25,10 @@ class TemperatureSchedule(LogitLoss):
     tau_min, tau_max : float
         Of the authors' runs.
     period : float
-        Epochs of one full oscillation.
-    per : "epoch" or "step"
-        Whether e is the whole epoch, as published, or grows with every step: for trainings of a few epochs.
+        Epochs of one full oscillation, or its share of the training.
+    per : "epoch", "step" or "training"
+        Whether e is the whole epoch, as published; or grows with every step; or is the share of the training that is
+        behind, so that one setting suits trainings of any length.
 
     Raises
     ------
@@ -47,7 +48,7 @@ class TemperatureSchedule(LogitLoss):
         tau_min: Positive = 0.1,
         tau_max: Positive = 1.0,
         period: Positive = 400.0,
-        per: Literal["epoch", "step"] = "epoch",
+        per: Literal["epoch", "step", "training"] = "epoch",
     ) -> None:
         super().__init__()
         if tau_min > tau_max:
@@ -57,16 +58,20 @@ class TemperatureSchedule(LogitLoss):
         self.period = period
         self.per = per
         self.temperature = tau_max
-        self._steps_per_epoch = 1
+        self._training = Training(samples=0, epochs=1, steps_per_epoch=1)
 
     def prepare(self, training: Training) -> None:
-        """Note the length of an epoch."""
-        self._steps_per_epoch = training.steps_per_epoch
+        """Note the length of the training."""
+        self._training = training
 
     def start(self, step: Step) -> None:
         """Set the temperature of a step."""
-        epoch = step.epoch + (step.within / self._steps_per_epoch if self.per == "step" else 0.0)
-        wave = 0.5 * (1.0 + math.cos(2.0 * math.pi * epoch / self.period))
+        time = {
+            "epoch": step.epoch,
+            "step": step.index / self._training.steps_per_epoch,
+            "training": step.index / self._training.steps,
+        }[self.per]
+        wave = 0.5 * (1.0 + math.cos(2.0 * math.pi * time / self.period))
         self.temperature = self.tau_min + (self.tau_max - self.tau_min) * wave
 
     def logits(self, similarity: Tensor) -> Tensor:

@@ -111,6 +111,17 @@ def test_the_schedule_moves_within_an_epoch_only_when_told_to() -> None:
     assert found["step"] == pytest.approx([0.55 + 0.45 * math.cos(math.pi * index / 4) for index in range(8)])
 
 
+def test_a_period_can_be_a_share_of_the_training_whatever_its_length() -> None:
+    for training in (TRAINING, Training(samples=10, epochs=40, steps_per_epoch=1)):
+        loss = TemperatureSchedule(period=0.5, per="training")
+        loss.prepare(training)
+        found = []
+        for index in (0, training.steps // 4, training.steps // 2, 3 * training.steps // 4):
+            loss.start(training.step(index))
+            found.append(loss.temperature)
+        assert found == pytest.approx([1.0, 0.1, 1.0, 0.1])
+
+
 # --- ISogCLR
 
 

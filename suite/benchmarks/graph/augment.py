@@ -1,0 +1,63 @@
+"""Views of graphs.
+
+Edges dropped and features masked, as in GRACE (Zhu et al. 2020, arXiv 2006.04131, section 3.2.2); nodes dropped, as in
+GraphCL (You et al. 2020, arXiv 2010.13902, table 1).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from suite.benchmarks.graph.tu import Graphs
+
+
+def drop_edges(edges: Tensor, rate: float, generator: torch.Generator) -> Tensor:
+    """Drop each directed edge with probability `rate`, as the authors' code does: one direction may stay.
+
+    Parameters
+    ----------
+    edges : Tensor [2, edges], int64
+    rate : float
+    generator : torch.Generator
+        On the edges' device.
+    """
+    return edges[:, torch.rand(edges.shape[1], generator=generator, device=edges.device) >= rate]
+
+
+def mask_features(features: Tensor, rate: float, generator: torch.Generator) -> Tensor:
+    """Set each feature to zero, at all nodes at once, with probability `rate`.
+
+    Parameters
+    ----------
+    features : Tensor [nodes, features], sparse COO, coalesced
+    rate : float
+    generator : torch.Generator
+        On the features' device.
+    """
+    kept = torch.rand(features.shape[1], generator=generator, device=features.device) >= rate
+    indices = features.indices()
+    stays = kept[indices[1]]
+    return torch.sparse_coo_tensor(
+        indices[:, stays], features.values()[stays], features.shape, is_coalesced=True, check_invariants=False
+    )
+
+
+def drop_nodes(graphs: Graphs, share: float, generator: torch.Generator) -> Graphs:
+    """Drop ``floor(share * nodes)`` random nodes of each graph, with their edges.
+
+    Parameters
+    ----------
+    graphs : Graphs
+    share : float
+    generator : torch.Generator
+        On the graphs' device.
+    """
+    device = graphs.graph.device
+    draw = torch.rand(len(graphs.graph), dtype=torch.float64, generator=generator, device=device)
+    size = torch.bincount(graphs.graph, minlength=len(graphs))
+    order = (graphs.graph + draw).argsort()  # by graph, at random within each
+    rank = torch.empty_like(order)
+    rank[order] = torch.arange(len(order), device=device) - (size.cumsum(0) - size)[graphs.graph[order]]
+    # In double, and not a hair below: 0.1 * 30 must not become 2.
+    return graphs.with_nodes(rank >= (share * size.double() + 1e-9).floor()[graphs.graph])

@@ -1,7 +1,7 @@
 """Print what the suite costs beside training and evaluation: ``python tests/perf/overhead.py``.
 
 Overhead a run = (wall x workers - sum of training and evaluation seconds) / runs, MLflow and the final table included.
-Twice: on the smoke matrix (two benchmarks x headline losses x two seeds), and on 200 runs of a benchmark that does
+Twice: on the smoke matrix (all benchmarks x headline losses x two seeds), and on 200 runs of a benchmark that does
 nothing. Run it on an idle machine, and compare figures of one machine only.
 """
 

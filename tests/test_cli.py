@@ -44,7 +44,7 @@ def test_help_names_every_command(project: Project) -> None:
         "ui",
         "data",
     ]:
-        assert re.search(rf"^ +{command} ", ended.stdout, re.MULTILINE), command
+        assert re.search(rf"^ +{command}\s", ended.stdout, re.MULTILINE), command
 
 
 def test_overrides_may_stand_anywhere(project: Project) -> None:

@@ -14,7 +14,8 @@ import pytest
 from suite import data
 from tests.cluster import ROOT, command, environment, events, metrics, mlflow_runs, suite, toy_registry
 
-SMOKE = ["--profile", "smoke", "--losses", "infonce", "temperature_free", "--seeds", "0"]
+SMOKE = ["--profile", "smoke", "--seeds", "0", "--benchmarks", "image", "recommendation"]
+SMOKE += ["--losses", "infonce", "temperature_free"]
 TOYS = ["--profile", "mini", "--losses", "good", "--seeds", "0-1"]
 
 

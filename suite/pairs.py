@@ -360,18 +360,14 @@ class _Cosines(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         anchors, candidates, matched = ctx.saved_tensors
-        return products(gradients[0], anchors, candidates, matched, ctx.needs_input_grad)
-
-
-def products(
-    gradient: Tensor, anchors: Tensor, candidates: Tensor, matched: Tensor | None, needed: Sequence[bool]
-) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    """Return the gradients of anchors, candidates and matched rows from that of their similarities."""
-    of_matched = None
-    to_anchors = torch.zeros_like(anchors)
-    if matched is not None:
-        first, gradient = gradient[:, :1], gradient[:, 1:]
-        to_anchors = first * matched
-        of_matched = first * anchors if needed[2] else None
-    of_anchors = to_anchors.addmm(gradient, candidates) if needed[0] else None
-    return of_anchors, gradient.T @ anchors if needed[1] else None, of_matched
+        (gradient,) = gradients
+        of_anchors = of_matched = None
+        if matched is not None:
+            first, gradient = gradient[:, :1], gradient[:, 1:]
+            of_anchors, of_matched = first * matched, first * anchors
+        to_anchors = gradient @ candidates
+        return (
+            to_anchors if of_anchors is None else of_anchors + to_anchors,
+            gradient.T @ anchors if ctx.needs_input_grad[1] else None,
+            of_matched,
+        )

@@ -22,6 +22,8 @@ from suite.streams import Streams
 
 Metrics = Mapping[str, float]
 
+DIAGNOSED_POINTS = 5
+
 
 @dataclass(frozen=True)
 class Context:
@@ -105,6 +107,13 @@ class Task(abc.ABC):
         if name == "untrained":
             return evaluate(self)
         raise ValueError(f"{type(self).__name__} has no reference {name!r}")
+
+    def diagnostics(self) -> Metrics:
+        """Return properties of the features as they stand, to be logged as ``train/<name>`` a few times in training.
+
+        Draws nothing from torch's default generators, changes nothing, and never looks at a test item.
+        """
+        return {}
 
     def optimizer(self, groups: Iterable[dict[str, Any]]) -> torch.optim.Optimizer:
         """Return the optimiser for the parameter groups (the model's first, then the loss's if it has any)."""
@@ -193,7 +202,8 @@ def train(
     streams : Streams
         The same that the task was built from.
     report : callable (Step, Metrics) -> None
-        Called after every step; with ``train/...`` metrics at about `log_points` steps, else with none.
+        Called after every step; with ``train/...`` metrics at about `log_points` steps, and with the task's diagnostics
+        at :data:`DIAGNOSED_POINTS`, else with none.
     checkpoint : Checkpoint, optional
     stop : callable () -> bool
         Asked after every step; if true, saves a checkpoint and raises.
@@ -215,7 +225,6 @@ def train(
     optimizer = parts["optimizer"] = task.optimizer(_groups(task.model, loss))
     base_rates = [group["lr"] for group in optimizer.param_groups]
     steps = training.steps
-    every = max(1, steps // log_points)
     first = _resume(checkpoint, parts)
     task.model.train()
     for index in range(first, steps):
@@ -231,8 +240,10 @@ def train(
             optimizer.zero_grad(set_to_none=True)
             total.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
-        logged = index % every == 0 or index == steps - 1
-        report(step, _training_metrics(objective, loss, total) if logged else {})
+        metrics = _training_metrics(objective, loss, total) if _is_point(index, steps, log_points) else {}
+        if _is_point(index, steps, DIAGNOSED_POINTS):
+            metrics = {**metrics, **_diagnostics(task)}
+        report(step, metrics)
         _pause(checkpoint, parts, index + 1, stop() and index + 1 < steps)
 
 
@@ -266,6 +277,16 @@ def _training_metrics(objective: Objective, loss: Loss | None, total: Tensor) ->
             metrics |= _similarities(objective.pairs)
             metrics |= {f"train/{name}": value for name, value in loss.diagnostics(objective.pairs).items()}
     return metrics
+
+
+def _is_point(index: int, steps: int, points: int) -> bool:
+    """Whether a step is one of about so many evenly spaced ones; the last one is."""
+    return index % max(1, steps // points) == 0 or index == steps - 1
+
+
+def _diagnostics(task: Task) -> Metrics:
+    with torch.no_grad():
+        return {f"train/{name}": value for name, value in task.diagnostics().items()}
 
 
 def _similarities(pairs: Pairs) -> Metrics:

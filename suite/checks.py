@@ -7,12 +7,15 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from suite import targets
 from suite.lines import KeyPath, Lines, dotted
 from suite.problems import InputError, Problem, choices, shown
 from suite.registry import Document, LossEntry, Registry, bind
+
+if TYPE_CHECKING:
+    from suite.data import Store
 
 RESERVED: Final = {
     "loss": ("all", "references", "default"),
@@ -140,20 +143,22 @@ class _Checks:
             self.complain(key, str(error))
             return _ANYTHING
 
-    def checksums(self) -> Mapping[str, Mapping[str, str]]:
-        from suite import data
+    def data(self, folder: Path) -> Store:
+        """Return the data sets that there are, the registry's own catalogues in `folder` among them."""
+        from suite.data import CatalogueError, Store
 
-        known = data.catalogue()
-        used = set()
+        try:
+            store = Store.of(folder / path for path in self.document.catalogues)
+        except CatalogueError as error:
+            self.problems += [Problem(f"{p.file}:{p.line}", "", p.message) for p in error.problems]
+            return Store()
         for name, entry in self.document.benchmarks.items():
             for index, dataset in enumerate(entry.data):
-                if dataset in known:
-                    used.add(dataset)
-                else:
+                if dataset not in store.catalogue:
                     path = ("benchmarks", name, "data", index)
-                    message = f"no data set {dataset!r}; {choices(dataset, known)}"
+                    message = f"no data set {dataset!r}; {choices(dataset, store.catalogue)}"
                     self.problems.append(Problem(self.lines(path), f"benchmarks.{name}.data", message))
-        return data.checksums(sorted(used))
+        return store
 
     def across(self, registry: Registry) -> None:
         document = self.document
@@ -223,7 +228,7 @@ def checked_registry(document: Document, file: Path, lines: Lines, known: Sequen
     checks.names()
     losses = dict(checks.losses())
     found, settings = checks.benchmarks()
-    registry = Registry(document, file, losses, found, settings, checks.checksums())
+    registry = Registry(document, file, losses, found, settings, checks.data(file.parent))
     checks.across(registry)
     new = [problem for problem in checks.problems if not checks.is_reported(problem.key)]
     if known or new:

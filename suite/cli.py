@@ -128,9 +128,9 @@ def _parser() -> tuple[Parser, dict[str, Parser]]:
     schema.add_argument("--output", type=Path, metavar="FILE", help="write it there")
     ui = add("ui", _ui, "MLflow's own page on the results, on the loopback", _out, _tracking)
     ui.add_argument("--port", type=int, default=5000)
-    data = add("data", _data, "fetch, list or verify data sets")
-    data.add_argument("action", choices=["fetch", "list", "verify"])
-    data.add_argument("datasets", nargs="*", metavar="DATASET", help="default: all")
+    data = add("data", _data, "fetch, list or verify data sets, or describe files of your own for a catalogue")
+    data.add_argument("action", choices=["fetch", "list", "verify", "describe"])
+    data.add_argument("datasets", nargs="*", metavar="DATASET", help="default: all; with `describe`: files")
     data.add_argument("--profile", default=None, metavar="NAME", help="only what the benchmarks with this profile read")
     data.add_argument("--mirror", metavar="DIR_OR_URL", help="where to look first")
     data.add_argument("--offline", action="store_true", help="take nothing from the network")
@@ -358,38 +358,6 @@ def _ui(options: argparse.Namespace) -> int:
 
 
 def _data(options: argparse.Namespace) -> int:
-    from suite import data, printing
-    from suite.commands import FetchLines, show_licences
-    from suite.compose import load
-    from suite.terminal import PlainDisplay
+    from suite.data_command import data
 
-    known = data.catalogue()
-    wrong = [name for name in options.datasets if name not in known]
-    if wrong:
-        raise InputError(Problem(COMMAND_LINE, name, f"no such data set; {choices(name, known)}") for name in wrong)
-    if options.registry is not None and options.profile is None:
-        raise InputError([Problem(COMMAND_LINE, "--registry", "says which data a profile reads: give --profile, too")])
-    names = options.datasets or list(known)
-    if options.profile is not None:
-        entries = load(options.registry).document.benchmarks.values()
-        offered = sorted({profile for entry in entries for profile in entry.profiles})
-        if options.profile not in offered:
-            message = f"no such profile; {choices(options.profile, offered)}"
-            raise InputError([Problem(COMMAND_LINE, "--profile", message)])
-        names = sorted({name for entry in entries if options.profile in entry.profiles for name in entry.data})
-    if options.action == "list":
-        printing.datasets([status for status in data.status() if status.dataset.name in names], options.json)
-        return OK
-    if options.action == "verify":
-        return OK if printing.findings(data.verify(names), options.json) else FAILED
-    from suite.records import Store
-
-    display = PlainDisplay(Store(Path("results")), sys.stderr if options.json else sys.stdout)
-    show_licences(names, display)
-    try:
-        data.fetch(names, options.mirror, options.offline, FetchLines(display))
-    except data.DataError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return FAILED
-    printing.datasets([status for status in data.status() if status.dataset.name in names], options.json)
-    return OK
+    return OK if data(options) else FAILED

@@ -22,6 +22,7 @@ from suite.terminal import Display
 
 if TYPE_CHECKING:
     from suite.data import Progress
+    from suite.data import Store as DataStore
 
 
 @dataclass(frozen=True)
@@ -71,22 +72,18 @@ def fetch_data(registry: Registry, plan: Plan, options: RunOptions, display: Dis
     suite.data.DataError
         If one cannot be had.
     """
-    from suite import data
-
     entries = registry.document.benchmarks
     needed = sorted({dataset for run in plan.runs for dataset in entries[run.benchmark].data})
-    lacking = data.missing(needed)
+    lacking = registry.data.missing(needed)
     if lacking:
-        show_licences(lacking, display)
-        data.fetch(lacking, options.mirror, options.offline, FetchLines(display))
+        show_licences(registry.data, lacking, display)
+        registry.data.fetch(lacking, options.mirror, options.offline, FetchLines(display))
 
 
-def show_licences(names: Sequence[str], display: Display) -> None:
+def show_licences(data: DataStore, names: Sequence[str], display: Display) -> None:
     """Say under which terms data sets come."""
-    from suite import data
-
     for name in names:
-        dataset = data.catalogue()[name]
+        dataset = data.dataset(name)
         display.say(f"{dataset.title}: {dataset.licence} ({dataset.origin})")
 
 
@@ -136,7 +133,7 @@ def carry_out(registry: Registry, plan: Plan, store: Store, options: RunOptions,
         if awaited:
             display.say(f"{len(awaited)} runs are in the hands of an earlier launch")
         launcher = registry.document.launcher
-        launch = start(mine, plan.experiment, launcher, store) if mine else None
+        launch = start(mine, registry, store) if mine else None
         campaign = Campaign(launch, mine, launcher, store)
         campaign.submit(options.detach)
         if options.detach:

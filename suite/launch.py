@@ -13,7 +13,7 @@ from suite.jobs import DebugJobs, Jobs, LocalJobs, kill, thread_count, worker_co
 from suite.launches import Launch, Worker, live_launches
 from suite.plan import Plan, Run
 from suite.records import Store
-from suite.registry import Launcher
+from suite.registry import Launcher, Registry
 
 STOP_PATIENCE_S = 20.0
 POLL_S = 0.1
@@ -74,7 +74,7 @@ def to_execute(plan: Plan, rerun: Sequence[str] = ()) -> list[Run]:
     ]
 
 
-def start(runs: Sequence[Run], experiment: str, launcher: Launcher, store: Store) -> Launch:
+def start(runs: Sequence[Run], registry: Registry, store: Store) -> Launch:
     """Write a launch of these runs, dealt out by estimated cost, longest first.
 
     Raises
@@ -87,7 +87,7 @@ def start(runs: Sequence[Run], experiment: str, launcher: Launcher, store: Store
         run.key: {
             "key": run.key,
             "name": run.name,
-            "experiment": experiment,
+            "experiment": registry.document.experiment,
             "benchmark": run.benchmark,
             "loss": run.loss,
             "kind": run.kind,
@@ -101,10 +101,12 @@ def start(runs: Sequence[Run], experiment: str, launcher: Launcher, store: Store
         }
         for run in runs
     }
+    launcher = registry.document.launcher
     workers = min(worker_count(launcher), max(1, len(runs)))
     packs = pack({run.key: run.estimate_s for run in runs}, workers)
     settings = {"max_attempts": launcher.max_attempts, "checkpoint_minutes": launcher.checkpoint_minutes}
-    return Launch.create(store, specification, packs, {**settings, "threads": thread_count(launcher)})
+    settings["threads"] = thread_count(launcher)
+    return Launch.create(store, specification, packs, settings, registry.catalogues)
 
 
 def pack(cost: Mapping[str, float], workers: int) -> list[list[str]]:

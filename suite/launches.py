@@ -64,6 +64,7 @@ class Launch:
         runs: Mapping[str, Mapping[str, Any]],
         packs: Sequence[Sequence[str]],
         launcher: Mapping[str, Any],
+        catalogues: Sequence[Path] = (),
     ) -> Launch:
         """Write a new launch.
 
@@ -75,6 +76,8 @@ class Launch:
             One a worker, in the order in which it should work.
         launcher : mapping
             The launcher's settings that concern workers.
+        catalogues : sequence of Path
+            Where data sets are described beside the suite's own.
         """
         folder = store.launches / f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
         (folder / "workers").mkdir(parents=True)
@@ -83,6 +86,7 @@ class Launch:
             "out": str(store.out),
             "packs": [list(p) for p in packs],
             "runs": dict(runs),
+            "catalogues": [str(path) for path in catalogues],
         }
         write_json(folder / "launch.json", {**content, "launcher": dict(launcher)})
         return cls(folder)

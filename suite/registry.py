@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Gt, MinLen
 from pydantic import BeforeValidator, ConfigDict, Field, PydanticUserError, TypeAdapter, ValidationError
@@ -19,6 +19,9 @@ from pydantic import BeforeValidator, ConfigDict, Field, PydanticUserError, Type
 from suite import targets
 from suite.problems import choices, refusal, shown
 from suite.targets import Target
+
+if TYPE_CHECKING:
+    from suite.data import Store
 
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, populate_by_name=True)
 PROFILES = ("smoke", "mini", "paper")
@@ -141,7 +144,14 @@ class Launcher:
 
 @dataclass(frozen=True)
 class Document:
-    """The composed registry as it stands in the files, before names and targets are looked up."""
+    """The composed registry as it stands in the files, before names and targets are looked up.
+
+    Attributes
+    ----------
+    catalogues : list of str
+        Files with data sets beside the suite's own, as :func:`suite.data.load_catalogue` reads them; a relative path
+        starts at the registry.
+    """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
     experiment: Annotated[str, MinLen(1)]
@@ -152,6 +162,7 @@ class Document:
     launcher: Launcher
     selection_seeds: OptionalSeeds = field(default_factory=list)
     slices: dict[str, Slice] = field(default_factory=dict)
+    catalogues: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -178,7 +189,8 @@ class Registry:
         Sweeps expanded.
     targets : mapping of benchmark to Target
     settings : mapping of (benchmark, profile) to constructor arguments, defaults filled in
-    checksums : mapping of data set to {member: sha256}
+    data : Store
+        The data sets of the suite and of the registry's own catalogues.
     """
 
     document: Document
@@ -186,7 +198,7 @@ class Registry:
     losses: Mapping[str, LossEntry]
     targets: Mapping[str, Target]
     settings: Mapping[tuple[str, str], Mapping[str, Any]]
-    checksums: Mapping[str, Mapping[str, str]]
+    data: Store
     _bound: dict[tuple[str, str, str], Bound] = field(default_factory=dict, compare=False)
 
     @property
@@ -198,6 +210,16 @@ class Registry:
     def selection_seeds(self) -> list[int]:
         """The seeds that hyper-parameters are chosen with."""
         return parse_seeds(self.document.selection_seeds)
+
+    @property
+    def catalogues(self) -> list[Path]:
+        """The registry's own catalogues of data sets, absolute."""
+        return [self.file.parent / path for path in self.document.catalogues]
+
+    @functools.cached_property
+    def checksums(self) -> Mapping[str, Mapping[str, str]]:
+        """What the data sets in use should be, member by member: ``{data set: {member: sha256}}``."""
+        return self.data.checksums({name for entry in self.document.benchmarks.values() for name in entry.data})
 
     def loss_config(self, loss: str, benchmark: str, profile: str) -> dict[str, Any]:
         """Return a loss's ``_target_`` and arguments as one benchmark at one profile sees them.

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from suite import provenance, targets
+from suite.data import Store as DataStore
 from suite.launches import Launch, Worker
 from suite.records import Record, Store, atomic_write
 
@@ -80,6 +81,7 @@ class _Worker:
         self.number = number
         self.store = Store(Path(launch.content["out"]))
         self.settings = launch.content["launcher"]
+        self.data = DataStore.of(Path(file) for file in launch.content.get("catalogues", ()))
         self._reported = 0.0
         self._looked = 0.0
         self._stopping = False
@@ -207,11 +209,10 @@ class Execution:
             return evaluate(task)
 
     def _build(self) -> tuple[Task | Metrics, Any, Context]:
-        from suite import data
         from suite.streams import Streams
         from suite.training import Context
 
-        context = Context(Streams(self.run["seed"]), _device(), data.locate)
+        context = Context(Streams(self.run["seed"]), _device(), self.worker.data.locate)
         config = self.run["config"]
         benchmark = _construct({k: v for k, v in config["benchmark"].items() if k != "name"}, "suite.benchmarks")
         task = benchmark.task(context)

@@ -369,7 +369,9 @@ COMMANDS: list[tuple[list[str], list[tuple[str, ...]]]] = [
     (["logs", "abc", "def"], [(f"{C}: def", "one argument too many")]),
     (["data", "fecth"], [(C, "did you mean 'fetch'?", "verify")]),
     (["data", "list", "fashion_mnits"], [(f"{C}: fashion_mnits", "did you mean 'fashion_mnist'?")]),
-    (["data", "list", "--registry", "benchmarks.yaml"], [(f"{C}: --registry", "give --profile, too")]),
+    (["data", "list", "--registry", "bench.yaml"], [("bench.yaml", "no such file")]),
+    (["data", "describe"], [(f"{C}: data describe", "name the files")]),
+    (["data", "describe", "a.csv", "b.csv"], [(f"{C}: a.csv", "no such file"), (f"{C}: b.csv", "no such file")]),
     (["plan", "--registry", "benchmark.yaml"], [("benchmark.yaml", "no such file", "did you mean 'benchmarks.yaml'?")]),
     (["plan", "--registry", "."], [(".", "cannot be read")]),
 ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from suite.data.describe import describe
 from suite.data.errors import CatalogueError, DataError, Problem
 from suite.data.fetching import OnProgress, Progress
 from suite.data.schema import Dataset, Member, Package, Source, load_catalogue
@@ -29,6 +30,7 @@ __all__ = [
     "cache_dir",
     "catalogue",
     "checksums",
+    "describe",
     "fetch",
     "load_catalogue",
     "locate",

@@ -81,13 +81,25 @@ class Store:
     Parameters
     ----------
     catalogue : mapping of name to Dataset
-        The suite's own when not given; ``load_catalogue(CATALOGUE, ...)`` adds a user's.
+        The suite's own when not given; :meth:`of` adds a user's.
     root : Path
         The cache folder, with one folder a data set.
     """
 
     catalogue: Mapping[str, Dataset] = field(default_factory=catalogue)
     root: Path = field(default_factory=cache_dir)
+
+    @classmethod
+    def of(cls, catalogues: Iterable[Path]) -> Store:
+        """Return the suite's data sets and those of a user's catalogues.
+
+        Raises
+        ------
+        CatalogueError
+            With every problem of every catalogue.
+        """
+        files = tuple(catalogues)
+        return cls(load_catalogue(CATALOGUE, *files)) if files else cls()
 
     def checksums(self, names: Iterable[str]) -> dict[str, dict[str, str]]:
         """Return ``{data set: {member: sha256}}`` from the catalogue; no file is read.

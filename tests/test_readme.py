@@ -1,0 +1,98 @@
+"""The README's benchmark of one's own, word for word."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+from tests.conftest import REGISTRY, ROOT
+
+
+def blocks(heading: str, language: str) -> list[str]:
+    """Return the code blocks of a section of the README."""
+    section = (ROOT / "README.md").read_text().partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    return re.findall(rf"^```{language}\n(.*?)^```$", section, flags=re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A user's folder, with what the README says typed in."""
+    folder = tmp_path_factory.mktemp("user")
+    benchmark, test = blocks("Add a benchmark", "python")
+    (folder / "my_benchmark.py").write_text(benchmark)
+    (folder / "test_my_benchmark.py").write_text(test)
+    (folder / "data").mkdir()
+    digits = load_digits()
+    np.savetxt(folder / "data" / "digits.csv", np.c_[digits.data, digits.target], fmt="%d", delimiter=",")
+    (registered,) = blocks("Add a benchmark", "yaml")
+    catalogues, entry = registered.split("benchmarks:\n")
+    (folder / "benchmarks.yaml").write_text(REGISTRY.replace("benchmarks:\n", f"{catalogues}benchmarks:\n{entry}"))
+    (folder / "my_data.yaml").write_text(suite(folder, "data", "describe", "data/digits.csv"))
+    return folder
+
+
+def suite(folder: Path, *arguments: str, status: int = 0) -> str:
+    return python(folder, "-m", "suite", *arguments, status=status)
+
+
+def python(folder: Path, *arguments: str, status: int = 0) -> str:
+    path = os.pathsep.join([str(ROOT), str(folder)])
+    environment = {**os.environ, "PYTHONPATH": path, "SUITE_DATA_DIR": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
+    ended = subprocess.run(
+        [sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=300
+    )
+    assert ended.returncode == status, ended.stdout + ended.stderr
+    return ended.stdout if status == 0 else ended.stderr
+
+
+def test_the_example_is_under_sixty_lines() -> None:
+    assert len(blocks("Add a benchmark", "python")[0].splitlines()) < 60
+
+
+def test_a_user_s_benchmark_on_a_user_s_data_runs_as_the_suite_s_own_do(folder: Path) -> None:
+    assert "digits" in suite(folder, "data", "list")
+    selection = ["--benchmarks", "digits", "--losses", "infonce", "references", "--profile", "smoke", "--seeds", "0"]
+    suite(folder, "run", *selection)
+    plan = json.loads(suite(folder, "plan", *selection, "--json"))
+    assert {run["state"] for run in plan["runs"]} == {"done"}
+    assert len(plan["runs"]) == 4
+
+
+def test_the_example_passes_the_inherited_tests(folder: Path) -> None:
+    said = python(folder, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_my_benchmark.py")
+    assert re.search(r"1\d passed", said), said
+
+
+def test_data_that_changed_is_another_run_or_is_refused(folder: Path) -> None:
+    table, catalogue = folder / "data" / "digits.csv", folder / "my_data.yaml"
+    before, described = table.read_text(), catalogue.read_text()
+    keys = [run["key"] for run in json.loads(suite(folder, "plan", "--benchmarks", "digits", "--json"))["runs"]]
+    try:
+        table.write_text(before.replace("0", "1", 1))
+        (folder / "cache" / "digits" / "digits.csv").unlink(missing_ok=True)
+        assert "digits.csv" in suite(folder, "data", "fetch", "digits", status=1)
+        catalogue.write_text(suite(folder, "data", "describe", "data/digits.csv"))
+        runs = json.loads(suite(folder, "plan", "--benchmarks", "digits", "--json"))["runs"]
+        assert not set(keys) & {run["key"] for run in runs}
+    finally:
+        table.write_text(before)
+        catalogue.write_text(described)
+
+
+def test_a_catalogue_with_mistakes_is_reported_with_file_and_line(folder: Path) -> None:
+    catalogue = folder / "my_data.yaml"
+    described = catalogue.read_text()
+    try:
+        catalogue.write_text(described.replace("licence:", "license:"))
+        said = suite(folder, "plan", status=2)
+        assert re.search(r"my_data\.yaml:\d+: .*'license'.*did you mean 'licence'", said), said
+    finally:
+        catalogue.write_text(described)

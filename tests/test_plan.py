@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from suite import data
 from suite.compose import load
+from suite.data import Store as DataStore
 from suite.launches import Launch
 from suite.plan import Plan, Run, Selection, changed_modules, key_of, make_plan
 from suite.records import Store, write_json
@@ -121,7 +121,7 @@ def test_the_content_of_data_enters_a_key_and_its_place_does_not(
     monkeypatch.setenv("SUITE_DATA_DIR", str(tmp_path / "elsewhere"))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://tracking.example")
     assert keys(project) == before
-    monkeypatch.setattr(data, "checksums", lambda names: {name: {"member": "0" * 64} for name in names})
+    monkeypatch.setattr(DataStore, "checksums", lambda self, names: {name: {"member": "0" * 64} for name in names})
     assert changed(before, keys(project)) == {name for name in before if name.startswith("nothing/")}
 
 

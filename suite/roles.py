@@ -45,6 +45,10 @@ class Roles(abc.ABC):
         """Return the number of positives of each anchor: int64 [anchors]."""
 
     @abc.abstractmethod
+    def negatives(self) -> Tensor:
+        """Return the number of negatives (candidates that are not positive) of each anchor: int64 [anchors]."""
+
+    @abc.abstractmethod
     def positive_mean(self, values: Tensor) -> Tensor:
         """Return the mean of `values` [anchors, candidates] over each anchor's positives, 0 without any: [anchors]."""
 
@@ -90,6 +94,10 @@ class DenseRoles(Roles):
     def positives(self) -> Tensor:
         """Return the number of positives of each anchor."""
         return self.positive.sum(dim=1)
+
+    def negatives(self) -> Tensor:
+        """Return the number of negatives of each anchor."""
+        return (self.candidate & ~self.positive).sum(dim=1)
 
     def positive_mean(self, values: Tensor) -> Tensor:
         """Return the mean over each anchor's positives."""
@@ -154,6 +162,10 @@ class ColumnRoles(Roles):
         """Return ones."""
         return torch.ones_like(self.column)
 
+    def negatives(self) -> Tensor:
+        """Return the number of all other columns but the strangers."""
+        return torch.full_like(self.column, self.candidates - self.not_negative.shape[1])
+
     def positive_mean(self, values: Tensor) -> Tensor:
         """Return each anchor's value at its positive."""
         return values.gather(1, self.column.unsqueeze(1)).squeeze(1)
@@ -212,6 +224,10 @@ class LabelRoles(Roles):
         _, group, sizes = torch.unique(self.candidate_labels, return_inverse=True, return_counts=True)
         positives: Tensor = sizes[group[self.own]] - 1
         return positives
+
+    def negatives(self) -> Tensor:
+        """Return the number of candidates of another label."""
+        return len(self.candidate_labels) - 1 - self.positives()
 
     def positive_mean(self, values: Tensor) -> Tensor:
         """Return the mean over each anchor's positives."""

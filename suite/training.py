@@ -23,6 +23,8 @@ from suite.streams import Streams
 Metrics = Mapping[str, float]
 
 DIAGNOSED_POINTS = 5
+#: Logging passes over all similarities once more: where steps are few and large, half the work of a step.
+LEAST_STRIDE = 4
 
 
 @dataclass(frozen=True)
@@ -280,8 +282,8 @@ def _training_metrics(objective: Objective, loss: Loss | None, total: Tensor) ->
 
 
 def _is_point(index: int, steps: int, points: int) -> bool:
-    """Whether a step is one of about so many evenly spaced ones; the last one is."""
-    return index % max(1, steps // points) == 0 or index == steps - 1
+    """Whether a step is one of about so many evenly spaced ones, at most every fourth; the first and the last are."""
+    return index % max(LEAST_STRIDE, steps // points) == 0 or index == steps - 1
 
 
 def _diagnostics(task: Task) -> Metrics:
@@ -293,9 +295,12 @@ def _similarities(pairs: Pairs) -> Metrics:
     """Return the mean cosine of positives and of negatives."""
     sums = torch.zeros(2, 2, dtype=torch.float64, device=pairs.device)
     for block in pairs.blocks():
-        for row, role in enumerate((block.positive, block.candidate & ~block.positive)):
-            sums[row] += torch.stack([block.similarity.where(role, 0.0).double().sum(), role.sum().double()])
-    positive, negative = (sums[:, 0] / sums[:, 1].clamp(min=1)).tolist()
+        similarity, roles = block.similarity, block.roles
+        counts = torch.stack([roles.positives(), roles.negatives()]).sum(dim=1)
+        positive = roles.positive_mean(similarity).double() @ roles.positives().double()
+        negative = roles.only_negatives(similarity, 0.0).sum(dtype=torch.float64)
+        sums += torch.stack([torch.stack([positive, negative]), counts.double()])
+    positive, negative = (sums[0] / sums[1].clamp(min=1)).tolist()
     return {"train/similarity_positive": positive, "train/similarity_negative": negative}
 
 

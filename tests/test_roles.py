@@ -19,6 +19,7 @@ def assert_reductions_equal(roles: Roles, reference: Roles, values: Tensor) -> N
     for name in ("positive", "candidate"):
         assert torch.equal(getattr(roles, name), getattr(reference, name)), name
     assert roles.positives().tolist() == reference.positives().tolist()
+    assert roles.negatives().tolist() == reference.negatives().tolist()
     torch.testing.assert_close(roles.positive_mean(values), reference.positive_mean(values), rtol=1e-14, atol=1e-14)
     for name in ("without_strangers", "only_candidates", "only_negatives"):
         assert torch.equal(getattr(roles, name)(values, FILL), getattr(reference, name)(values, FILL)), name
@@ -59,6 +60,7 @@ def test_the_reductions_of_matrices_are_what_their_names_say() -> None:
     roles = DenseRoles(positive, candidate)
     values = torch.tensor([[1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0]])
     assert roles.positives().tolist() == [2, 0]
+    assert roles.negatives().tolist() == [1, 3]
     assert roles.positive_mean(values).tolist() == [1.5, 0.0]
     assert roles.without_strangers(values, FILL).tolist() == [[1.0, 2.0, 3.0, FILL], [5.0, 6.0, 7.0, FILL]]
     assert roles.only_candidates(values, FILL).tolist() == [[FILL, 2.0, 3.0, FILL], [5.0, 6.0, 7.0, FILL]]

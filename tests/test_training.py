@@ -148,6 +148,28 @@ def test_metrics_are_reported_at_few_steps_and_name_what_they_are() -> None:
     assert set(reported[0]) == {"train/loss", "train/similarity_positive", "train/similarity_negative"}
 
 
+def test_logged_cosines_are_the_means_over_all_positives_and_all_negatives() -> None:
+    class Noting(InfoNCE):
+        def forward(self, pairs: Pairs) -> Tensor:
+            noted.append(Pairs(pairs.similarity.detach(), pairs.positive, pairs.candidate, pairs.index))
+            return super().forward(pairs)
+
+    noted: list[Pairs] = []
+    reported: list[Metrics] = []
+    train(Blobs(epochs=1).task(context()), Noting(0.2), Streams(0), lambda s, m: reported.append(m))
+    for role in ("positive", "negative"):
+        first = noted[0]
+        chosen = first.positive if role == "positive" else first.candidate & ~first.positive
+        expected = first.similarity.double()[chosen].mean().item()
+        assert reported[0][f"train/similarity_{role}"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_where_steps_are_few_every_fourth_is_logged_and_the_last() -> None:
+    reported: list[Metrics] = []
+    train(Blobs(epochs=2).task(context()), InfoNCE(0.2), Streams(0), lambda s, m: reported.append(m))
+    assert [step for step, metrics in enumerate(reported) if metrics] == [0, 4, 8, 12, 15]
+
+
 def test_nothing_to_minimise_is_an_error() -> None:
     class Empty(Task):
         samples, epochs, steps_per_epoch = 1, 1, 1

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 
-from suite import losses
 from suite.benchmarks.graph import NodeClassification
-from suite.losses import InfoNCE, Loss
 from suite.streams import Streams
 from suite.training import Context
 
@@ -20,13 +17,6 @@ NODES, WORDS, CLASSES = 160, 24, 3
 TINY = NodeClassification(epochs=4, width=8, splits=1)
 
 Locate = Callable[[str, str], Path]
-
-#: Every loss of the suite.
-FAMILY: dict[str, Callable[[], Loss]] = {
-    name: partial(InfoNCE, 0.4) if name == "InfoNCE" else getattr(losses, name)
-    for name in losses.__all__
-    if name not in ("AnchorLoss", "LogitLoss", "Loss") and isinstance(getattr(losses, name), type)
-}
 
 
 def tables(seed: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:

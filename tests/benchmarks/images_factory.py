@@ -1,12 +1,15 @@
 """Synthetic images in Fashion-MNIST's files, and a tiny benchmark on them."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from suite.benchmarks.image import ImageClassification
+from suite.conformance.benchmark import BenchmarkConformance
 from suite.streams import Streams
 from suite.training import Context
 
@@ -48,3 +51,27 @@ def write_idx(path: Path, content: np.ndarray) -> None:
 
 def context(locate: Locate, seed: int = 0) -> Context:
     return Context(Streams(seed), torch.device("cpu"), locate)
+
+
+class ImageConformance(BenchmarkConformance):
+    """What both frameworks have to fulfil."""
+
+    primary = "knn_accuracy"
+    references = ("chance", "raw", "untrained", "supervised")
+
+    @pytest.fixture(autouse=True)
+    def _files(self, tmp_path: Path) -> None:
+        self.locate = write_images(tmp_path)
+        self.other_folder = tmp_path / "other"
+
+    def context(self, seed: int) -> Context:
+        return context(self.locate, seed)
+
+    def with_other_test_items(self, context: Context) -> Context:
+        self.other_folder.mkdir()
+        write_part(self.other_folder, "t10k", 120, seed=3)
+
+        def path(dataset: str, member: str) -> Path:
+            return self.other_folder / member if member.startswith("t10k") else context.data(dataset, member)
+
+        return replace(context, data=path)

@@ -1,21 +1,26 @@
 """The image benchmark as a whole, on small synthetic idx files."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 import torch
+from torch import Tensor
 
-from suite.benchmarks.image import ImageClassification
-from suite.losses import DySTreSS, InfoNCE, Loss, TemperatureFree
+from suite import geometry
+from suite.benchmarks.image import ImageClassification, LongTailedImageClassification
+from suite.benchmarks.image.data import Images
+from suite.benchmarks.image.task import ImageTask
+from suite.losses import InfoNCE, Loss
 from suite.steps import Step
 from suite.streams import Streams
-from suite.training import Checkpoint, Interrupted, Metrics, Task, evaluate, train
-from tests.benchmarks.images_factory import TINY, Locate, context, write_images
+from suite.training import Checkpoint, Interrupted, Task, evaluate, train
+from tests.benchmarks.images_factory import TINY, ImageConformance, Locate, context, write_images
 
-MOCO = replace(TINY, framework="moco", queue=120)
+
+class TestSimCLR(ImageConformance):
+    benchmark = TINY
 
 
 @pytest.fixture(scope="module")
@@ -23,22 +28,24 @@ def locate(tmp_path_factory: pytest.TempPathFactory) -> Locate:
     return write_images(tmp_path_factory.mktemp("fashion_mnist"))
 
 
-def trained(locate: Locate, loss: Loss | None, benchmark: ImageClassification = TINY, seed: int = 0) -> Task:
-    task = benchmark.task(context(locate, seed))
-    train(task, loss, Streams(seed))
+def trained(locate: Locate, loss: Loss, benchmark: ImageClassification = TINY) -> ImageTask:
+    task = benchmark.task(context(locate))
+    train(task, loss, Streams(0))
     return task
 
 
-@pytest.mark.parametrize("benchmark", [TINY, MOCO], ids=["simclr", "moco"])
-def test_test_images_are_touched_only_by_the_test_split(locate: Locate, benchmark: ImageClassification) -> None:
-    def guarded(dataset: str, member: str) -> Path:
-        assert not member.startswith("t10k"), "test images touched"
-        return locate(dataset, member)
+def supervised(locate: Locate, benchmark: ImageClassification = TINY) -> ImageTask:
+    task = benchmark.task(context(locate)).reference("supervised")
+    assert isinstance(task, ImageTask)
+    return task
 
-    task = trained(guarded, InfoNCE(0.5), benchmark)
-    assert task.evaluate("val")
-    with pytest.raises(AssertionError, match="test images touched"):
-        task.evaluate("test")
+
+def state(task: Task) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in task.model.state_dict().items()}
+
+
+def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
 def test_training_gallery_and_validation_images(locate: Locate) -> None:
@@ -73,22 +80,6 @@ def test_an_unknown_split_is_refused(locate: Locate) -> None:
         TINY.task(context(locate)).evaluate("train")
 
 
-def test_losses_share_weights_order_and_views(locate: Locate) -> None:
-    def first_batch() -> tuple[dict[str, torch.Tensor], torch.Tensor, torch.Tensor]:
-        task = TINY.task(context(locate))
-        pairs = task.objective(Step(0, 0, 0)).pairs
-        assert pairs is not None
-        return task.model.state_dict(), pairs.similarity, pairs.index
-
-    weights, similarity, index = first_batch()
-    TINY.task(context(locate, 1)).objective(Step(0, 0, 0))
-    torch.rand(3)
-    weights_again, similarity_again, index_again = first_batch()
-    assert all(torch.equal(weights[name], weights_again[name]) for name in weights)
-    assert torch.equal(similarity, similarity_again)
-    assert torch.equal(index, index_again)
-
-
 def test_seeds_differ_in_weights_order_and_views(locate: Locate) -> None:
     one, two = (TINY.task(context(locate, seed)) for seed in (0, 1))
     assert not torch.equal(next(one.model.parameters()), next(two.model.parameters()))
@@ -119,64 +110,6 @@ def test_pairs_carry_the_numbers_of_the_images_and_own_view_as_positive(locate: 
     assert pairs.index[pairs.positive.nonzero()[:, 1]].tolist() == pairs.index.tolist()
 
 
-@pytest.mark.parametrize("loss", [lambda: InfoNCE(0.2), TemperatureFree, DySTreSS], ids=["infonce", "free", "dystress"])
-def test_same_seed_gives_the_same_bits(locate: Locate, loss: Callable[[], Loss]) -> None:
-    metrics = evaluate(trained(locate, loss()))
-    torch.rand(7)
-    assert evaluate(trained(locate, loss())) == metrics
-    assert set(metrics) == {
-        f"{split}/{name}_accuracy" for split in ("val", "test") for name in ("knn", "linear", "few_label")
-    }
-    assert all(0 <= value <= 1 for value in metrics.values())
-
-
-@pytest.mark.parametrize("kind", ["simclr", "moco", "supervised"])
-@pytest.mark.parametrize("interruption", [1, 4, 7])
-def test_a_resumed_run_ends_in_the_same_bits(locate: Locate, tmp_path: Path, interruption: int, kind: str) -> None:
-    def build() -> tuple[Task, Loss | None]:
-        if kind == "supervised":
-            reference = TINY.task(context(locate)).reference("supervised")
-            assert isinstance(reference, Task)
-            return reference, None
-        return (MOCO if kind == "moco" else TINY).task(context(locate)), InfoNCE(0.2)
-
-    undisturbed, loss = build()
-    train(undisturbed, loss, Streams(0))
-
-    checkpoint = Checkpoint(tmp_path / "checkpoint.pt", due=lambda: False, save=save)
-    done: list[int] = []
-    task, loss = build()
-    with pytest.raises(Interrupted):
-        train(
-            task,
-            loss,
-            Streams(0),
-            report=lambda step, metrics: done.append(step.index),
-            checkpoint=checkpoint,
-            stop=lambda: len(done) == interruption,
-        )
-    task, loss = build()
-    train(task, loss, Streams(0), checkpoint=checkpoint)
-    for name, weight in undisturbed.model.state_dict().items():
-        assert torch.equal(task.model.state_dict()[name], weight), name
-    assert evaluate(task) == evaluate(undisturbed)
-
-
-def save(path: Path, state: object) -> None:
-    torch.save(state, path)
-
-
-@pytest.mark.parametrize("benchmark", [TINY, MOCO], ids=["simclr", "moco"])
-def test_evaluation_leaves_no_trace_in_training(locate: Locate, benchmark: ImageClassification) -> None:
-    task = benchmark.task(context(locate))
-    task.model.train()
-    before = {name: value.clone() for name, value in task.model.state_dict().items()}
-    first = task.evaluate("val")
-    assert task.model.training
-    assert all(torch.equal(value, before[name]) for name, value in task.model.state_dict().items())
-    assert task.evaluate("val") == first
-
-
 def test_bfloat16_hands_over_float32_similarities_and_repeats_its_bits(locate: Locate) -> None:
     benchmark = replace(TINY, bfloat16=True, channels_last=False)
     pairs = benchmark.task(context(locate)).objective(Step(0, 0, 0)).pairs
@@ -197,51 +130,116 @@ def test_evaluation_follows_the_weights(locate: Locate) -> None:
     assert task.reference("raw") == raw
 
 
+# --- how features lie
+
+
+def test_diagnostics_are_of_validation_images_alone(locate: Locate) -> None:
+    task = trained(locate, InfoNCE(0.2))
+    before = task.diagnostics()
+    assert set(before) == {"alignment", "uniformity", "tolerance", "effective_rank"}
+    features = task._encode(task.validation.pixels.float() / 255)
+    assert before["uniformity"] == pytest.approx(geometry.uniformity(features), rel=1e-5)
+    for name in ("images", "gallery"):
+        setattr(task, name, blank(getattr(task, name)))
+    assert task.diagnostics() == before
+    task.validation = blank(task.validation)
+    assert task.diagnostics()["uniformity"] == 0.0
+
+
+def blank(images: Images) -> Images:
+    return replace(images, pixels=torch.zeros_like(images.pixels))
+
+
+def test_of_the_diagnostics_tolerance_alone_depends_on_labels(locate: Locate) -> None:
+    task = TINY.task(context(locate))
+    before = task.diagnostics()
+    task.validation = replace(task.validation, labels=task.validation.labels.roll(1))
+    after = task.diagnostics()
+    assert {name for name in before if before[name] != after[name]} == {"tolerance"}
+
+
+def test_alignment_is_of_views_as_strong_as_in_training(locate: Locate) -> None:
+    strong, weak = (replace(TINY, crop=crop, jitter=jitter) for crop, jitter in ((0.3, 0.9), (1.0, 0.0)))
+    gap = [benchmark.task(context(locate)).diagnostics()["alignment"] for benchmark in (strong, weak)]
+    assert gap[0] > gap[1] > 0  # mirror images are left
+
+
+def test_diagnostics_leave_no_trace_in_supervised_training(locate: Locate) -> None:
+    task = supervised(locate)
+    task.model.train()
+    before = state(task)
+    assert task.diagnostics().keys() == TINY.task(context(locate)).diagnostics().keys()
+    assert task.model.training
+    assert same(state(task), before)
+
+
+# --- the long tail
+
+
+@pytest.mark.parametrize("framework", ["simclr", "moco"])
+def test_only_what_is_trained_on_has_a_long_tail(locate: Locate, framework: Literal["simclr", "moco"]) -> None:
+    settings = {**vars(TINY), "framework": framework, "queue": 120}
+    plain = ImageClassification(**settings).task(context(locate))
+    tailed = LongTailedImageClassification(**settings, imbalance=10).task(context(locate))
+    assert torch.bincount(plain.images.labels).tolist() == [20] * 10
+    assert torch.bincount(tailed.images.labels).tolist() == [20, 15, 11, 9, 7, 5, 4, 3, 2, 2]
+    assert tailed.samples == 78
+    assert (plain.steps_per_epoch, tailed.steps_per_epoch) == (4, 1)
+    for name in ("gallery", "validation"):
+        assert torch.equal(getattr(tailed, name).pixels, getattr(plain, name).pixels)
+    assert tailed.reference("raw") == plain.reference("raw")
+    train(tailed, InfoNCE(0.2), Streams(0))
+    assert tailed.evaluate("val").keys() == plain.evaluate("val").keys()
+
+
+def test_without_imbalance_nothing_changes(locate: Locate) -> None:
+    balanced = LongTailedImageClassification(**vars(TINY), imbalance=1.0)
+    assert evaluate(trained(locate, InfoNCE(0.2), balanced)) == evaluate(trained(locate, InfoNCE(0.2)))
+
+
 # --- references
 
 
-def reference(locate: Locate, name: str) -> Metrics:
-    metrics = TINY.task(context(locate)).reference(name)
-    assert not isinstance(metrics, Task)
-    return metrics
-
-
 def test_references_give_the_metrics_of_a_run(locate: Locate) -> None:
-    names = set(evaluate(TINY.task(context(locate))))
-    for name in ("chance", "raw", "untrained"):
-        assert set(reference(locate, name)) == names
-    assert set(reference(locate, "chance").values()) == {0.1}
-
-
-def test_the_untrained_reference_is_the_encoder_that_training_starts_from(locate: Locate) -> None:
-    assert reference(locate, "untrained") == evaluate(TINY.task(context(locate)))
+    task = TINY.task(context(locate))
+    names = {f"{split}/{name}_accuracy" for split in ("val", "test") for name in ("knn", "linear", "few_label")}
+    assert task.reference("chance") == dict.fromkeys(names, 0.1)
+    assert set(task.reference("raw")) == names  # type: ignore[arg-type]
+    assert evaluate(task).keys() == names
 
 
 def test_raw_does_not_depend_on_the_seed_or_the_encoder(locate: Locate) -> None:
     other = replace(TINY, width=2).task(context(locate, 5)).reference("raw")
-    assert other == reference(locate, "raw")
+    assert other == TINY.task(context(locate)).reference("raw")
 
 
 def test_supervised_starts_from_the_same_encoder_and_learns_the_classes(locate: Locate) -> None:
-    task = replace(TINY, epochs=8).task(context(locate))
-    supervised = task.reference("supervised")
-    assert isinstance(supervised, Task)
-    own = supervised.model.state_dict()
-    shared = {name: weight for name, weight in task.model.state_dict().items() if name.startswith("encoder.")}
-    assert shared
-    assert all(torch.equal(weight, own[name]) for name, weight in shared.items())
-    before = supervised.evaluate("val")
-    objective = supervised.objective(Step(0, 0, 0))
-    assert objective.pairs is None
-    train(supervised, None, Streams(0))
-    after = supervised.evaluate("val")
+    task, reference = (make(locate, replace(TINY, epochs=8)) for make in (untrained, supervised))
+    own = reference.model.encoder.state_dict()
+    assert same(task.model.encoder.state_dict(), own)
+    before = reference.evaluate("val")
+    assert reference.objective(Step(0, 0, 0)).pairs is None
+    train(reference, None, Streams(0))
+    after = reference.evaluate("val")
     assert after["few_label_accuracy"] > before["few_label_accuracy"]
     assert after["knn_accuracy"] > 0.5
 
 
-def test_unknown_reference_is_refused(locate: Locate) -> None:
-    with pytest.raises(ValueError, match="no reference 'popularity'"):
-        TINY.task(context(locate)).reference("popularity")
+def untrained(locate: Locate, benchmark: ImageClassification) -> ImageTask:
+    return benchmark.task(context(locate))
+
+
+def test_a_resumed_supervised_run_ends_in_the_same_bits(locate: Locate, tmp_path: Path) -> None:
+    def save(path: Path, state: object) -> None:
+        torch.save(state, path)
+
+    undisturbed, stopped, resumed = (supervised(locate) for _ in range(3))
+    train(undisturbed, None, Streams(0))
+    checkpoint = Checkpoint(tmp_path / "checkpoint.pt", due=lambda: False, save=save)
+    with pytest.raises(Interrupted):
+        train(stopped, None, Streams(0), checkpoint=checkpoint, stop=lambda: True)
+    train(resumed, None, Streams(0), checkpoint=checkpoint)
+    assert same(state(resumed), state(undisturbed))
 
 
 # --- settings
@@ -261,6 +259,12 @@ def test_unknown_reference_is_refused(locate: Locate) -> None:
 def test_impossible_settings_are_refused_before_anything_is_loaded(settings: dict[str, Any], complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         ImageClassification(**settings)
+
+
+@pytest.mark.parametrize("imbalance", [0.5, 21.0])
+def test_an_imbalance_that_leaves_a_class_empty_or_is_none_is_refused(imbalance: float) -> None:
+    with pytest.raises(ValueError, match=f"imbalance should be from 1 to 20, the largest class, got {imbalance:g}"):
+        LongTailedImageClassification(**vars(TINY), imbalance=imbalance)
 
 
 def test_simclr_asks_nothing_of_the_queue() -> None:

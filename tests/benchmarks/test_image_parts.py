@@ -76,6 +76,22 @@ def test_balanced_refuses_what_cannot_be_balanced(size: int) -> None:
         data.balanced(torch.arange(10), size)
 
 
+def test_a_long_tail_is_that_of_cifar_lt() -> None:
+    labels = torch.randint(10, (60_000,), generator=generator())
+    some = data.long_tailed(labels, 50_000, imbalance=100)
+    assert torch.bincount(labels[some]).tolist() == [5000, 2997, 1796, 1077, 645, 387, 232, 139, 83, 50]
+    for label in range(10):
+        of_class = (labels == label).nonzero().squeeze(1)
+        chosen = some[labels[some] == label]
+        assert torch.equal(chosen, of_class[: len(chosen)])
+    assert torch.equal(some, some.sort().values)
+
+
+def test_without_imbalance_the_tail_is_balanced() -> None:
+    labels = torch.randint(10, (600,), generator=generator())
+    assert torch.equal(data.long_tailed(labels, 400, imbalance=1.0), data.balanced(labels, 400))
+
+
 # --- augmentation
 
 

@@ -2,29 +2,26 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import Tensor
 
+from suite import geometry
 from suite.benchmarks.recommendation import SequentialRecommendation
 from suite.benchmarks.recommendation.augment import Augmentation
 from suite.benchmarks.recommendation.data import load
 from suite.benchmarks.recommendation.encoder import Dropout, SASRec
-from suite.benchmarks.recommendation.evaluate import ranking_metrics
 from suite.benchmarks.recommendation.task import RecommendationTask
+from suite.conformance.benchmark import BenchmarkConformance
 from suite.data import locate
-from suite.losses import InfoNCE, Loss, TemperatureFree
+from suite.losses import InfoNCE, Loss
 from suite.streams import Streams
-from suite.training import Batches, Checkpoint, Context, Interrupted, Metrics, Step, Task, evaluate, train
+from suite.training import Batches, Context, Step, Task, evaluate, train
 
 ITEMS = 30
 TINY = SequentialRecommendation(
@@ -38,12 +35,14 @@ def successors(users: int = 24) -> list[list[int]]:
     return [[(s + i) % ITEMS for i in range(n)] for s, n in draw.integers((0, 5), (ITEMS, 14), (users, 2))]
 
 
-def write(path: Path, sequences: list[list[int]]) -> Path:
+def write(path: Path, sequences: list[list[int]], items: int = ITEMS) -> Path:
     # Users of one interaction are left out; these name every item, so that items have the same numbers in every log.
-    rows = [(f"only{item}", item, 0) for item in range(ITEMS)]
-    rows += [(f"u{user:03}", item, time) for user, items in enumerate(sequences) for time, item in enumerate(items)]
+    rows = [(f"only{item:03}", item, 0) for item in range(items)]
+    rows += [
+        (f"u{user:03}", item, time) for user, sequence in enumerate(sequences) for time, item in enumerate(sequence)
+    ]
     header = "user_id:token\titem_id:token\ttimestamp:float\n"
-    path.write_text(header + "".join(f"{user}\t{item:02}\t{time}\n" for user, item, time in rows))
+    path.write_text(header + "".join(f"{user}\t{item:03}\t{time}\n" for user, item, time in rows))
     return path
 
 
@@ -70,53 +69,22 @@ def weights(task: Task) -> Tensor:
     return torch.cat([parameter.detach().flatten() for parameter in task.model.parameters()])
 
 
-# --- metrics ---------------------------------------------------------------------------------------------------------
+class TestConformance(BenchmarkConformance):
+    benchmark = TINY
+    primary = "ndcg_10"
+    references = ("chance", "popularity", "untrained", "no_contrast")
 
+    @pytest.fixture(autouse=True)
+    def _files(self, tmp_path: Path) -> None:
+        self.log = write(tmp_path / "log.inter", successors())
+        others = [[*sequence[:-1], (sequence[-1] + 11) % ITEMS] for sequence in successors()]
+        self.other_log = write(tmp_path / "other.inter", others)
 
-def plain_metrics(scores: list[float], target: int, excluded: list[bool], k: int) -> tuple[float, float]:
-    """HR@k and NDCG@k of one user by enumerating every order of the items that score as the target does."""
-    rivals = [item for item in range(len(scores)) if item != target and not excluded[item]]
-    above = [item for item in rivals if scores[item] > scores[target]]
-    tied = [target, *(item for item in rivals if scores[item] == scores[target])]
-    hits, gains = [], []
-    for order in itertools.permutations(tied):
-        rank = 1 + [*above, *order].index(target)
-        hits.append(float(rank <= k))
-        gains.append(1 / math.log2(1 + rank) if rank <= k else 0.0)
-    return float(np.mean(hits)), float(np.mean(gains))
+    def context(self, seed: int) -> Context:
+        return context(self.log, seed)
 
-
-@given(
-    st.lists(
-        st.tuples(
-            st.lists(st.integers(0, 2), min_size=6, max_size=6),
-            st.integers(0, 5),
-            st.lists(st.booleans(), min_size=6, max_size=6),
-        ),
-        min_size=1,
-        max_size=3,
-    ),
-    st.integers(1, 7),
-)
-def test_metrics_equal_an_enumeration_of_all_orders(users: list[tuple[list[int], int, list[bool]]], k: int) -> None:
-    expected = np.mean([plain_metrics([float(s) for s in scores], t, x, k) for scores, t, x in users], axis=0)
-    scores, target, excluded = (torch.tensor(list(column)) for column in zip(*users, strict=True))
-    got = ranking_metrics(scores.float(), target, excluded, [k])
-    assert [got[f"hr_{k}"], got[f"ndcg_{k}"]] == pytest.approx(expected.tolist(), abs=1e-12)
-
-
-def test_an_oracle_scores_one_and_a_worst_scorer_nothing() -> None:
-    target = torch.tensor([3, 7])
-    scores = torch.nn.functional.one_hot(target, 40).float()
-    nothing = torch.zeros(2, 40, dtype=torch.bool)
-    assert set(ranking_metrics(scores, target, nothing).values()) == {1.0}
-    assert set(ranking_metrics(-scores, target, nothing).values()) == {0.0}
-
-
-def test_a_diverged_model_does_not_score() -> None:
-    scores, nothing = torch.full((2, 40), torch.nan), torch.zeros(2, 40, dtype=torch.bool)
-    with pytest.raises(ValueError, match="not finite"):
-        ranking_metrics(scores, torch.tensor([1, 2]), nothing)
+    def with_other_test_items(self, context: Context) -> Context:
+        return replace(context, data=lambda dataset, member: self.other_log)
 
 
 # --- encoder ---------------------------------------------------------------------------------------------------------
@@ -180,6 +148,24 @@ def test_chance_is_the_expected_score_of_a_random_order(log: Path) -> None:
             assert chance[f"{split}/ndcg_{k}"] == pytest.approx(np.mean(gain))
 
 
+def test_chance_among_a_hundred_negatives_is_one_in_a_hundred_and_one(tmp_path: Path) -> None:
+    sequences = [[(7 * user + i) % 150 for i in range(12)] for user in range(150)]
+    chance = build(write(tmp_path / "log.inter", sequences, items=150)).reference("chance")
+    assert isinstance(chance, dict)
+    for split, kind, k in itertools.product(("val", "test"), ("uni100", "pop100"), (1, 5, 10)):
+        assert chance[f"{split}/{kind}_hr_{k}"] == pytest.approx(k / 101)
+
+
+def test_seeds_share_their_negatives_and_popular_ones_are_harder_to_beat_by_popularity(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    sequences = [draw.choice(200, 12, replace=False, p=np.arange(1, 201) / 20100).tolist() for _ in range(60)]
+    log = write(tmp_path / "log.inter", sequences, items=200)
+    one, two = (build(log, seed).reference("popularity") for seed in (0, 1))
+    assert isinstance(one, dict)
+    assert one == two
+    assert one["test/pop100_ndcg_10"] < one["test/uni100_ndcg_10"]
+
+
 def test_a_constant_scorer_is_at_chance(log: Path) -> None:
     task = build(log)
     with torch.no_grad():
@@ -212,11 +198,20 @@ def test_no_contrast_is_the_same_task_without_views(log: Path, monkeypatch: pyte
     assert objective.auxiliary is not None
 
 
-def test_untrained_is_inherited_and_other_names_are_refused(log: Path) -> None:
-    task = build(log)
-    assert task.reference("untrained") == evaluate(task)
-    with pytest.raises(ValueError, match="no reference 'raw'"):
-        task.reference("raw")
+# --- how representations lie -----------------------------------------------------------------------------------------
+
+
+def test_diagnostics_are_of_users_given_their_validation_histories(log: Path) -> None:
+    task = trained(log, InfoNCE(0.5))
+    got = task.diagnostics()
+    task.model.eval()
+    histories = [torch.tensor(sequence[:-2][-TINY.length :]) + 1 for sequence in successors()]
+    with torch.no_grad():
+        users = torch.stack([task.model(history[None])[0, -1] for history in histories])
+    assert got == {
+        "uniformity": pytest.approx(geometry.uniformity(users), rel=1e-4),
+        "effective_rank": pytest.approx(geometry.effective_rank(users), rel=1e-4),
+    }
 
 
 # --- objective and training ------------------------------------------------------------------------------------------
@@ -287,56 +282,6 @@ def test_held_out_items_never_reach_training(tmp_path: Path) -> None:
     assert evaluate(first) != evaluate(second)
 
 
-def test_one_seed_gives_all_losses_the_same_start_windows_and_views(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tasks = [build(log) for _ in range(2)]
-    assert torch.equal(weights(tasks[0]), weights(tasks[1]))
-    seen: list[list[Tensor]] = [[], []]
-    for task, loss, record in zip(tasks, (InfoNCE(0.1), TemperatureFree()), seen, strict=True):
-        embed = task.model._embed
-
-        def spy(sequence: Tensor, embed: Callable[[Tensor], Tensor] = embed, record: list[Tensor] = record) -> Tensor:
-            record.append(sequence)
-            return embed(sequence)
-
-        monkeypatch.setattr(task.model, "_embed", spy)
-        train(task, loss, task.context.streams)
-    assert not torch.equal(weights(tasks[0]), weights(tasks[1]))
-    assert len(seen[0]) == 2 * tasks[0].epochs * tasks[0].steps_per_epoch
-    assert all(torch.equal(a, b) for a, b in zip(*seen, strict=True))
-
-
-def test_one_seed_is_bit_identical_and_another_is_not(log: Path) -> None:
-    first, again, other = (trained(log, InfoNCE(0.2), seed) for seed in (0, 0, 1))
-    assert torch.equal(weights(first), weights(again))
-    assert evaluate(first) == evaluate(again)
-    assert not torch.equal(weights(first), weights(other))
-
-
-@pytest.mark.parametrize("stopped_after", [1, 3, 5])
-def test_a_resumed_run_is_bit_identical(log: Path, tmp_path: Path, stopped_after: int) -> None:
-    def save(path: Path, state: Any) -> None:
-        torch.save(state, path)
-
-    checkpoint = Checkpoint(tmp_path / "checkpoint.pt", due=lambda: False, save=save)
-    task = build(log)
-    stop = partial(lambda asked: next(asked) == stopped_after, itertools.count(1))
-    with pytest.raises(Interrupted):
-        train(task, InfoNCE(0.2), task.context.streams, checkpoint=checkpoint, stop=stop)
-    resumed = build(log)
-    train(resumed, InfoNCE(0.2), resumed.context.streams, checkpoint=checkpoint)
-    assert evaluate(resumed) == evaluate(trained(log, InfoNCE(0.2)))
-
-
-def test_evaluation_changes_nothing(log: Path) -> None:
-    task = build(log)
-    before, state = weights(task), torch.get_rng_state()
-    metrics: Metrics = task.evaluate("val")
-    assert task.evaluate("val") == metrics
-    assert task.model.training
-    assert torch.equal(weights(task), before)
-    assert torch.equal(torch.get_rng_state(), state)
-
-
 def test_the_rate_warms_up_and_decays(log: Path) -> None:
     task = build(log, settings=replace(TINY, warmup=0.2))
     steps = task.epochs * task.steps_per_epoch
@@ -372,6 +317,8 @@ def test_movielens_has_the_published_size_and_the_known_baselines() -> None:
     assert popularity["test/ndcg_10"] == pytest.approx(0.0441, abs=1e-4)
     assert popularity["test/hr_10"] == pytest.approx(0.0848, abs=1e-4)
     assert chance["test/hr_10"] == pytest.approx(0.0064, abs=0.0002)
+    for kind, k in itertools.product(("uni100", "pop100"), (1, 5, 10)):
+        assert chance[f"test/{kind}_hr_{k}"] == pytest.approx(k / 101)
 
 
 @pytest.mark.data

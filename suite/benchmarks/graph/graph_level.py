@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn import global_add_pool
 
+from suite import geometry
 from suite.benchmarks.graph.augment import drop_nodes
 from suite.benchmarks.graph.encoder import GIN, Model, projection_head
 from suite.benchmarks.graph.evaluate import KernelEvaluation, majority, of_both
@@ -90,13 +91,23 @@ class GraphTask(Task):
         graphs, fewer_nodes, index = self.views(step)
         return Objective(pairs=cross_view(self.model(graphs), self.model(fewer_nodes), index, decoupled=True))
 
-    def evaluate(self, split: str) -> Metrics:
-        """Return the metrics of the encoder's embeddings on the graphs of split ``"val"`` or ``"test"``."""
+    def embeddings(self) -> Tensor:
+        """Return the encoder's embeddings of all graphs, by its running statistics: [graphs, layers * width]."""
         training = self.model.training
         self.model.eval()
         with torch.no_grad():
-            embeddings = self.model.encoder(self.graphs).cpu()
+            embeddings: Tensor = self.model.encoder(self.graphs)
         self.model.train(training)
+        return embeddings
+
+    def diagnostics(self) -> Metrics:
+        """Return the uniformity and effective rank of the embeddings of the graphs that validate; no label is seen."""
+        some = self.embeddings()[torch.from_numpy(self.splits[0].val).to(self.context.device)]
+        return {"uniformity": geometry.uniformity(some), "effective_rank": geometry.effective_rank(some)}
+
+    def evaluate(self, split: str) -> Metrics:
+        """Return the metrics of the encoder's embeddings on the graphs of split ``"val"`` or ``"test"``."""
+        embeddings = self.embeddings().cpu()
         # The second split meets the same embeddings: its classifiers need no second fit.
         if self._evaluated is None or not torch.equal(self._evaluated[0], embeddings):
             self._evaluated = embeddings, KernelEvaluation(embeddings.numpy(), self.labels, self.splits)

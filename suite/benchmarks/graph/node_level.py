@@ -13,6 +13,7 @@ from scipy import sparse
 from torch import Tensor, nn
 from torch.nn import functional
 
+from suite import geometry
 from suite.benchmarks.graph.augment import drop_edges, mask_features
 from suite.benchmarks.graph.data import load, split
 from suite.benchmarks.graph.encoder import GCN, Model, projection_head
@@ -106,6 +107,17 @@ class NodeTask(Task):
         )
         return first, second
 
+    def embeddings(self) -> Tensor:
+        """Return the encoder's embeddings of the whole graph: [nodes, width]."""
+        with torch.no_grad():
+            embeddings: Tensor = self.model.encoder(self.graph.features, self.graph.edges)
+        return embeddings
+
+    def diagnostics(self) -> Metrics:
+        """Return the uniformity and effective rank of the embeddings of the nodes that validate; no label is seen."""
+        some = self.embeddings()[torch.from_numpy(self.splits[0].val).to(self.context.device)]
+        return {"uniformity": geometry.uniformity(some), "effective_rank": geometry.effective_rank(some)}
+
 
 class ContrastiveTask(NodeTask):
     """GRACE: two views of a node are each other's positives."""
@@ -125,8 +137,7 @@ class ContrastiveTask(NodeTask):
 
     def evaluate(self, split: str) -> Metrics:
         """Return the metrics of the encoder's embeddings on the nodes of split ``"val"`` or ``"test"``."""
-        with torch.no_grad():
-            embeddings = self.model.encoder(self.graph.features, self.graph.edges).cpu()
+        embeddings = self.embeddings().cpu()
         # The second split meets the same embeddings: its classifiers need no second fit.
         if self._evaluated is None or not torch.equal(self._evaluated[0], embeddings):
             self._evaluated = embeddings, LinearEvaluation(embeddings.numpy(), self.labels, self.splits)

@@ -1,5 +1,5 @@
 """Image classification: SimCLR and MoCo on Fashion-MNIST."""
 
-from suite.benchmarks.image.task import ImageClassification
+from suite.benchmarks.image.task import ImageClassification, LongTailedImageClassification
 
-__all__ = ["ImageClassification"]
+__all__ = ["ImageClassification", "LongTailedImageClassification"]

@@ -2,7 +2,7 @@
 
 Validation is cut from the training file once and for all, not by the run's seed: in each class, in file order, the
 first five sixths are for training and the rest for validation. Subsets are the first images of each class, in equal
-shares.
+shares or in a long tail.
 """
 
 from __future__ import annotations
@@ -102,6 +102,32 @@ def balanced(labels: Tensor, size: int) -> Tensor:
     if size % CLASSES or size > CLASSES * fewest:
         raise ValueError(f"a multiple of {CLASSES} up to {CLASSES * fewest} expected, got {size} images")
     return (_rank_in_class(labels) < size // CLASSES).nonzero().squeeze(1)
+
+
+def long_tailed(labels: Tensor, size: int, imbalance: float) -> Tensor:
+    """Return the numbers of ever fewer images from class to class, the first of each in file order.
+
+    Class c has ``size / CLASSES / imbalance^(c / (CLASSES - 1))`` of them, rounded down: the exponential profile of
+    CIFAR-LT (Cui et al. 2019, arXiv 1901.05555), whose factor is the ratio of the largest to the smallest class. With
+    factor 1 these are the :func:`balanced` ones.
+
+    Parameters
+    ----------
+    labels : Tensor [images], int64
+    size : int
+        CLASSES times the images of the largest class.
+    imbalance : float
+        At least 1.
+
+    Raises
+    ------
+    ValueError
+        As :func:`balanced` does.
+    """
+    candidates = balanced(labels, size)
+    labels = labels[candidates]
+    counts = torch.tensor([int(size // CLASSES / imbalance ** (c / (CLASSES - 1))) for c in range(CLASSES)])
+    return candidates[_rank_in_class(labels) < counts[labels]]
 
 
 def _rank_in_class(labels: Tensor) -> Tensor:

@@ -6,12 +6,14 @@ import abc
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import torch
+from annotated_types import Ge
 from torch import Tensor, nn
 from torch.nn import functional
 
+from suite import geometry
 from suite.benchmarks.image import data
 from suite.benchmarks.image.augment import Augmentation
 from suite.benchmarks.image.data import CLASSES, Images
@@ -24,6 +26,7 @@ from suite.steps import Step
 from suite.training import Batches, Context, Metrics, Objective, Task
 
 IMAGES_AT_ONCE = 1000
+DIAGNOSED_IMAGES = 500
 WARM_UP = 0.1
 AVAILABLE: Final = {"train_images": 50_000, "gallery_images": 50_000, "val_images": 10_000, "test_images": 10_000}
 
@@ -108,6 +111,45 @@ class ImageClassification:
         """Return the task of the context's seed, its training images loaded."""
         return MomentumContrastTask(self, context) if self.framework == "moco" else ContrastiveTask(self, context)
 
+    def trained_on(self, labels: Tensor) -> Tensor:
+        """Return the numbers of the images to train on, given the classes of all that are not for validation."""
+        return data.balanced(labels, self.train_images)
+
+
+@dataclass(frozen=True)
+class LongTailedImageClassification(ImageClassification):
+    """The same, trained on ever fewer images from class to class, as on CIFAR-LT (Cui et al. 2019, arXiv 1901.05555).
+
+    Only what is trained on has the tail, the supervised reference's images too; the gallery of labelled examples and
+    what is classified stay balanced. An epoch has fewer steps. DySTreSS (Manna et al. 2023, arXiv 2308.01140), whose
+    experiments on CIFAR-LT this follows, has 1 and 10 neighbours vote; here it is 20 and 200, as without a tail.
+
+    Parameters
+    ----------
+    imbalance : float
+        Images of the largest class for one of the smallest, at least 1; ``train_images`` is ten times the largest. See
+        :func:`~suite.benchmarks.image.data.long_tailed`.
+    **settings
+        As of :class:`ImageClassification`.
+
+    Raises
+    ------
+    ValueError
+        If it is below 1, or so large that the smallest class would be empty.
+    """
+
+    imbalance: Annotated[float, Ge(1)] = 100.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        largest = self.train_images // CLASSES
+        if not 1 <= self.imbalance <= largest:
+            raise ValueError(f"imbalance should be from 1 to {largest}, the largest class, got {self.imbalance:g}")
+
+    def trained_on(self, labels: Tensor) -> Tensor:
+        """Return the numbers of the images to train on, given the classes of all that are not for validation."""
+        return data.long_tailed(labels, self.train_images, self.imbalance)
+
 
 class ImageTask(Task):
     """What contrastive and supervised training share: data, encoder, batches of augmented views, evaluation.
@@ -123,7 +165,7 @@ class ImageTask(Task):
         self.context = context
         whole = data.load("train", context.data)
         training, validation = (whole[part] for part in data.split(whole.labels))
-        self.images = training[data.balanced(training.labels, benchmark.train_images)].to(context.device)
+        self.images = training[benchmark.trained_on(training.labels)].to(context.device)
         self.gallery = training[data.balanced(training.labels, benchmark.gallery_images)]
         self.validation = validation[data.balanced(validation.labels, benchmark.val_images)]
         self.augmentation = Augmentation(benchmark.crop, benchmark.aspect, flip=0.5, jitter=benchmark.jitter)
@@ -163,6 +205,25 @@ class ImageTask(Task):
     def evaluate(self, split: str) -> Metrics:
         """Return the metrics of the encoder's features on split ``"val"`` or ``"test"``."""
         return self._evaluate(split, self._encode)
+
+    def diagnostics(self) -> Metrics:
+        """Return how the encoder's features of validation images lie on the sphere.
+
+        ``uniformity``, ``tolerance`` and ``effective_rank`` are of the images as they are, ``alignment`` is of two
+        views of each, the same at every call. DySTreSS (arXiv 2308.01140) reports the first two, of this layer, too;
+        its code counts an image and itself as a pair. The layer ends in a ReLU, so that no cosine is below 0.
+        """
+        some = data.balanced(self.validation.labels, min(DIAGNOSED_IMAGES, len(self.validation)))
+        images = self.validation[some].to(self.context.device)
+        pixels = _to_float(images.pixels)
+        views = self.augmentation(torch.cat([pixels, pixels]), self.context.streams.torch("diagnostics"))
+        features = self._encode(pixels)
+        return {
+            "alignment": geometry.alignment(*self._encode(views).chunk(2)),
+            "uniformity": geometry.uniformity(features),
+            "tolerance": geometry.tolerance(features, images.labels),
+            "effective_rank": geometry.effective_rank(features),
+        }
 
     def optimizer(self, groups: Iterable[dict[str, Any]]) -> torch.optim.Optimizer:
         """Return AdamW."""

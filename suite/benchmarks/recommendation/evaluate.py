@@ -1,13 +1,17 @@
-"""Ranking metrics over the whole catalogue, with the expectation over random orders of ties."""
+"""Ranking metrics over the whole catalogue and over a sample of it, with the expectation over random orders of ties."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
+import numpy as np
 import torch
 from torch import Tensor
 
 CUTOFFS = (5, 10, 20)
+SAMPLED_CUTOFFS = (1, 5, 10)
+NEGATIVES: Final = 100
 
 
 def ranking_metrics(
@@ -56,3 +60,59 @@ def ranking_metrics(
         metrics[f"hr_{k}"] = ((beyond - first) / (tied + 1.0).double()).mean().item()
         metrics[f"ndcg_{k}"] = ((gain[beyond] - gain[first]) / (tied + 1.0).double()).mean().item()
     return metrics
+
+
+def sampled_metrics(
+    name: str, scores: Tensor, target: Tensor, excluded: Tensor, weights: Tensor, draw: np.random.Generator
+) -> dict[str, float]:
+    """Hit ratio and NDCG of the target among 100 sampled items: secondary, to compare with papers that use them.
+
+    They estimate no figure of :func:`ranking_metrics`, and need not even order models as it does (Krichene & Rendle
+    2020, "On Sampled Metrics for Item Recommendation"): do not choose by them, nor compare them with figures over the
+    whole catalogue.
+
+    Parameters
+    ----------
+    name : str
+        Prefix that says how negatives are drawn: ``uni100`` or ``pop100``.
+    scores, target, excluded
+        As of :func:`ranking_metrics`.
+    weights : Tensor [items]
+        How likely an item is to be drawn; see :func:`sample_negatives`.
+    draw : np.random.Generator
+
+    Returns
+    -------
+    dict
+        ``<name>_hr_<k>`` and ``<name>_ndcg_<k>`` in [0, 1] for k = 1, 5 and 10; chance is HR@k = k / 101.
+    """
+    negatives = sample_negatives(weights, excluded.scatter(1, target[:, None], True), NEGATIVES, draw)
+    metrics = ranking_metrics(scores, target, ~negatives, SAMPLED_CUTOFFS)
+    return {f"{name}_{metric}": value for metric, value in metrics.items()}
+
+
+def sample_negatives(weights: Tensor, excluded: Tensor, count: int, draw: np.random.Generator) -> Tensor:
+    """Draw different items for every user, one after the other with probability proportional to their weights.
+
+    As exponential variates of these rates, of which the smallest are taken (Efraimidis & Spirakis 2006). The sampler of
+    RecBole behind DCRec's ``pop100`` may draw an item more than once.
+
+    Parameters
+    ----------
+    weights : Tensor [items]
+        Not negative; items of weight 0 are not drawn.
+    excluded : Tensor [users, items], bool
+        Not drawn.
+    count : int
+        Items a user; where fewer can be drawn, all of them are.
+    draw : np.random.Generator
+
+    Returns
+    -------
+    Tensor [users, items], bool
+        What is drawn.
+    """
+    uniform = torch.from_numpy(draw.random(tuple(excluded.shape))).to(excluded.device)
+    arrival = (-torch.log1p(-uniform) / weights).masked_fill(excluded | (weights == 0), torch.inf)
+    first, items = arrival.topk(min(count, arrival.shape[1]), dim=1, largest=False)
+    return torch.zeros_like(excluded).scatter(1, items, first.isfinite())

@@ -5,20 +5,25 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor
 from torch.nn import LinearCrossEntropyOptions, functional
 
+from suite import geometry
 from suite.benchmarks.recommendation.augment import Augmentation
 from suite.benchmarks.recommendation.data import PADDING, HeldOut, Split, load
 from suite.benchmarks.recommendation.encoder import SASRec
-from suite.benchmarks.recommendation.evaluate import ranking_metrics
+from suite.benchmarks.recommendation.evaluate import ranking_metrics, sampled_metrics
 from suite.pairs import two_view
 from suite.parameters import Count, Fraction, NonNegative, Positive
 from suite.steps import Step
+from suite.streams import Streams
 from suite.training import Batches, Context, Metrics, Objective, Task
+
+#: Sampled negatives are the same whatever the run's seed and loss: what differs between runs is the model.
+ONCE_AND_FOR_ALL: Final = Streams(0)
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,10 @@ class SequentialRecommendation:
     sampled negative; Xie et al. 2022 (arXiv 2010.14395) with the cosine in place of the dot product. One sample is one
     random window of one user's training items, drawn anew every epoch. A step minimises the mean next-item
     cross-entropy over all positions plus ``contrastive_weight`` times the loss of the two views.
+
+    Evaluated are the scores of the items that a user has not seen: ``hr_<k>`` and ``ndcg_<k>`` rank all of them.
+    Secondary are ``uni100_...`` and ``pop100_...`` against 100 of them, drawn alike or by their count in the training
+    items; see :func:`~suite.benchmarks.recommendation.evaluate.sampled_metrics` for why no more than that.
 
     Attributes
     ----------
@@ -103,27 +112,31 @@ class RecommendationTask(Task):
         return Objective(two_view(z1, z2, users), auxiliary, self.settings.contrastive_weight)
 
     def evaluate(self, split: str) -> Metrics:
-        """Return HR and NDCG over the items that a user has not seen."""
-        held_out = self._held_out(split)
-        training = self.model.training
-        self.model.eval()
+        """Return HR and NDCG over the items that a user has not seen, and over samples of them."""
         with torch.no_grad():
-            window, length = held_out.history.last(self.settings.length)
-            scores = self.model.last(window, length) @ self.model.catalogue().T
-        self.model.train(training)
-        return self._rank(scores, held_out)
+            scores = self._represent(split) @ self.model.catalogue().T
+        return self._rank(scores, split)
+
+    def diagnostics(self) -> Metrics:
+        """Return the uniformity and effective rank of the users' representations, given their validation histories."""
+        users = self._represent("val")
+        return {"uniformity": geometry.uniformity(users), "effective_rank": geometry.effective_rank(users)}
 
     def reference(self, name: str) -> Metrics | Task:
-        """Return ``chance``, ``popularity`` (in the training items), ``untrained``, or the task ``no_contrast``."""
+        """Return a reference: ``chance``, ``popularity``, ``untrained``, or the task ``no_contrast``.
+
+        ``chance`` is the expectation over all random orders of the items, so that no random ranking need be drawn;
+        ``popularity`` ranks by the count in the training items; ``no_contrast`` has weight 0.
+        """
         if name == "no_contrast":
             return replace(self.settings, contrastive_weight=0.0).task(self.context)
         if name in ("chance", "popularity"):
-            count = torch.bincount(self.train.items, minlength=self.split.n_items + 1)
+            count = self._popularity()
             score = count if name == "popularity" else torch.zeros_like(count)
             return {
                 f"{split}/{metric}": value
                 for split in ("val", "test")
-                for metric, value in self._rank(score.expand(len(self.train), -1), self._held_out(split)).items()
+                for metric, value in self._rank(score.expand(len(self.train), -1), split).items()
             }
         return super().reference(name)
 
@@ -160,10 +173,29 @@ class RecommendationTask(Task):
         held_out: HeldOut = {"val": self.split.val, "test": self.split.test}[split]
         return HeldOut(held_out.history.to(self.context.device), held_out.target.to(self.context.device))
 
-    def _rank(self, scores: Tensor, held_out: HeldOut) -> Metrics:
+    def _represent(self, split: str) -> Tensor:
+        """Return the users' representations given their histories of a split, without dropout: [users, width]."""
+        training = self.model.training
+        self.model.eval()
+        with torch.no_grad():
+            users = self.model.last(*self._held_out(split).history.last(self.settings.length))
+        self.model.train(training)
+        return users
+
+    def _rank(self, scores: Tensor, split: str) -> Metrics:
+        held_out = self._held_out(split)
         excluded = held_out.history.members(self.split.n_items)
         excluded[:, PADDING] = True
-        return ranking_metrics(scores, held_out.target, excluded)
+        metrics = ranking_metrics(scores, held_out.target, excluded)
+        count = self._popularity()
+        for name, weights in (("uni100", torch.ones_like(count)), ("pop100", count)):
+            draw = ONCE_AND_FOR_ALL.numpy(f"{name} {split}")
+            metrics |= sampled_metrics(name, scores, held_out.target, excluded, weights, draw)
+        return metrics
+
+    def _popularity(self) -> Tensor:
+        """Return how often each item occurs in the training items: int64 [n_items + 1]."""
+        return torch.bincount(self.train.items, minlength=self.split.n_items + 1)
 
     def _generator(self, stream: str, step: Step) -> torch.Generator:
         return self.context.streams.torch(stream, step.index, device=self.context.device)

@@ -60,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     where = "MLflow store (default: MLFLOW_TRACKING_URI, else OUT/mlflow.db)"
     for name, handler, text in (
         ("tables", _tables, "losses by benchmarks, as Markdown, LaTeX and CSV"),
+        ("separation", _separation, "whether each benchmark tells losses apart, as Markdown, LaTeX and CSV"),
         ("plots", _plots, "the primary metric against the temperature, as png and svg"),
     ):
         command = commands.add_parser(name, help=text)
@@ -172,24 +173,50 @@ def _tables(options: argparse.Namespace) -> int:
     return 0
 
 
-def _show(made: dict[str, list[Any]], files: dict[str, list[Path]]) -> None:
+def _separation(options: argparse.Namespace) -> int:
+    from analysis.curves import training_points, training_tables
+    from analysis.render import write
+    from analysis.separation import SECTIONS, document, separation_tables
+    from suite.tracking import default_uri
+
+    collected = _collected(options)
+    points = training_points(default_uri(options.out, options.tracking_uri), collected.runs)
+    made = {
+        profile: [*separation_tables(collected, profile), *training_tables(collected, profile, points)]
+        for profile in collected.profiles
+    }
+    page = options.out / "separation.md"
+    files = {profile: write(tables, options.out / "separation") for profile, tables in made.items()}
+    page.write_text(document(table for tables in made.values() for table in tables), encoding="utf-8")
+    if options.json:
+        profiles = {profile: _as_json(made[profile], files[profile], len(SECTIONS)) for profile in made}
+        print(json.dumps({"page": str(page), "profiles": profiles}, indent=1))
+    else:
+        _show(made, files, len(SECTIONS))
+        print(f"{page}: all of them on one page")
+    return 0
+
+
+def _show(made: dict[str, list[Any]], files: dict[str, list[Path]], first: int = 1) -> None:
+    """Print the first tables of every profile and say where all of them are."""
     from rich.console import Console
 
     from analysis.render import for_terminal
 
     console = Console(soft_wrap=not sys.stdout.isatty())
     for profile, tables in made.items():
-        console.print(for_terminal(tables[0]))
-        for note in tables[0].notes:
-            console.print(note, markup=False, highlight=False)
+        for table in tables[:first]:
+            console.print(for_terminal(table))
+            for note in table.notes:
+                console.print(note, markup=False, highlight=False)
         folder = files[profile][0].parent
         names = sorted({path.stem for path in files[profile]})
         console.print(f"{folder}/: {', '.join(names)} as .md, .tex and .csv\n", markup=False, highlight=False)
 
 
-def _as_json(tables: list[Any], files: list[Path]) -> dict[str, Any]:
+def _as_json(tables: list[Any], files: list[Path], first: int = 1) -> dict[str, Any]:
     return {
         "tables": {one.name: json.loads(one.data.to_json(orient="records", double_precision=15)) for one in tables},
-        "notes": tables[0].notes,
+        "notes": list(dict.fromkeys(note for table in tables[:first] for note in table.notes)),
         "files": [str(path) for path in files],
     }

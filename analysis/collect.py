@@ -77,7 +77,8 @@ def collect(logged: pd.DataFrame, profile: str | None = None) -> Collected:
     """Split logged runs into those that count and those that do not.
 
     Of several runs of one (profile, purpose, benchmark, loss, seed) one counts. Where the configuration of a benchmark
-    or of a loss was changed between runs, only runs of the newest one count, so that no cell mixes two.
+    or of a loss was changed between runs, only runs of the newest one count, so that no cell mixes two. Where a
+    benchmark's primary metric was changed, that of the newest run is taken of all of them.
 
     Parameters
     ----------
@@ -87,6 +88,7 @@ def collect(logged: pd.DataFrame, profile: str | None = None) -> Collected:
         Keep one profile only.
     """
     runs = logged if profile is None else logged[logged["profile"] == profile]
+    runs = _by_newest_metric(runs)
     runs = runs.assign(val=_primary(runs, "val"), test=_primary(runs, "test"))
     tagged = runs[[*IDENTITY, "metric", "goal", "kind", "status", "failure", "val", "test"]].to_dict("records")
     reasons = pd.Series([_incomplete(run) for run in tagged], index=runs.index, dtype=object)
@@ -98,6 +100,17 @@ def collect(logged: pd.DataFrame, profile: str | None = None) -> Collected:
     return Collected(
         runs[reasons == ""].sort_values(order, ignore_index=True), left_out.sort_values(order, ignore_index=True)
     )
+
+
+def _by_newest_metric(runs: pd.DataFrame) -> pd.DataFrame:
+    """Let every run of a benchmark have the primary metric of the newest: the others are logged with it."""
+    described = ["metric", "goal", *(["margin"] if "margin" in runs else [])]
+    tagged = runs[runs["metric"].notna() & runs["goal"].notna()].sort_values(["start", "run_id"])
+    newest = tagged.groupby(["profile", "benchmark"])[described].transform("last")
+    changed = newest[newest["metric"] != tagged["metric"]]
+    runs = runs.copy()
+    runs.loc[changed.index, described] = changed
+    return runs
 
 
 def _primary(runs: pd.DataFrame, split: str) -> pd.Series:

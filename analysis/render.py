@@ -16,7 +16,7 @@ LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
     "|": r"\textbar{}", '"': r"\textquotedbl{}", "±": r"$\pm$", "↑": r"$\uparrow$", "↓": r"$\downarrow$", "—": "---",
-    "…": r"\dots{}", "\n": " ",
+    "…": r"\dots{}", "→": r"$\rightarrow$", "τ": r"$\tau$", "\n": " ",
 }  # fmt: skip
 MARKDOWN = re.compile(r"([\\`*|\[\]<>])")
 
@@ -66,7 +66,7 @@ def for_terminal(table: Table) -> rich.console.Group:
 
     shown = RichTable()
     for i, name in enumerate(table.header):
-        shown.add_column(Text(name), justify="left" if i == 0 else "right")
+        shown.add_column(Text(name), justify="left" if i == 0 else "right", overflow="fold")
     for block in table.blocks:
         shown.add_section()
         for label, cells in block.rows:

@@ -94,7 +94,7 @@ def all_tables(collected: Collected, profile: str) -> list[Table]:
     """Return every table of a profile: the main one, one a benchmark, one a sweep, and what was left out."""
     of_profile = collected.of(profile)
     benchmarks = sorted(of_profile.runs["benchmark"].unique(), key=natural)
-    sweeps = sorted(members(of_profile.runs)["base"].unique(), key=_loss_order)
+    sweeps = sorted(members(of_profile.runs)["base"].unique(), key=loss_order)
     return [
         main_table(of_profile, profile),
         *(benchmark_table(of_profile, profile, str(benchmark)) for benchmark in benchmarks),
@@ -140,7 +140,7 @@ def benchmark_table(collected: Collected, profile: str, benchmark: str) -> Table
     secondary = [name for name in measured if name.startswith("test/") and name not in primaries]
     metrics = [*primaries, *sorted(secondary, key=natural)]
     seconds = [name for name in ("seconds/setup", "seconds/training", "seconds/evaluation") if name in measured]
-    decimals = {name: _decimals(runs[name]) for name in metrics} | {name: 1 for name in seconds}
+    decimals = {name: decimals_for(runs[name]) for name in metrics} | {name: 1 for name in seconds}
     blocks, data = [], []
     for kind, title in (("loss", "Losses"), ("reference", "References")):
         rows = []
@@ -181,7 +181,7 @@ def sweep_table(collected: Collected, profile: str, loss: str) -> Table:
             runs = here[here["purpose"] == purpose]
             header.append(f"{benchmark}: {split} {metric} {ARROWS[goal]}")
             summaries = {setting: Summary.over(runs[runs["setting"] == setting][split]) for setting in settings}
-            of, decimals = int(runs["seed"].nunique()), _decimals(runs[split])
+            of, decimals = int(runs["seed"].nunique()), decimals_for(runs[split])
             best = chosen[benchmark].setting if split == "val" and benchmark in chosen else None
             columns.append([Cell(summaries[s].text(decimals, of), bold=s == best) for s in settings])
             where = [benchmark, f"{split}/{metric}", goal]
@@ -232,7 +232,7 @@ class _Column:
         self.benchmark, self.metric, self.goal = str(first["benchmark"]), str(first["metric"]), str(first["goal"])
         self.title = f"{self.benchmark}: {self.metric} {ARROWS[self.goal]}"
         self.runs = runs
-        self.decimals = _decimals(runs["test"])
+        self.decimals = decimals_for(runs["test"])
         self.of = int(runs[runs["kind"] == "loss"]["seed"].nunique())
         grouped = runs.groupby(["kind", "row"], sort=True)
         self.summaries = {name: Summary.over(group["test"]) for name, group in grouped}
@@ -315,10 +315,11 @@ def _run_name(run: pd.Series) -> str:
 
 
 def _ordered(rows: Iterable[str], kind: str) -> list[str]:
-    return sorted(rows, key=_loss_order if kind == "loss" else _reference_order)
+    return sorted(rows, key=loss_order if kind == "loss" else _reference_order)
 
 
-def _loss_order(name: str) -> tuple[object, ...]:
+def loss_order(name: str) -> tuple[object, ...]:
+    """Sort key of losses: InfoNCE and its sweep first."""
     return (not name.startswith("infonce"), natural(name))
 
 
@@ -326,7 +327,7 @@ def _reference_order(name: str) -> tuple[object, ...]:
     return (REFERENCES.index(name) if name in REFERENCES else len(REFERENCES), natural(name))
 
 
-def _decimals(values: pd.Series) -> int:
+def decimals_for(values: pd.Series) -> int:
     """Return the decimals that give the column's largest value four significant digits."""
     finite: Sequence[float] = [abs(value) for value in values.dropna() if math.isfinite(value) and value != 0]
     return 4 if not finite else min(8, max(1, 3 - math.floor(math.log10(max(finite)))))

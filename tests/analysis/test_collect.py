@@ -59,6 +59,19 @@ def test_configuration_of_one_loss_does_not_outdate_another() -> None:
     assert list(collected.runs["loss"]) == ["dystress", "infonce"] and list(collected.left_out["seed"]) == [0]
 
 
+def test_a_changed_primary_metric_is_taken_of_all_runs_of_its_benchmark() -> None:
+    old = [row("image", "infonce", seed, 0.8, start=1, **{"test/error": 0.2 + seed}) for seed in range(2)]
+    older = row("image", "infonce", 2, 0.8, start=0)
+    new = row("image", "dystress", 0, 0.3, start=2, metric="error", goal="minimise")
+    elsewhere = row("graph", "infonce", 0, 0.7, start=0)
+    collected = collect(logged(*old, older, new, elsewhere))
+    runs = collected.runs
+    assert list(runs["metric"]) == ["accuracy", "error", "error", "error"]
+    assert list(runs["goal"]) == ["maximise", "minimise", "minimise", "minimise"]
+    assert list(runs["test"]) == [0.7, 0.3, 0.2, 1.2]
+    assert collected.left_out["reason"][0] == "test/error is missing"
+
+
 def test_profiles_are_kept_apart() -> None:
     collected = collect(
         logged(row("image", "infonce", 0), row("image", "infonce", 0, profile="smoke", status="KILLED"))

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 KINDS = {
     "pip": (r"[A-Za-z0-9._-]+==[A-Za-z0-9.+!_-]+", "NAME==VERSION"),
     "debian": (r"[a-z0-9][a-z0-9+.-]+=[A-Za-z0-9.+:~-]+", "NAME=VERSION"),
+    "npm": (r"[a-z0-9][a-z0-9._-]*@[0-9][A-Za-z0-9.+-]*", "NAME@VERSION"),
     "url": (r"\S.*", "a URL or a path"),
     "torchvision": (r"[A-Za-z]\w*", "a class of torchvision.datasets"),
 }
@@ -46,9 +47,10 @@ class Source:
     Attributes
     ----------
     kind : str
-        ``pip``, ``debian``, ``url`` or ``torchvision``.
+        ``pip``, ``debian``, ``npm``, ``url`` or ``torchvision``.
     spec : str
-        What to ask for there: ``NAME==VERSION``, ``NAME=VERSION``, a URL or absolute path, a class name.
+        What to ask for there: ``NAME==VERSION``, ``NAME=VERSION``, ``NAME@VERSION``, a URL or absolute path, a class
+        name.
     members : mapping of member to its path inside
     package : Package or None
         None where the source's own downloader unpacks (``torchvision``).

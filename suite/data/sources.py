@@ -138,6 +138,11 @@ def _debian(source: Source, folder: Path, on_bytes: OnBytes) -> None:
         raise SourceError(f"{error}; before it: {update_error}") if update_error else error from None
 
 
+def _npm(source: Source, folder: Path, on_bytes: OnBytes) -> None:
+    options = [f"--cache={folder / 'cache'}", "--ignore-scripts", "--loglevel=error", "--logs-max=0"]
+    _client(["npm", "pack", *options, "--no-update-notifier", source.spec], folder, on_bytes)
+
+
 def _torchvision(source: Source, folder: Path, on_bytes: OnBytes) -> None:
     # A process of its own keeps torch, and the progress bar that torchvision prints, out of this one.
     program = "import sys; from torchvision import datasets; getattr(datasets, sys.argv[1])(sys.argv[2], download=True)"
@@ -147,6 +152,7 @@ def _torchvision(source: Source, folder: Path, on_bytes: OnBytes) -> None:
 _CLIENTS: Mapping[str, Callable[[Source, Path, OnBytes], None]] = {
     "pip": _pip,
     "debian": _debian,
+    "npm": _npm,
     "torchvision": _torchvision,
 }
 
@@ -206,6 +212,7 @@ def _size(folder: Path) -> int:
 def _complaint(log: str) -> str:
     """Return the lines of a client's output that say what went wrong."""
     lines = [line.strip()[:300] for line in log.splitlines() if line.strip()]
-    errors = [index for index, line in enumerate(lines) if re.match(r"(ERROR|E):|WARNING: Retrying|\w*Error\b", line)]
+    telling = re.compile(r"(ERROR|E):|WARNING: Retrying|npm error code|\w*Error\b")
+    errors = [index for index, line in enumerate(lines) if telling.match(line)]
     last = errors[-1] if errors else max(0, len(lines) - 3)
     return "; ".join([lines[index] for index in errors[-3:-1]] + lines[last : last + 3])

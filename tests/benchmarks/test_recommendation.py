@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from suite import geometry
+from suite.benchmarks.dropout import Dropout
 from suite.benchmarks.recommendation import SequentialRecommendation
 from suite.benchmarks.recommendation.augment import Augmentation
 from suite.benchmarks.recommendation.data import load
-from suite.benchmarks.dropout import Dropout
 from suite.benchmarks.recommendation.encoder import SASRec
 from suite.benchmarks.recommendation.task import RecommendationTask
 from suite.conformance.benchmark import BenchmarkConformance

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import matplotlib as mpl
@@ -15,6 +16,7 @@ from analysis.collect import Collected
 from analysis.select import members
 
 LINE_STYLES = ("--", ":", "-.")
+PANELS_A_ROW = 3
 
 
 def temperature_figure(collected: Collected, loss: str = "infonce", parameter: str = "temperature") -> Figure | None:
@@ -41,13 +43,20 @@ def temperature_figure(collected: Collected, loss: str = "infonce", parameter: s
         return None
     swept = swept.assign(value=swept["setting"].str.partition("=")[2].astype(float))
     benchmarks = sorted(swept["benchmark"].unique())
+    columns = min(len(benchmarks), PANELS_A_ROW)
+    rows = math.ceil(len(benchmarks) / columns)
     with sns.axes_style("whitegrid"):
-        size = (4.6 * len(benchmarks), 3.6)
-        figure, axes = plt.subplots(1, len(benchmarks), figsize=size, squeeze=False, layout="constrained")
-    for axis, benchmark in zip(axes[0], benchmarks, strict=True):
+        size = (4.6 * columns, 3.2 * rows + 0.4)
+        figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
+    panels = list(axes.flat)
+    for axis in panels[len(benchmarks) :]:
+        axis.remove()
+    for axis, benchmark in zip(panels, benchmarks, strict=False):
         _panel(axis, swept[swept["benchmark"] == benchmark], collected.runs, benchmark, parameter)
     legend = {
-        label: handle for axis in axes[0] for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)
+        label: handle
+        for axis in panels[: len(benchmarks)]
+        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)
     }
     figure.legend(legend.values(), legend.keys(), loc="outside lower center", ncols=4, frameon=False)
     return figure

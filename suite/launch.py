@@ -15,6 +15,7 @@ from suite.plan import Plan, Run
 from suite.records import Store
 from suite.registry import Launcher, Registry
 
+START_PATIENCE_S = 1.0
 STOP_PATIENCE_S = 20.0
 POLL_S = 0.1
 
@@ -149,6 +150,7 @@ class Campaign:
         self._fruitless = 0
         self._interrupts = 0
         self._stopped_at: float | None = None
+        self._short_since: float | None = None
 
     def submit(self, detached: bool = False) -> None:
         """Start the first workers, as many as the launcher allows beside those of other live launches.
@@ -248,6 +250,11 @@ class Campaign:
             return
         workers = len(self._workers())
         if workers >= self._wanted():
+            self._short_since = None
+            return
+        # between fork, exec and lock a worker that is just starting looks like none, the longer the busier the machine
+        self._short_since = self._short_since or time.monotonic()
+        if time.monotonic() - self._short_since < START_PATIENCE_S:
             return
         waiting = sum(not self._store.record(key).is_running() for key in self._open)
         idle = workers - (len(self._open) - waiting)
@@ -257,6 +264,7 @@ class Campaign:
         if self._fruitless >= self._launcher.max_attempts * self._wanted():
             raise LaunchError(f"workers die without finishing anything; the last one said:\n{self._jobs.last_words()}")
         self._fruitless += 1
+        self._short_since = None
         self._submit_one(self._jobs)
 
     def _has_stopped(self) -> bool:

@@ -66,7 +66,7 @@ def for_terminal(table: Table) -> rich.console.Group:
 
     shown = RichTable()
     for i, name in enumerate(table.header):
-        shown.add_column(Text(name), justify="left" if i == 0 else "right", overflow="fold")
+        shown.add_column(Text(name), justify="left" if i == 0 else "right", overflow="fold", no_wrap=i == 0)
     for block in table.blocks:
         shown.add_section()
         for label, cells in block.rows:

@@ -83,12 +83,30 @@ def choose(runs: pd.DataFrame) -> list[Choice]:
 
 
 def row_name(choices: list[Choice]) -> str:
-    """Name the row of a loss's choices in several benchmarks, e.g. ``infonce (tau validated: 0.2)``."""
+    """Name the row of a loss's choices, ``infonce (tau validated: 0.2)``, without a value where benchmarks differ."""
     parameter = choices[0].setting.partition("=")[0]
     values = {choice.value for choice in choices}
-    one_for_all = len(values) == 1
-    shown = values.pop() if one_for_all else ", ".join(f"{choice.benchmark} {choice.value}" for choice in choices)
-    return f"{choices[0].loss} ({SYMBOLS.get(parameter, parameter)} validated: {shown})"
+    shown = f": {values.pop()}" if len(values) == 1 else ""
+    return f"{choices[0].loss} ({SYMBOLS.get(parameter, parameter)} validated{shown})"
+
+
+def runs_of(choice: Choice, evaluated: pd.DataFrame) -> pd.DataFrame:
+    """Return the runs of what was chosen: the member's, or else the loss's own if it has the chosen value anyway.
+
+    Parameters
+    ----------
+    choice : Choice
+    evaluated : DataFrame
+        Runs with evaluation seeds.
+    """
+    here = evaluated[evaluated["benchmark"] == choice.benchmark]
+    chosen = here[here["loss"] == choice.member]
+    parameter, _, value = choice.setting.partition("=")
+    column = f"param.loss.{parameter}"
+    if len(chosen) or column not in here or "@" in value:
+        return chosen
+    own = here[here["loss"] == choice.loss]
+    return own[pd.to_numeric(own[column], errors="coerce") == pd.to_numeric(value, errors="coerce")]
 
 
 def natural(text: str) -> tuple[tuple[int, float, str], ...]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from analysis.collect import Collected, collect
-from analysis.select import Choice, choose, members, natural, row_name
+from analysis.select import Choice, choose, members, natural, row_name, runs_of
 
 MISSING = "—"
 REFERENCES = ("chance", "raw", "popularity", "untrained", "no_contrast", "supervised", "published")
@@ -294,10 +294,13 @@ def _rows(runs: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     for choices in by_loss.values():
         notes += _skipped_notes(choices)
         name = row_name(choices)
+        if len({choice.setting for choice in choices}) > 1:
+            chosen = ", ".join(f"{choice.benchmark} {choice.value}" for choice in choices)
+            notes.append(f"{name}: {chosen}.")
         for choice in choices:
-            mine = (evaluated["benchmark"] == choice.benchmark) & (evaluated["loss"] == choice.member)
-            parts.append(evaluated[mine & is_member].assign(row=name))
-            if not mine.any():
+            mine = runs_of(choice, evaluated)
+            parts.append(mine.assign(row=name))
+            if mine.empty:
                 notes.append(f"{choice.benchmark}: validation chose {choice.member}, which has no evaluation run yet.")
     return pd.concat(parts), notes
 

@@ -94,6 +94,22 @@ def test_validated_row_is_made_of_the_chosen_member_on_evaluation_seeds() -> Non
     assert bold(table) == ["infonce (tau validated: 0.2)"]
 
 
+def test_runs_at_the_hosts_value_stand_for_the_chosen_member_where_it_is_the_same() -> None:
+    selection = [one for one in sweep() if one["purpose"] == "selection"]
+    host = [row("image", "infonce", seed, 0.7, **{"param.loss.temperature": "0.2"}) for seed in range(3)]
+    table = overview(logged(*selection, *host), "mini")
+    assert cells(table)["infonce (tau validated: 0.2)"] == cells(table)["infonce"] == ["0.7000 ± 0.0000 (3)"]
+    other = [{**one, "param.loss.temperature": "0.5"} for one in host]
+    assert list(cells(overview(logged(*selection, *other), "mini"))) == ["infonce"]
+
+
+def test_values_chosen_differently_are_named_in_a_note() -> None:
+    elsewhere = [{**one, "benchmark": "graph", "val/accuracy": 1 - one["val/accuracy"]} for one in sweep()]
+    table = overview(logged(*sweep(), *elsewhere), "mini")
+    assert list(cells(table)) == ["infonce (tau validated)"]
+    assert "infonce (tau validated): graph 0.1, image 0.2." in table.notes
+
+
 def test_choice_without_evaluation_runs_is_said() -> None:
     rows = [one for one in sweep() if one["purpose"] == "selection"] + seeds("image", "dystress", [0.5])
     table = overview(logged(*rows), "mini")

@@ -56,7 +56,7 @@ def context(locate: Locate, seed: int = 0) -> Context:
 class ImageConformance(BenchmarkConformance):
     """What both frameworks have to fulfil."""
 
-    primary = "knn_accuracy"
+    primary = "few_label_accuracy"
     references = ("chance", "raw", "untrained", "supervised")
 
     @pytest.fixture(autouse=True)

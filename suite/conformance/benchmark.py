@@ -60,11 +60,11 @@ class BenchmarkConformance:
 
     def context(self, seed: int) -> Context:
         """Return the context of a seed, on small data of the test's own."""
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} does not define context(seed)")
 
     def with_other_test_items(self, context: Context) -> Context:
         """Return a context of the same seed in which every test item has been replaced, and nothing else."""
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} does not define with_other_test_items(context)")
 
     def make_constant(self, task: Task) -> None:
         """Make the task's encoder give every item the same features; all parameters zero, unless overridden."""

@@ -54,14 +54,17 @@ def context(locate: Locate, seed: int = 0) -> Context:
 
 
 class ImageConformance(BenchmarkConformance):
-    """What both frameworks have to fulfil."""
+    """What every benchmark on idx files has to fulfil, on those that `write` and `write_part` make."""
+
+    write = staticmethod(write_images)
+    write_part = staticmethod(write_part)
 
     primary = "few_label_accuracy"
     references = ("chance", "raw", "untrained", "supervised")
 
     @pytest.fixture(autouse=True)
     def _files(self, tmp_path: Path) -> None:
-        self.locate = write_images(tmp_path)
+        self.locate = self.write(tmp_path)
         self.other_folder = tmp_path / "other"
 
     def context(self, seed: int) -> Context:
@@ -69,7 +72,7 @@ class ImageConformance(BenchmarkConformance):
 
     def with_other_test_items(self, context: Context) -> Context:
         self.other_folder.mkdir()
-        write_part(self.other_folder, "t10k", 120, seed=3)
+        self.write_part(self.other_folder, "t10k", 120, seed=3)
 
         def path(dataset: str, member: str) -> Path:
             return self.other_folder / member if member.startswith("t10k") else context.data(dataset, member)

@@ -10,7 +10,6 @@ import torch
 from suite.benchmarks.anomaly import AnomalyDetection
 from suite.benchmarks.anomaly.evaluate import detection, spherical_distance_to_nearest
 from suite.benchmarks.anomaly.task import AnomalyTask
-from suite.conformance.benchmark import BenchmarkConformance
 from suite.data import locate as locate_real
 from suite.losses import InfoNCE
 from suite.pairs import normalise
@@ -18,30 +17,15 @@ from suite.steps import Step
 from suite.streams import Streams
 from suite.training import Context, Task, evaluate, train
 from tests.benchmarks.anomaly_factory import TINY, write_files, write_part
-from tests.benchmarks.images_factory import Locate, context
+from tests.benchmarks.images_factory import ImageConformance, Locate, context
 
 
-class TestConformance(BenchmarkConformance):
+class TestConformance(ImageConformance):
+    write = staticmethod(write_files)
+    write_part = staticmethod(write_part)
     benchmark = TINY
     primary = "roc_auc"
     references = ("chance", "raw", "untrained", "pretrained", "supervised")
-
-    @pytest.fixture(autouse=True)
-    def _files(self, tmp_path: Path) -> None:
-        self.locate = write_files(tmp_path)
-        self.other_folder = tmp_path / "other"
-
-    def context(self, seed: int) -> Context:
-        return context(self.locate, seed)
-
-    def with_other_test_items(self, context: Context) -> Context:
-        self.other_folder.mkdir()
-        write_part(self.other_folder, "t10k", 120, seed=3)
-
-        def path(dataset: str, member: str) -> Path:
-            return self.other_folder / member if member.startswith("t10k") else context.data(dataset, member)
-
-        return replace(context, data=path)
 
 
 @pytest.fixture(scope="module")

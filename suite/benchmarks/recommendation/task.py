@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -16,6 +15,7 @@ from suite.benchmarks.recommendation.augment import Augmentation
 from suite.benchmarks.recommendation.data import PADDING, HeldOut, Split, load
 from suite.benchmarks.recommendation.encoder import SASRec
 from suite.benchmarks.recommendation.evaluate import ranking_metrics, sampled_metrics
+from suite.benchmarks.schedule import warm_up_and_cosine
 from suite.pairs import two_view
 from suite.parameters import Count, Fraction, NonNegative, Positive
 from suite.steps import Step
@@ -148,9 +148,7 @@ class RecommendationTask(Task):
 
     def rate(self, progress: float) -> float:
         """Return the factor of linear warm-up and cosine decay."""
-        warmup, step = self.settings.warmup, 1.0 / (self.epochs * self.steps_per_epoch)
-        ramp = min(1.0, (progress + step) / max(warmup, step))
-        return ramp * 0.5 * (1.0 + math.cos(math.pi * max(0.0, progress - warmup) / max(1.0 - warmup, step)))
+        return warm_up_and_cosine(progress, 1.0 / (self.epochs * self.steps_per_epoch), self.settings.warmup)
 
     def _windows(self, users: Tensor, step: Step) -> tuple[Tensor, Tensor]:
         width = self.settings.length + 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -13,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from suite import geometry
+from suite.benchmarks.schedule import warm_up_and_cosine
 from suite.benchmarks.text.bias import bias_metrics
 from suite.benchmarks.text.counterfactual import has_gendered_word, swap
 from suite.benchmarks.text.data import ScoredPairs, Vocabulary, read_sentences, read_sts, read_word2vec, without
@@ -204,9 +204,7 @@ class SentenceTask(Task):
 
     def rate(self, progress: float) -> float:
         """Return the factor of linear warm-up and cosine decay."""
-        step = 1.0 / (self.epochs * self.steps_per_epoch)
-        ramp = min(1.0, (progress + step) / max(WARM_UP, step))
-        return ramp * 0.5 * (1.0 + math.cos(math.pi * max(0.0, progress - WARM_UP) / (1.0 - WARM_UP)))
+        return warm_up_and_cosine(progress, 1.0 / (self.epochs * self.steps_per_epoch), WARM_UP)
 
     def _pairs(self, file: str) -> ScoredPairs:
         pairs = read_sts(self.context.data("sts_b", file))

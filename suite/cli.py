@@ -8,9 +8,9 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Final
 
+from suite.arguments import make_parser
 from suite.problems import COMMAND_LINE, InputError, Problem, choices
 
 if TYPE_CHECKING:
@@ -20,32 +20,6 @@ if TYPE_CHECKING:
 
 OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
-EPILOG = """\
-selections take names, comma lists, globs, slices of the registry, `all`, and ~name to leave one out;
-anything else is a Hydra override, e.g. launcher.workers=1 or benchmarks.image.profiles.mini.epochs=5.
-exit status: 0 all selected runs done, 1 some failed, 2 bad input, 130 interrupted."""
-
-
-class Parser(argparse.ArgumentParser):
-    """An argument parser that suggests the option that was meant."""
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        options.setdefault("allow_abbrev", False)
-        options.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
-        super().__init__(*arguments, **options)
-
-    def error(self, message: str) -> NoReturn:
-        """Raise what is wrong, to be reported like any other problem."""
-        raise InputError([Problem(COMMAND_LINE, "", f"{message}; see {self.prog} --help")])
-
-    def _check_value(self, action: argparse.Action, value: Any) -> None:
-        if action.choices is not None and value not in action.choices:
-            raise argparse.ArgumentError(action, f"there is no {value!r}; {choices(value, action.choices)}")
-
-    def options(self) -> list[str]:
-        """Return the long options."""
-        return [text for action in self._actions for text in action.option_strings if text.startswith("--")]
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status."""
@@ -53,8 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if "" not in sys.path and os.getcwd() not in sys.path:
             sys.path.append(os.getcwd())  # the installed script would not find a user's own losses
         options = _parsed(arguments)
-        handler: Callable[[argparse.Namespace], int] = options.handler
-        return handler(options)
+        return HANDLERS[options.command](options)
     except InputError as error:
         print(error.report(), file=sys.stderr)
         return BAD_INPUT
@@ -71,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser, commands = _parser()
+    parser, commands = make_parser()
     options, unknown = parser.parse_known_args(arguments)
     command = commands[options.command]
     problems = []
@@ -86,86 +59,6 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     if problems:
         raise InputError(problems)
     return options
-
-
-def _parser() -> tuple[Parser, dict[str, Parser]]:
-    parser = Parser(prog="python -m suite", description="Reproducibility benchmarks of contrastive losses.")
-    commands: dict[str, Parser] = {}
-    adder = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
-
-    def add(
-        name: str, handler: Callable[[argparse.Namespace], int], text: str, *groups: Callable[[Parser], None]
-    ) -> Parser:
-        commands[name] = adder.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.", epilog=EPILOG)
-        for group in groups:
-            group(commands[name])
-        commands[name].set_defaults(handler=handler)
-        return commands[name]
-
-    run = add("run", _run, "execute what the selection lacks", _selection, _registry, _out, _tracking, _json)
-    run.add_argument("--rerun", action="append", default=[], metavar="STATES", help="also execute: stale, failed, done")
-    run.add_argument("--detach", action="store_true", help="return once the workers are started")
-    run.add_argument("--offline", action="store_true", help="never fetch data")
-    run.add_argument("--mirror", metavar="DIR_OR_URL", help="where to look for data first")
-    run.add_argument("--quiet", action="store_true", help="print errors only")
-    plan = add("plan", _plan, "what would run, what is done, why something is stale, cost", _selection, _registry, _out)
-    plan.add_argument("--runs", action="store_true", help="list every run with its key")
-    _json(plan)
-    add("status", _status, "seeds done, a row a loss, and what the workers do", _selection, _registry, _out, _json)
-    add("cancel", _cancel, "stop all workers at their next step, with a checkpoint", _out)
-    logs = add("logs", _logs, "what a run printed; follows it while it runs", _out)
-    logs.add_argument("key", help="the beginning of a key is enough")
-    why = add("why", _why, "what is known of one run, and why it is stale", _registry, _out)
-    why.add_argument("key", help="the beginning of a key is enough")
-    add("sync", _sync, "bring MLflow up to date with the records", _out, _tracking, _registry)
-    add("list", _list, "benchmarks, losses, slices and launchers of the registry", _registry, _json)
-    check = add("check-loss", _check_loss, "check a loss, your own or one of the registry, before it is used", _json)
-    check.add_argument("loss", help="my_losses.MyLoss, a loss of the registry, or an entry point")
-    check.add_argument("overrides", nargs="*", default=[], metavar="KEY=VALUE", help="its parameters")
-    check.add_argument("--registry", type=Path, metavar="FILE", help="default: ./benchmarks.yaml")
-    check.epilog = "exit status: 0 it conforms, 1 a check failed, 2 bad input."
-    schema = add("schema", _schema, "a JSON Schema of benchmarks.yaml, for editors")
-    schema.add_argument("--output", type=Path, metavar="FILE", help="write it there")
-    ui = add("ui", _ui, "MLflow's own page on the results, on the loopback", _out, _tracking)
-    ui.add_argument("--port", type=int, default=5000)
-    data = add("data", _data, "fetch, list or verify data sets, or describe files of your own for a catalogue")
-    data.add_argument("action", choices=["fetch", "list", "verify", "describe"])
-    data.add_argument("datasets", nargs="*", metavar="DATASET", help="default: all; with `describe`: files")
-    data.add_argument("--profile", default=None, metavar="NAME", help="only what the benchmarks with this profile read")
-    data.add_argument("--mirror", metavar="DIR_OR_URL", help="where to look first")
-    data.add_argument("--offline", action="store_true", help="take nothing from the network")
-    data.add_argument("--registry", type=Path, metavar="FILE", help="default: ./benchmarks.yaml")
-    _json(data)
-    return parser, commands
-
-
-def _selection(parser: Parser) -> None:
-    for name, text in (
-        ("--benchmarks", "default: all"),
-        ("--losses", "default: the slice `default`; `references` are the reference figures"),
-        ("--seeds", "e.g. 0-4 or 0,2; default: the registry's"),
-    ):
-        parser.add_argument(name, nargs="+", action="extend", default=None, metavar="NAME", help=text)
-    parser.add_argument("--profile", default="mini", metavar="NAME", help="smoke, mini or paper; default: mini")
-    parser.add_argument("--launcher", metavar="NAME", help="a file of launchers/; default: the registry's")
-
-
-def _registry(parser: Parser) -> None:
-    parser.add_argument("--registry", type=Path, metavar="FILE", help="default: ./benchmarks.yaml")
-    if parser.prog.split()[-1] != "why":
-        parser.add_argument("overrides", nargs="*", default=[], metavar="KEY=VALUE", help="Hydra overrides")
-
-
-def _out(parser: Parser) -> None:
-    parser.add_argument("--out", type=Path, default=Path("results"), metavar="DIR", help="default: results")
-
-
-def _tracking(parser: Parser) -> None:
-    parser.add_argument("--tracking-uri", metavar="URI", help="default: MLFLOW_TRACKING_URI, else OUT/mlflow.db")
-
-
-def _json(parser: Parser) -> None:
-    parser.add_argument("--json", action="store_true", help="print JSON for programs")
 
 
 def _load(options: argparse.Namespace) -> Registry:
@@ -200,8 +93,9 @@ def _run(options: argparse.Namespace) -> int:
     from suite import printing
     from suite.commands import RunOptions, carry_out
     from suite.data import DataError
-    from suite.launch import LaunchError
+    from suite.jobs import LaunchError
     from suite.plan import rerun_states
+    from suite.snapshot import SnapshotError
     from suite.terminal import make_display
     from suite.tracking import default_uri
 
@@ -212,7 +106,7 @@ def _run(options: argparse.Namespace) -> int:
     display = make_display(store, options.quiet or options.json)
     try:
         report = carry_out(registry, plan, store, chosen, display)
-    except (LaunchError, DataError) as error:
+    except (LaunchError, DataError, SnapshotError) as error:
         display.close()
         print(f"error: {error}", file=sys.stderr)
         return FAILED
@@ -224,7 +118,7 @@ def _run(options: argparse.Namespace) -> int:
         printing.report(report, plan, store, uri)
     if report.outcome.interrupted:
         return INTERRUPTED
-    return FAILED if report.outcome.failed or report.not_retried else OK
+    return FAILED if report.outcome.failed or report.outcome.cancelled or report.not_retried else OK
 
 
 def _plan(options: argparse.Namespace) -> int:
@@ -251,13 +145,36 @@ def _status(options: argparse.Namespace) -> int:
 
 
 def _cancel(options: argparse.Namespace) -> int:
-    from suite.commands import cancel
+    from suite import printing
+    from suite.cancel import cancel
     from suite.records import Store
 
-    workers = cancel(Store(options.out))
-    stopped = f"{workers} workers stopped; their runs continue where they were with the next `run`"
-    print(stopped if workers else "nothing runs")
-    return OK
+    store = Store(options.out)
+    prefixes = [text for text in options.keys if not _is_override(text)]
+    options.overrides = [text for text in options.keys if _is_override(text)]
+    is_selection = any((options.benchmarks, options.losses, options.seeds, options.overrides))
+    if prefixes and is_selection:
+        raise InputError([Problem(COMMAND_LINE, " ".join(prefixes), "give keys or a selection, not both")])
+    keys = {_found_key(store, prefix) for prefix in prefixes} if prefixes else None
+    if is_selection:
+        keys = {run.key for run in _made_plan(options)[1].runs}
+    ended = cancel(store, keys)
+    if options.json:
+        print(json.dumps(vars(ended), indent=1))
+    else:
+        printing.cancelled(ended)
+    return FAILED if ended.silence else OK
+
+
+def _found_key(store: Store, prefix: str) -> str:
+    from suite.launches import all_launches
+
+    queued = {key for launch in all_launches(store) for key in launch.keys()}  # noqa: SIM118
+    found = sorted(key for key in queued | store.keys() if key.startswith(prefix))
+    if len(found) == 1:
+        return found[0]
+    message = f"{len(found)} runs have keys that begin so: give more of it" if found else "no run has such a key"
+    raise InputError([Problem(COMMAND_LINE, prefix, f"{message}; python -m suite plan --runs shows keys")])
 
 
 def _logs(options: argparse.Namespace) -> int:
@@ -361,3 +278,46 @@ def _data(options: argparse.Namespace) -> int:
     from suite.data_command import data
 
     return OK if data(options) else FAILED
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from suite import printing
+    from suite.doctor import examine
+    from suite.records import Store
+    from suite.tracking import default_uri
+
+    uri = default_uri(options.out, options.tracking_uri)
+    return FAILED if printing.diagnosis(examine(_load(options), Store(options.out), uri), options.json) else OK
+
+
+def _clean(options: argparse.Namespace) -> int:
+    from suite import printing
+    from suite.clean import find, remove
+    from suite.records import Store
+
+    found = find(Store(options.out), options.days, options.superseded, options.unknown)
+    printing.litter(found, options.json)
+    chosen = [one for one in found if one.removable]
+    if not chosen or not (options.yes or printing.agreed(f"Remove these {len(chosen)}?")):
+        return OK
+    for one in chosen:
+        remove(one)
+    return OK
+
+
+HANDLERS: Final[dict[str, Callable[[argparse.Namespace], int]]] = {
+    "run": _run,
+    "plan": _plan,
+    "status": _status,
+    "cancel": _cancel,
+    "logs": _logs,
+    "why": _why,
+    "sync": _sync,
+    "list": _list,
+    "check-loss": _check_loss,
+    "schema": _schema,
+    "ui": _ui,
+    "data": _data,
+    "doctor": _doctor,
+    "clean": _clean,
+}

@@ -12,9 +12,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from suite.jobs import kill
-from suite.launch import Campaign, Outcome, Snapshot, start, to_execute
-from suite.launches import forget_finished, live_launches
+from suite.jobs import DebugJobs, Jobs
+from suite.launch import POLL_S, Campaign, Outcome, View, start, to_execute
+from suite.launchers import Launcher, SlurmLauncher
+from suite.launches import Launch, forget_finished, live_launches
 from suite.plan import Plan, Run
 from suite.records import Record, Store
 from suite.registry import Registry
@@ -23,6 +24,10 @@ from suite.terminal import Display
 if TYPE_CHECKING:
     from suite.data import Progress
     from suite.data import Store as DataStore
+
+
+#: On a shared file system, a look at every record costs more than on a local disk.
+CLUSTER_POLL_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,7 @@ class Report:
     mirrored: bool
     mirror_error: str | None
     seconds: float
+    on_cluster: bool
 
 
 def fetch_data(registry: Registry, plan: Plan, options: RunOptions, display: Display) -> None:
@@ -125,6 +131,8 @@ def carry_out(registry: Registry, plan: Plan, store: Store, options: RunOptions,
     awaited = [run for run in plan.runs if run.state in ("queued", "running")]
     outcome = Outcome(0, (), 0, False)
     mirrored, error = True, None
+    launcher = registry.document.launcher
+    is_on_cluster = isinstance(launcher, SlurmLauncher)
     if to_do or awaited:
         store.prepare()
         fetch_data(registry, plan, options, display)
@@ -132,10 +140,13 @@ def carry_out(registry: Registry, plan: Plan, store: Store, options: RunOptions,
         mine = to_do if options.detach else [*to_do, *awaited]
         if awaited:
             display.say(f"{len(awaited)} runs are in the hands of an earlier launch")
-        launcher = registry.document.launcher
-        launch = start(mine, registry, store) if mine else None
-        campaign = Campaign(launch, mine, launcher, store)
-        campaign.submit(options.detach)
+        if isinstance(launcher, SlurmLauncher) and mine:
+            from suite.slurm_jobs import check
+
+            check(launcher)
+        jobs = jobs_of(start(mine, registry, store), launcher, store) if mine else None
+        campaign = Campaign(jobs, mine, store, CLUSTER_POLL_S if is_on_cluster else POLL_S)
+        campaign.begin(options.detach)
         if options.detach:
             outcome = Outcome(0, (), len(to_do) + len(awaited), False)
         else:
@@ -148,13 +159,27 @@ def carry_out(registry: Registry, plan: Plan, store: Store, options: RunOptions,
     skipped = tuple(run for run in rest if run.state == "failed")
     stale = sum(run.state == "stale" for run in rest)
     done = sum(run.state == "done" for run in rest)
-    return Report(outcome, done, stale, skipped, options.detach, mirrored, error, time.monotonic() - began)
+    seconds = time.monotonic() - began
+    return Report(outcome, done, stale, skipped, options.detach, mirrored, error, seconds, is_on_cluster)
+
+
+def jobs_of(launch: Launch, launcher: Launcher, store: Store) -> Jobs:
+    """Return where the workers of a launch come from."""
+    if isinstance(launcher, SlurmLauncher):
+        from suite.slurm_jobs import SlurmJobs
+
+        return SlurmJobs(launch, launcher, store)
+    if launcher.kind == "debug":
+        return DebugJobs(launch)
+    from suite.local_jobs import LocalJobs
+
+    return LocalJobs(launch, launcher, store)
 
 
 def _attend(campaign: Campaign, mirroring: Mirroring, display: Display) -> tuple[Outcome, bool, str | None]:
-    def show(snapshot: Snapshot) -> None:
-        mirroring.follow(snapshot)
-        display.show(snapshot)
+    def show(view: View) -> None:
+        mirroring.follow(view)
+        display.show(view)
 
     try:
         outcome = campaign.watch(show)
@@ -175,9 +200,9 @@ class Mirroring:
         )
         self._started = False
 
-    def follow(self, snapshot: Snapshot) -> None:
+    def follow(self, view: View) -> None:
         """Begin once a worker trains or a run has ended."""
-        if snapshot.done + snapshot.failed or any(worker.phase == "training" for worker in snapshot.workers):
+        if view.done + view.failed or any(worker.phase == "training" for worker in view.workers):
             self._start()
 
     def finish(self, patience_s: float = 120.0) -> tuple[bool, str | None]:
@@ -205,23 +230,34 @@ def status_json(plan: Plan, store: Store) -> dict[str, Any]:
     """Return what ``status --json`` prints."""
     cells = [{"benchmark": b, "loss": loss, **states} for (b, loss), states in matrix(plan).items()]
     launches = [{"id": launch.id, "workers": [vars(w) for w in launch.workers()]} for launch in live_launches(store)]
-    return {"matrix": cells, "summary": plan.to_json()["summary"], "launches": launches}
+    tasks, silence = array_tasks(store)
+    cluster = {"tasks": tasks, "silence": silence}
+    return {"matrix": cells, "summary": plan.to_json()["summary"], "launches": launches, "cluster": cluster}
 
 
-def cancel(store: Store, patience_s: float = 30.0) -> int:
-    """Stop all workers of a results folder at their next step, with a checkpoint; returns how many there were.
+def array_tasks(store: Store) -> tuple[list[dict[str, Any]], str]:
+    """Return what SLURM has of this results folder, and why it does not answer if it does not."""
+    from suite.tasks import look, open_launches, task_report
 
-    Workers that have not ended after `patience_s` are killed: their runs go on from the last checkpoint.
-    """
-    launches = live_launches(store)
-    workers = [worker for launch in launches for worker in launch.workers()]
-    for launch in launches:
-        launch.stop()
-    deadline = time.monotonic() + patience_s
-    while live_launches(store) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    kill([worker for launch in live_launches(store) for worker in launch.workers()])
-    return len(workers)
+    seen = look(open_launches(store))
+    rows = []
+    for one in seen.tasks:
+        said = task_report(one.launch, one.pack)
+        content = one.launch.content["packs"][one.pack]
+        rows.append(
+            {
+                "job": one.task.job,
+                "state": one.task.state,
+                "reason": one.task.reason if one.task.state == "PENDING" else "",
+                "nodes": one.task.nodes,
+                "launch": one.launch.id,
+                "pack": one.pack,
+                "runs": len(content["keys"]),
+                "side_by_side": content["slots"],
+                "restarts": said.restarts if said is not None else 0,
+            }
+        )
+    return rows, seen.silence
 
 
 def follow(record: Record, poll_s: float = 0.2) -> Iterator[str]:

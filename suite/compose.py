@@ -19,12 +19,14 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import TypeAdapter, ValidationError
 
 from suite.checks import checked_registry
+from suite.launchers import LocalLauncher, Resources, SlurmLauncher
 from suite.lines import KeyPath, Lines, dotted, relative
 from suite.problems import COMMAND_LINE, InputError, Problem, choices, refusal
-from suite.registry import PROFILES, BenchmarkEntry, Document, Launcher, Metric, Registry, Slice
+from suite.registry import PROFILES, BenchmarkEntry, Document, Metric, Registry, Slice
 
 ROOT = Path(__file__).resolve().parent.parent
 GROUP: Final = "launchers@launcher"
+KINDS: Final = "'local', 'debug' or 'slurm'"
 _FAILURES: Final = (HydraException, OmegaConfBaseException, ValueError)
 
 
@@ -232,7 +234,9 @@ def _validation_problems(error: ValidationError, composed: dict[str, Any]) -> li
         listed = [detail for _, detail in group]
         kind = listed[0]["type"]
         if kind in ("unexpected_keyword_argument", "extra_forbidden"):
-            found.append((path, f"unknown key; {choices(path[-1], _known_keys(path))}"))
+            found.append((path, f"unknown key; {choices(path[-1], _known_keys(path, composed))}"))
+        elif kind in ("union_tag_invalid", "union_tag_not_found"):
+            found.append(((*path, "kind"), _launcher_kind(listed[0])))
         elif "[key]" in listed[0]["loc"]:
             found.append((path, f"no such profile; {choices(path[-1], PROFILES)}"))
         else:
@@ -271,15 +275,23 @@ def _mend(composed: dict[str, Any], path: KeyPath) -> None:
     return None
 
 
-def _known_keys(path: KeyPath) -> list[str]:
+def _known_keys(path: KeyPath, composed: Mapping[str, Any]) -> list[str]:
+    of_slurm = path[0] == "launcher" and composed["launcher"].get("kind") == "slurm"
     tables: dict[tuple[int, str | int], type] = {
-        (2, "launcher"): Launcher,
+        (2, "launcher"): SlurmLauncher if of_slurm else LocalLauncher,
         (3, "benchmarks"): BenchmarkEntry,
         (3, "slices"): Slice,
         (4, "benchmarks"): Metric,
+        (5, "benchmarks"): Resources,
     }
     fields = tables.get((len(path), path[0]), Document).__dataclass_fields__  # type: ignore[attr-defined]
     return ["_target_" if name == "target" else name for name in fields if not name.startswith("__")]
+
+
+def _launcher_kind(detail: Mapping[str, Any]) -> str:
+    if detail["type"] == "union_tag_not_found":
+        return "is missing"
+    return refusal([{"type": "literal_error", "ctx": {"expected": KINDS}}], detail["ctx"]["tag"])
 
 
 def _first_line(error: Exception) -> str:

@@ -1,37 +1,36 @@
-"""Plan to submitit jobs on this machine: packing, a bound on workers, replacement of dead ones, a clean stop."""
+"""Plan to launch: what the workers need to know is written down, and a campaign sees it through to the end."""
 
 from __future__ import annotations
 
 import contextlib
-import heapq
+import os
 import signal
+import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from suite.jobs import DebugJobs, Jobs, LocalJobs, kill, thread_count, worker_count
-from suite.launches import Launch, Worker, live_launches
+from suite.failures import is_final
+from suite.jobs import Jobs, thread_count, worker_count
+from suite.launchers import SlurmLauncher
+from suite.launches import Launch, Worker
+from suite.packing import Pack, deal
 from suite.plan import Plan, Run
 from suite.records import Store
-from suite.registry import Launcher, Registry
+from suite.registry import Registry
 
-START_PATIENCE_S = 1.0
-STOP_PATIENCE_S = 20.0
 POLL_S = 0.1
 
 
-class LaunchError(RuntimeError):
-    """Workers cannot do their work here, whatever the run."""
-
-
 @dataclass(frozen=True)
-class Snapshot:
+class View:
     """Where a campaign stands, for a display.
 
     Attributes
     ----------
     settled : tuple of (Run, outcome)
-        What has ended since the last snapshot; outcome is ``done`` or ``failed``.
+        What has ended since the last view; outcome is ``done`` or ``failed``.
     done, failed, total : int
         Of the runs that this campaign executes or waits for.
     workers : list of Worker
@@ -39,6 +38,8 @@ class Snapshot:
         Expected seconds to the end.
     stopping : bool
         Whether the workers were asked to end.
+    notice : str
+        What is being waited for, where the workers do not say it.
     """
 
     settled: tuple[tuple[Run, str], ...]
@@ -48,6 +49,7 @@ class Snapshot:
     workers: list[Worker]
     eta_s: float
     stopping: bool
+    notice: str = ""
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ class Outcome:
     failed: tuple[Run, ...]
     left: int
     interrupted: bool
+    cancelled: int = 0
 
 
 def to_execute(plan: Plan, rerun: Sequence[str] = ()) -> list[Run]:
@@ -76,105 +79,103 @@ def to_execute(plan: Plan, rerun: Sequence[str] = ()) -> list[Run]:
 
 
 def start(runs: Sequence[Run], registry: Registry, store: Store) -> Launch:
-    """Write a launch of these runs, dealt out by estimated cost, longest first.
+    """Write a launch of these runs: the code as it stands, and the runs packed by estimated cost.
 
     Raises
     ------
     OSError
         If the results folder cannot be written.
+    suite.snapshot.SnapshotError
+        If the code cannot be copied.
     """
     store.prepare()
-    specification = {
-        run.key: {
-            "key": run.key,
-            "name": run.name,
-            "experiment": registry.document.experiment,
-            "benchmark": run.benchmark,
-            "loss": run.loss,
-            "kind": run.kind,
-            "seed": run.seed,
-            "profile": run.profile,
-            "purpose": run.purpose,
-            "metric": dict(run.metric),
-            "config": run.config,
-            "code": dict(run.code),
-            "replaces": run.record if run.state in ("stale", "done") else None,
-        }
-        for run in runs
-    }
     launcher = registry.document.launcher
-    workers = min(worker_count(launcher), max(1, len(runs)))
-    packs = pack({run.key: run.estimate_s for run in runs}, workers)
-    settings = {"max_attempts": launcher.max_attempts, "checkpoint_minutes": launcher.checkpoint_minutes}
-    settings["threads"] = thread_count(launcher)
-    return Launch.create(store, specification, packs, settings, registry.catalogues)
+    specification = {run.key: _specification(run, registry) for run in runs}
+    settings: dict[str, Any] = {
+        "kind": launcher.kind,
+        "path": [os.path.abspath(entry) for entry in sys.path],
+        "catalogues": [str(path) for path in registry.catalogues],
+    }
+    if launcher.kind != "debug":
+        from suite.snapshot import take
+
+        snapshot = take(store, {module for run in runs for module in run.code})
+        settings |= {"snapshot": snapshot.id, "submitted": {"git": snapshot.git, "snapshot": snapshot.id}}
+    shared = {"max_attempts": launcher.max_attempts, "checkpoint_minutes": launcher.checkpoint_minutes}
+    if isinstance(launcher, SlurmLauncher):
+        from suite import slurm_jobs
+
+        packs = slurm_jobs.packs(runs, registry, launcher)
+        settings["launcher"] = {**shared, **slurm_jobs.worker_settings(launcher)}
+    else:
+        dealt = deal({run.key: run.estimate_s for run in runs}, min(worker_count(launcher), max(1, len(runs))))
+        cost = {run.key: run.estimate_s for run in runs}
+        packs = [Pack(tuple(keys), sum(cost[key] for key in keys), 1, 1, 1) for keys in dealt]
+        settings["launcher"] = {**shared, "threads": thread_count(launcher)}
+    return Launch.create(store, specification, packs, settings)
 
 
-def pack(cost: Mapping[str, float], workers: int) -> list[list[str]]:
-    """Deal keys out to workers, the costliest first, each to the worker with the least to do."""
-    heap: list[tuple[float, int]] = [(0.0, number) for number in range(workers)]
-    packs: list[list[str]] = [[] for _ in range(workers)]
-    for key in sorted(cost, key=lambda k: -cost[k]):
-        load, number = heapq.heappop(heap)
-        packs[number].append(key)
-        heapq.heappush(heap, (load + cost[key], number))
-    return packs
+def _specification(run: Run, registry: Registry) -> dict[str, Any]:
+    return {
+        "key": run.key,
+        "name": run.name,
+        "experiment": registry.document.experiment,
+        "benchmark": run.benchmark,
+        "loss": run.loss,
+        "kind": run.kind,
+        "seed": run.seed,
+        "profile": run.profile,
+        "purpose": run.purpose,
+        "metric": dict(run.metric),
+        "config": run.config,
+        "code": dict(run.code),
+        "replaces": run.record if run.state in ("stale", "done") else None,
+    }
 
 
 class Campaign:
-    """Executes runs to their end while its launcher is attached.
+    """Sees runs through to their end while its launcher is attached.
 
     Parameters
     ----------
-    launch : Launch or None
-        The launch to execute; None if there is only something to wait for.
+    jobs : Jobs or None
+        Where workers come from; None if there is only something to wait for.
     runs : sequence of Run
         What has to be settled: the launch's runs, and those that other live launches have in hand.
-    launcher : Launcher
     store : Store
+    poll_s : float
+        How often to look at the records.
     """
 
-    def __init__(self, launch: Launch | None, runs: Sequence[Run], launcher: Launcher, store: Store) -> None:
-        self._launch = launch
+    def __init__(self, jobs: Jobs | None, runs: Sequence[Run], store: Store, poll_s: float = POLL_S) -> None:
+        self._jobs = jobs
         self._open = {run.key: run for run in runs}
         self._total = len(runs)
         self._store = store
-        self._launcher = launcher
-        self._jobs: Jobs | None = None
-        if launch is not None:
-            self._jobs = DebugJobs(launch) if launcher.kind == "debug" else LocalJobs(launch, launcher)
+        self._poll_s = poll_s
         self._started = time.time()
         self._failed: list[Run] = []
         self._expected_s = self._spent_s = 0.0
-        self._submitted = 0
-        self._fruitless = 0
+        self._is_getting_on = True
         self._interrupts = 0
-        self._stopped_at: float | None = None
-        self._short_since: float | None = None
+        self._cancelled = 0
 
-    def submit(self, detached: bool = False) -> None:
-        """Start the first workers, as many as the launcher allows beside those of other live launches.
+    def begin(self, detached: bool = False) -> None:
+        """Start the first workers, or all of them if `detached`.
 
         Raises
         ------
         LaunchError
-            If `detached` and there is room for none: nobody would start one later.
+            If that is not possible.
         """
-        if self._launch is None or self._jobs is None:
-            return
-        for _ in range(min(len(self._open), self._wanted() - len(self._workers()))):
-            self._submit_one(self._jobs)
-        if detached and not self._submitted:
-            self._launch.remove()
-            raise LaunchError(
-                f"{self._wanted()} workers of earlier launches are at work: without --detach this command waits for "
-                "its turn; launcher.workers=N allows more workers; python -m suite cancel stops them"
-            )
+        if self._jobs is not None:
+            self._jobs.begin(self._open, detached)
 
-    def watch(self, show: Callable[[Snapshot], None]) -> Outcome:
-        """Stay until everything is settled, replacing workers that die.
+    def watch(self, show: Callable[[View], None]) -> Outcome:
+        """Stay until everything is settled, replacing what is lost.
 
-        Ctrl-C asks the workers to end at their next step, with a checkpoint; a second one kills them.
+        Ctrl-C asks the workers of this machine to end at their next step, with a checkpoint; a second one kills them.
+        Those on a cluster stay.
 
         Raises
         ------
@@ -186,45 +187,37 @@ class Campaign:
         with self._signals():
             while not self._has_stopped():
                 began = time.monotonic()
-                show(self._snapshot())
+                show(self._view())
                 if not self._open:
                     break
-                self._replace_workers()
+                if self._jobs is not None and not self._interrupts:
+                    self._jobs.tend(self._open, self._is_getting_on)
                 # with thousands of open runs a look at them takes long: leave the cores to the workers
-                time.sleep(max(POLL_S, 5 * (time.monotonic() - began)))
-            show(self._snapshot())
-        executed = self._total - len(self._open) - len(self._failed)
-        return Outcome(executed, tuple(self._failed), len(self._open), self._interrupts > 0)
+                time.sleep(max(self._poll_s, 5 * (time.monotonic() - began)))
+            show(self._view())
+        executed = self._total - len(self._open) - len(self._failed) - self._cancelled
+        return Outcome(executed, tuple(self._failed), len(self._open), self._interrupts > 0, self._cancelled)
 
     def close(self) -> None:
-        """Wait for the worker processes to leave."""
-        deadline = time.monotonic() + 5
-        while self._jobs is not None and self._jobs.alive() and time.monotonic() < deadline:
-            time.sleep(0.02)
+        """Wait for the workers to leave."""
+        if self._jobs is not None:
+            self._jobs.close()
 
-    def _wanted(self) -> int:
-        return worker_count(self._launcher)
-
-    def _workers(self) -> list[Worker]:
-        return [worker for launch in live_launches(self._store) for worker in launch.workers()]
-
-    def _submit_one(self, jobs: Jobs) -> None:
-        jobs.submit(self._submitted)
-        self._submitted += 1
-
-    def _snapshot(self) -> Snapshot:
+    def _view(self) -> View:
         settled = tuple(self._settle())
-        if settled:
-            self._fruitless = 0
+        self._drop_cancelled()
+        self._is_getting_on = bool(settled)
         self._failed.extend(run for run, outcome in settled if outcome == "failed")
-        workers = self._workers()
+        workers = self._jobs.workers() if self._jobs is not None else []
         gone = {w.key: time.time() - w.since for w in workers if w.key}
         left = sum(max(0.0, run.estimate_s - gone.get(key, 0.0)) for key, run in self._open.items())
         if self._spent_s:  # correct the estimates by what the first runs took
             left *= self._spent_s / self._expected_s
-        done = self._total - len(self._open) - len(self._failed)
-        eta = left / max(1, min(self._wanted(), len(self._open)))
-        return Snapshot(settled, done, len(self._failed), self._total, workers, eta, self._interrupts > 0)
+        done = self._total - len(self._open) - len(self._failed) - self._cancelled
+        parallel = self._jobs.parallel() if self._jobs is not None else 1
+        eta = left / max(1, min(parallel, len(self._open)))
+        notice = self._jobs.notice() if self._jobs is not None else ""
+        return View(settled, done, len(self._failed), self._total, workers, eta, self._interrupts > 0, notice)
 
     def _settle(self) -> Iterator[tuple[Run, str]]:
         for key, run in list(self._open.items()):
@@ -232,6 +225,12 @@ class Campaign:
             if outcome:
                 del self._open[key]
                 yield run, outcome
+
+    def _drop_cancelled(self) -> None:
+        for key in self._jobs.launch.cancelled() & self._open.keys() if self._jobs is not None else ():
+            if not self._store.record(key).is_running():
+                del self._open[key]
+                self._cancelled += 1
 
     def _outcome(self, run: Run) -> str | None:
         record = self._store.record(run.key)
@@ -243,48 +242,19 @@ class Campaign:
             self._spent_s += sum(result["seconds"].values())
             return "done"
         failure = record.failure()
-        return "failed" if failure is not None and failure["finished"] >= self._started else None
-
-    def _replace_workers(self) -> None:
-        if self._jobs is None or self._interrupts:
-            return
-        workers = len(self._workers())
-        if workers >= self._wanted():
-            self._short_since = None
-            return
-        # between fork, exec and lock a worker that is just starting looks like none, the longer the busier the machine
-        self._short_since = self._short_since or time.monotonic()
-        if time.monotonic() - self._short_since < START_PATIENCE_S:
-            return
-        waiting = sum(not self._store.record(key).is_running() for key in self._open)
-        idle = workers - (len(self._open) - waiting)
-        if waiting <= max(idle, 0):
-            return
-        self._store.prepare()
-        if self._fruitless >= self._launcher.max_attempts * self._wanted():
-            raise LaunchError(f"workers die without finishing anything; the last one said:\n{self._jobs.last_words()}")
-        self._fruitless += 1
-        self._short_since = None
-        self._submit_one(self._jobs)
+        if failure is None or failure["finished"] < self._started or not is_final(failure):
+            return None
+        return "failed"
 
     def _has_stopped(self) -> bool:
-        if not self._interrupts or self._launch is None or self._jobs is None:
-            return self._interrupts > 0
-        workers = self._launch.workers()
-        if not workers and not self._jobs.alive():
-            return True
-        late = self._stopped_at is not None and time.monotonic() - self._stopped_at > STOP_PATIENCE_S
-        # a worker that is still importing has nothing to save
-        kill([w for w in workers if late or self._interrupts > 1 or w.phase == "starting"])
-        return False
+        if not self._interrupts:
+            return False
+        return self._jobs is None or self._jobs.stop(hard=self._interrupts > 1)
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
         def interrupt(number: int, frame: object) -> None:
             self._interrupts += 1
-            self._stopped_at = self._stopped_at or time.monotonic()
-            if self._launch is not None:
-                self._launch.stop()
 
         caught = (signal.SIGINT, signal.SIGTERM)
         handlers = [signal.signal(number, interrupt) for number in caught]

@@ -1,7 +1,8 @@
 """What a launch leaves on disk: ``results/launches/<id>/``.
 
-``launch.json`` (the runs and how they are dealt out), ``workers/<n>.json`` (what worker n is doing, for displays),
-``workers/<n>.lock`` (flock'ed while it lives), ``stop`` (workers end at their next step), ``jobs/`` (submitit's files).
+``launch.json`` (the runs and how they are packed), ``workers/<n>.<slot>.json`` (what a worker is doing, for displays),
+``workers/<n>.<slot>.lock`` (flock'ed while it lives), ``stop`` (all workers end at their next step), ``<n>.stop``
+(those of pack n do), ``cancelled`` (the keys of runs that nobody wants any more), ``jobs/`` (submitit's files).
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ import shutil
 import socket
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from suite.packing import Pack
 from suite.records import Store, held, is_held, read_json, write_json
 
 
@@ -27,6 +29,9 @@ class Worker:
     Attributes
     ----------
     number : int
+        On this machine any number; on a cluster that of its pack.
+    slot : int
+        Which of the workers side by side in one array task.
     host : str
     process : int
         Its process id there; 0 before it has started.
@@ -48,6 +53,7 @@ class Worker:
     step: int = 0
     steps: int = 0
     since: float = 0.0
+    slot: int = 0
 
 
 class Launch:
@@ -59,12 +65,7 @@ class Launch:
 
     @classmethod
     def create(
-        cls,
-        store: Store,
-        runs: Mapping[str, Mapping[str, Any]],
-        packs: Sequence[Sequence[str]],
-        launcher: Mapping[str, Any],
-        catalogues: Sequence[Path] = (),
+        cls, store: Store, runs: Mapping[str, Mapping[str, Any]], packs: Sequence[Pack], settings: Mapping[str, Any]
     ) -> Launch:
         """Write a new launch.
 
@@ -72,89 +73,127 @@ class Launch:
         ----------
         store : Store
         runs : mapping of key to what the worker needs to know of the run
-        packs : sequence of sequence of keys
-            One a worker, in the order in which it should work.
-        launcher : mapping
-            The launcher's settings that concern workers.
-        catalogues : sequence of Path
-            Where data sets are described beside the suite's own.
+        packs : sequence of Pack
+            One a worker, or one an array task, in the order in which it should work.
+        settings : mapping
+            What else workers need to know; see :func:`suite.launch.start`.
         """
         folder = store.launches / f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
         (folder / "workers").mkdir(parents=True)
-        content = {
-            "created": time.time(),
-            "out": str(store.out),
-            "packs": [list(p) for p in packs],
-            "runs": dict(runs),
-            "catalogues": [str(path) for path in catalogues],
-        }
-        write_json(folder / "launch.json", {**content, "launcher": dict(launcher)})
+        content = {"created": time.time(), "out": str(store.out), "packs": [vars(pack) for pack in packs]}
+        write_json(folder / "launch.json", {**content, **settings, "runs": dict(runs)})
         return cls(folder)
 
     @cached_property
     def content(self) -> dict[str, Any]:
         """``launch.json``, or an empty launch if its launcher was killed before it was written."""
-        return read_json(self.folder / "launch.json") or {"out": "", "packs": [], "runs": {}, "launcher": {}}
+        empty = {"kind": "local", "out": "", "created": 0.0, "packs": [], "runs": {}, "launcher": {}}
+        return {**empty, **(read_json(self.folder / "launch.json") or {})}
+
+    @property
+    def is_on_cluster(self) -> bool:
+        """Whether its workers are SLURM's."""
+        return bool(self.content["kind"] == "slurm")
+
+    def threads(self, number: int) -> int:
+        """Return how many threads worker `number` computes with."""
+        settings = self.content["launcher"]
+        if settings["threads"] is not None:
+            return int(settings["threads"])
+        return max(1, int(settings["cpus"]) // int(self.content["packs"][number]["slots"]))
 
     def keys(self) -> Iterator[str]:
         """Return the keys of the launch's runs."""
         return iter(self.content["runs"])
 
     def order(self, number: int) -> Iterator[str]:
-        """Yield all keys in the order in which worker `number` tries them.
+        """Yield keys in the order in which worker `number` tries them.
 
-        Its own pack first; then the others', from their ends, where their owners come last.
+        Its own pack first. On this machine then the others', from their ends, where their owners come last; on a
+        cluster, where others have time limits of their own, only what lost array tasks have left.
         """
-        packs = self.content["packs"]
+        packs = [pack["keys"] for pack in self.content["packs"]]
         own = number % max(1, len(packs))
         yield from packs[own] if packs else ()
+        if self.is_on_cluster:
+            from suite.tasks import orphans
+
+            for pack in orphans(self, beside=own):
+                yield from packs[pack]
+            return
         rest = [list(reversed(packs[(own + shift) % len(packs)])) for shift in range(1, len(packs))]
         for depth in range(max((len(pack) for pack in rest), default=0)):
             yield from (pack[depth] for pack in rest if depth < len(pack))
 
-    def stop(self) -> None:
-        """Ask the workers to end at their next step."""
-        (self.folder / "stop").touch()
+    def stop(self, pack: int | None = None, reason: str = "stopped") -> None:
+        """Ask the workers, or those of one pack, to end at their next step."""
+        name = "stop" if pack is None else f"{pack}.stop"
+        write_json(self.folder / name, {"reason": reason}, durable=False)
 
-    def is_stopped(self) -> bool:
-        """Whether the workers were asked to end."""
-        return (self.folder / "stop").exists()
+    def go_on(self, pack: int) -> None:
+        """Take back what an earlier life of an array task was asked."""
+        (self.folder / f"{pack}.stop").unlink(missing_ok=True)
+
+    def stop_reason(self, pack: int | None = None) -> str | None:
+        """Why the workers, or those of one pack, were asked to end; None if they were not."""
+        for name in ("stop",) if pack is None else ("stop", f"{pack}.stop"):
+            asked = read_json(self.folder / name)
+            if asked is not None:
+                return str(asked["reason"])
+        return None
+
+    def cancel(self, keys: Collection[str]) -> None:
+        """Note runs that nobody wants any more: whoever executes one ends it at its next step."""
+        with (self.folder / "cancelled").open("a") as file:
+            file.write("".join(f"{key}\n" for key in keys))
+
+    def cancelled(self) -> frozenset[str]:
+        """Return the keys of runs that nobody wants any more."""
+        try:
+            return frozenset((self.folder / "cancelled").read_text().split())
+        except FileNotFoundError:
+            return frozenset()
 
     def submitted(self, number: int, process: int) -> None:
         """Note the process that will become worker `number`."""
         value = {"process": process, "host": socket.gethostname()}
-        write_json(self.folder / "workers" / f"{number}.submitted", value, durable=False)
+        write_json(self.folder / "workers" / f"{number}.0.submitted", value, durable=False)
 
-    def enter(self, number: int) -> Any:
-        """Return the context in which worker `number` counts as alive."""
-        return held(self.folder / "workers" / f"{number}.lock")
+    def enter(self, number: int, slot: int = 0) -> Any:
+        """Return the context in which a worker counts as alive."""
+        return held(self.folder / "workers" / f"{number}.{slot}.lock")
 
     def report(self, worker: Worker) -> None:
         """Write what a worker is doing."""
-        write_json(self.folder / "workers" / f"{worker.number}.json", vars(worker), durable=False)
+        file = self.folder / "workers" / f"{worker.number}.{worker.slot}.json"
+        write_json(file, vars(worker), durable=False)
 
     def workers(self) -> list[Worker]:
         """Return what the living workers are doing."""
-        found = []
-        for number in self._numbers():
-            if self._is_alive(number):
-                said = read_json(self.folder / "workers" / f"{number}.json")
-                found.append(Worker(**said) if said else Worker(number))
-        return found
+        return [self._said(name) for name in self._names() if self._is_alive(name)]
+
+    def reports(self) -> list[Worker]:
+        """Return what all workers said last, the dead ones among them."""
+        return [self._said(name) for name in self._names()]
+
+    def _said(self, name: str) -> Worker:
+        said = read_json(self.folder / "workers" / f"{name}.json")
+        number, slot = map(int, name.split("."))
+        return Worker(**said) if said else Worker(number, slot=slot)
 
     def remove(self) -> None:
         """Delete the folder."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _numbers(self) -> list[int]:
-        names = {p.stem for p in (self.folder / "workers").glob("*.*") if p.suffix in (".lock", ".submitted")}
-        return sorted(int(name) for name in names if name.isdigit())
+    def _names(self) -> list[str]:
+        names = {p.stem for p in (self.folder / "workers").glob("*.*.*") if p.suffix in (".lock", ".submitted")}
+        return sorted((name for name in names if name[0].isdigit()), key=lambda n: tuple(map(int, n.split("."))))
 
-    def _is_alive(self, number: int) -> bool:
-        lock = self.folder / "workers" / f"{number}.lock"
+    def _is_alive(self, name: str) -> bool:
+        lock = self.folder / "workers" / f"{name}.lock"
         if lock.exists():
             return is_held(lock)
-        submitted = read_json(self.folder / "workers" / f"{number}.submitted")
+        submitted = read_json(self.folder / "workers" / f"{name}.submitted")
         return bool(
             submitted and submitted["host"] == socket.gethostname() and _is_submitit_process(submitted["process"])
         )
@@ -186,11 +225,16 @@ def live_launches(store: Store) -> list[Launch]:
     return [launch for launch in all_launches(store) if launch.workers()]
 
 
+FORGET_S = 3600.0
+
+
 def forget_finished(store: Store) -> None:
     """Delete the folders of launches that have no worker and of which every run is done.
 
-    The others keep theirs: what their workers printed may tell what went wrong.
+    The others keep theirs: what their workers printed may tell what went wrong. On a cluster an array task may still
+    wait in the queue, to find nothing to do: those folders go an hour later.
     """
     for launch in all_launches(store):
-        if not launch.workers() and all(store.record(key).is_done() for key in launch.content["runs"]):
+        is_quiet = not launch.is_on_cluster or time.time() - launch.content["created"] > FORGET_S
+        if is_quiet and not launch.workers() and all(store.record(key).is_done() for key in launch.content["runs"]):
             launch.remove()

@@ -52,6 +52,8 @@ class Run:
         Expected seconds on one worker.
     record : str or None
         The id of the record on disk, if there is one.
+    memory_mib : mapping
+        The most that finished runs like this one took: ``host``, and on a GPU ``device`` of ``device_total``.
     """
 
     key: str
@@ -68,6 +70,7 @@ class Run:
     reason: str = ""
     estimate_s: float = 0.0
     record: str | None = None
+    memory_mib: Mapping[str, float] = field(default_factory=dict, repr=False)
 
     @property
     def name(self) -> str:
@@ -210,7 +213,8 @@ def _with_states(runs: Sequence[Run], registry: Registry, store: Store) -> Itera
     for run in runs:
         result = results.get(run.key)
         state, reason, record = _settled(run, result) if result else _open(run, records.get(run.key), queued)
-        yield Run(**{**vars(run), "state": state, "reason": reason, "record": record, "estimate_s": estimate(run)})
+        found = {"state": state, "reason": reason, "record": record, "estimate_s": estimate(run)}
+        yield Run(**{**vars(run), **found, "memory_mib": estimate.memory_mib(run)})
 
 
 def _settled(run: Run, result: Mapping[str, Any]) -> tuple[State, str, str | None]:
@@ -222,23 +226,31 @@ def _settled(run: Run, result: Mapping[str, Any]) -> tuple[State, str, str | Non
     )
 
 
-def _open(run: Run, record: Record | None, queued: set[str]) -> tuple[State, str, str | None]:
+def _open(run: Run, record: Record | None, queued: Mapping[str, str]) -> tuple[State, str, str | None]:
     if record is None:
-        return ("queued", "", None) if run.key in queued else ("missing", "", None)
+        return ("queued", queued[run.key], None) if run.key in queued else ("missing", "", None)
     if record.is_running():
         return "running", "", None
     if run.key in queued:
-        return "queued", "", None
+        return "queued", queued[run.key], None
     failure = record.failure()
     if failure is not None:
         return "failed", f"{failure['class']}: {failure['message'].partition(chr(10))[0]}", failure["record"]
     return "missing", "interrupted" if record.run() else "", None
 
 
-def _queued(store: Store) -> set[str]:
+def _queued(store: Store) -> dict[str, str]:
+    """Return the runs that a launch has in hand, each with what is known of the array task that has it."""
     from suite.launches import live_launches
+    from suite.tasks import look, open_launches
 
-    return {key for launch in live_launches(store) for key in launch.keys()}  # noqa: SIM118
+    here = [launch for launch in live_launches(store) if not launch.is_on_cluster]
+    queued = {key: "" for launch in here for key in launch.content["runs"].keys() - launch.cancelled()}
+    seen = look(open_launches(store))
+    for one in seen.tasks:
+        text = f"SLURM does not answer; array task {one.task.job}" if seen.silence else f"array task {one.task.job}"
+        queued |= dict.fromkeys(one.wanted(), f"{text}: {one.task.state}")
+    return queued
 
 
 Group = tuple[str, ...]
@@ -253,6 +265,7 @@ class _Estimates:
         self, runs: Sequence[Run], results: Mapping[str, Any], registry: Registry, store: Store, existing: set[str]
     ) -> None:
         self._registry = registry
+        self._memory: dict[Group, dict[str, float]] = defaultdict(dict)
         seconds: dict[Group, list[float]] = defaultdict(list)
         for run in runs:
             if run.key in results:
@@ -285,10 +298,17 @@ class _Estimates:
     ) -> None:
         for group in _groups(benchmark, profile, kind, loss):
             seconds[group].append(sum(result["seconds"].values()))
+            most = self._memory[group]
+            for part, mib in result.get("memory_mib", {}).items():
+                most[part] = max(mib, most.get(part, 0.0))
 
     @staticmethod
     def _groups(run: Run) -> tuple[Group, ...]:
         return _groups(run.benchmark, run.profile, run.kind, run.loss)
+
+    def memory_mib(self, run: Run) -> Mapping[str, float]:
+        """Return the most that runs like this one took; empty if none has run."""
+        return next((self._memory[group] for group in self._groups(run) if self._memory.get(group)), {})
 
     def __call__(self, run: Run) -> float:
         for group in self._groups(run):

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from suite.commands import Report, continue_command, matrix
+from suite.cancel import Cancelled
+from suite.commands import Report, array_tasks, continue_command, matrix
+from suite.jobs import worker_count
+from suite.launchers import SlurmLauncher
 from suite.launches import live_launches
 from suite.plan import Plan
 from suite.records import Store
 from suite.registry import Registry
-from suite.terminal import clock
+from suite.terminal import clock, label
 
 if TYPE_CHECKING:
     from suite.conformance import Result
@@ -51,15 +55,26 @@ def plan(made: Plan, registry: Registry, every_run: bool) -> None:
             _print(f"failed: {run.name}: {run.reason} (python -m suite logs {run.key[:12]})")
     summary = made.to_json()["summary"]
     counted = ", ".join(f"{number} {state}" for state, number in made.count().items() if number)
-    from suite.jobs import worker_count
-
-    workers = worker_count(registry.document.launcher)
     seconds = summary["to_do_s"]
     _print(f"{len(made.runs)} runs at profile {made.profile}: {counted}")
     if seconds:
-        _print(f"to do: {clock(seconds)} of one worker, about {clock(seconds / workers)} with {workers} workers")
+        _print(f"to do: {clock(seconds)} of one worker, {_with_launcher(made, registry, seconds)}")
     if summary["stale"]:
         _print("stale runs are run again only when asked: --rerun stale")
+
+
+def _with_launcher(made: Plan, registry: Registry, seconds: float) -> str:
+    launcher = registry.document.launcher
+    if isinstance(launcher, SlurmLauncher):
+        from suite.slurm_jobs import packs
+
+        packed = packs([run for run in made.runs if run.state in ("missing", "failed")], registry, launcher)
+        hours = sum(pack.seconds * pack.nodes * max(1, launcher.gpus, pack.gpus) for pack in packed) / 3600
+        longest = clock(max((pack.seconds for pack in packed), default=0.0))
+        unit = "GPU-hours" if launcher.gpus else f"hours of {launcher.cpus} cores"
+        return f"{len(packed)} array tasks of up to {longest}, {hours:.1f} {unit}"
+    workers = worker_count(launcher)
+    return f"about {clock(seconds / workers)} with {workers} workers"
 
 
 def _plan_rows(made: Plan) -> Iterable[tuple[str, ...]]:
@@ -84,11 +99,57 @@ def status(made: Plan, store: Store) -> None:
     for run in made.runs:
         if run.state == "failed":
             _print(f"failed: {run.name}: {run.reason} (python -m suite logs {run.key[:12]})")
+    _array_tasks(store)
     for launch in live_launches(store):
         for worker in launch.workers():
             steps = f" step {worker.step}/{worker.steps}" if worker.steps else ""
             name = f"{worker.name} " if worker.name else ""
-            _print(f"launch {launch.id}, worker {worker.number}: {name}{worker.phase}{steps}")
+            _print(f"launch {launch.id}, worker {label(worker)} on {worker.host}: {name}{worker.phase}{steps}")
+
+
+MOST_TASKS = 30
+
+
+def _array_tasks(store: Store) -> None:
+    tasks, silence = array_tasks(store)
+    if silence:
+        _print(f"SLURM does not answer: {silence}. What its jobs do is unknown; nothing is submitted again meanwhile")
+    if not tasks:
+        return
+    rows = [
+        (
+            task["job"],
+            f"{task['state']} ({task['reason']})" if task["reason"] else task["state"],
+            task["nodes"],
+            f"{task['runs']}, {task['side_by_side']} side by side",
+            str(task["restarts"] or ""),
+        )
+        for task in tasks
+    ]
+    _table(("array task", "state", "nodes", "runs", "restarts"), rows[:MOST_TASKS])
+    if len(rows) > MOST_TASKS:
+        states = ", ".join(f"{n} {state}" for state, n in Counter(str(task["state"]) for task in tasks).items())
+        _print(f"... {len(rows)} array tasks: {states}; --json lists them all")
+
+
+def cancelled(ended: Cancelled) -> None:
+    """Print what came of a cancellation."""
+    if ended.silence:
+        _print(f"{ended.runs} runs cancelled, but SLURM does not answer: {ended.silence}. Its tasks end by themselves")
+    elif not (ended.runs or ended.workers or ended.tasks):
+        _print("nothing runs")
+    else:
+        parts = [f"{ended.runs} runs cancelled"]
+        parts += [f"{n} {what} ended" for n, what in ((ended.workers, "workers"), (ended.tasks, "array tasks")) if n]
+        _print(f"{', '.join(parts)}; what they have done is kept, and the next `run` goes on from there")
+
+
+def agreed(question: str) -> bool:
+    """Ask; anything but yes, or nobody there to answer, means no."""
+    if not sys.stdin.isatty():
+        _print(f"{question} Nobody is there to answer: --yes removes them")
+        return False
+    return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
 
 
 def _cell(states: dict[str, int] | None) -> str:
@@ -106,11 +167,12 @@ def report(made: Report, planned: Plan, store: Store, uri: str) -> None:
     if made.detached:
         _print(f"{outcome.left} runs started in the background, or there before; python -m suite status shows them")
         return
-    if not outcome.executed and not outcome.failed and not outcome.left:
+    if not outcome.executed and not outcome.failed and not outcome.left and not outcome.cancelled:
         _print(f"nothing to run: {made.already_done} of {len(planned.runs)} runs are done")
     else:
         failed = f", {len(outcome.failed)} failed" if outcome.failed else ""
         left = f", {outcome.left} left" if outcome.left else ""
+        left += f", {outcome.cancelled} cancelled" if outcome.cancelled else ""
         _print(
             f"{outcome.executed} runs done{failed}{left} in {clock(made.seconds)}; {made.already_done} were done before"
         )
@@ -123,6 +185,8 @@ def report(made: Report, planned: Plan, store: Store, uri: str) -> None:
     _print(f"records   {store.runs}")
     _print(f"MLflow    {uri}   (python -m suite ui)")
     if outcome.interrupted:
+        if made.on_cluster:
+            _print("SLURM     keeps the jobs: python -m suite status shows them, python -m suite cancel ends them")
         _print(f"continue  {continue_command()}")
     elif outcome.failed:
         _print("next      python -m suite logs KEY shows why a run failed; the same command tries again")
@@ -173,8 +237,8 @@ def report_json(made: Report) -> None:
 
 def facts(known: Iterable[tuple[str, str]]) -> None:
     """Print labelled facts."""
-    for label, text in known:
-        _print(f"{label:<22} {text}")
+    for name, text in known:
+        _print(f"{name:<22} {text}")
 
 
 def listing(registry: Registry) -> dict[str, Any]:

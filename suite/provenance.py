@@ -63,7 +63,7 @@ def processor() -> str:
         return platform.processor() or platform.machine()
 
 
-def collect(device: str, threads: int) -> dict[str, Any]:
+def collect(device: str, threads: int, processes: int = 1) -> dict[str, Any]:
     """Return the provenance of a run that is about to start here.
 
     Parameters
@@ -72,6 +72,8 @@ def collect(device: str, threads: int) -> dict[str, Any]:
         What it computes on, e.g. ``cpu`` or ``NVIDIA H200``.
     threads : int
         Threads that it computes with: with processor and packages, what bit-identical results depend on.
+    processes : int
+        Processes that it is spread over.
     """
     return {
         "git": git(),
@@ -82,6 +84,7 @@ def collect(device: str, threads: int) -> dict[str, Any]:
             "cores": os.cpu_count(),
             "device": device,
             "threads": threads,
+            "processes": processes,
             "system": platform.platform(),
         },
         "host": socket.gethostname(),

@@ -13,17 +13,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from annotated_types import Ge, Gt, MinLen
+from annotated_types import Gt, MinLen
 from pydantic import BeforeValidator, ConfigDict, Field, PydanticUserError, TypeAdapter, ValidationError
 
 from suite import targets
+from suite.launchers import STRICT, Launcher, Resources
 from suite.problems import choices, refusal, shown
 from suite.targets import Target
 
 if TYPE_CHECKING:
     from suite.data import Store
 
-STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, populate_by_name=True)
 PROFILES = ("smoke", "mini", "paper")
 MOST_SEEDS = 100_000
 
@@ -90,6 +90,8 @@ class BenchmarkEntry:
         Reference figures of invariant 7; ``once`` where no seed enters.
     estimate_s : mapping of profile to seconds a run
         Until finished runs tell better.
+    resources : mapping of profile to Resources
+        Where one run is spread over several GPUs or nodes.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
@@ -100,6 +102,7 @@ class BenchmarkEntry:
     host_temperature: Annotated[float, Gt(0)] | None = None
     references: dict[str, Literal["once", "per_seed"]] = field(default_factory=dict)
     estimate_s: dict[Literal["smoke", "mini", "paper"], Annotated[float, Gt(0)]] = field(default_factory=dict)
+    resources: dict[Literal["smoke", "mini", "paper"], Resources] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -110,36 +113,6 @@ class Slice:
     benchmarks: list[str] | None = None
     losses: list[str] | None = None
     seeds: SeedRange | None = None
-
-
-@dataclass(frozen=True)
-class Launcher:
-    """How runs get onto this machine.
-
-    Attributes
-    ----------
-    kind : str
-        ``local``: worker processes through submitit; ``debug``: in this process, one run after another.
-    workers : int or "auto"
-        Processes at a time; ``auto`` is one a GPU, else one a core.
-    threads : int or "auto"
-        Threads a worker computes with. On a CPU ``auto`` is 1: the number of threads changes the last bits of a sum, so
-        results must not depend on how many workers there are. On a GPU it is cores / workers.
-    checkpoint_minutes : float
-        How much work a killed run may lose.
-    max_attempts : int
-        How often a run may take its worker down with it before it counts as failed.
-    timeout_hours : float
-        Lifetime of a worker.
-    """
-
-    __pydantic_config__: ClassVar[ConfigDict] = STRICT
-    kind: Literal["local", "debug"]
-    workers: Annotated[int, Ge(1)] | Literal["auto"] = "auto"
-    threads: Annotated[int, Ge(1)] | Literal["auto"] = "auto"
-    checkpoint_minutes: Annotated[float, Gt(0)] = 1.0
-    max_attempts: Annotated[int, Ge(1)] = 3
-    timeout_hours: Annotated[float, Gt(0)] = 168.0
 
 
 @dataclass(frozen=True)

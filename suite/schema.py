@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from suite import targets
-from suite.registry import Document, Launcher
+from suite.registry import Document
 
 
 def registry_schema() -> dict[str, Any]:
@@ -18,7 +18,10 @@ def registry_schema() -> dict[str, Any]:
     schema["title"] = "benchmarks.yaml"
     properties = schema["properties"]
     properties["defaults"] = {"type": "array", "description": "Hydra's defaults list"}
-    properties["launcher"] = {"type": "object", "properties": TypeAdapter(Launcher).json_schema()["properties"]}
+    # an override of some fields; which kind of launcher it overrides stands in another file
+    kinds = [definition for name, definition in schema["$defs"].items() if name.endswith("Launcher")]
+    fields = {name: field for kind in kinds for name, field in kind["properties"].items() if name != "kind"}
+    properties["launcher"] = {"type": "object", "properties": {"kind": {"type": "string"}, **fields}}
     schema["required"] = [name for name in schema["required"] if name != "launcher"]
     properties["losses"]["additionalProperties"] = _entry("suite.losses", _loss)
     definitions = schema["$defs"]

@@ -3,6 +3,10 @@
 Every draw is a function of (seed, name of the stream, counters) and of nothing else: not of what was drawn before, of
 the loss, or of the process. So all losses of one benchmark and seed share initial weights, data order and augmentation
 draws (paired seeds), and a run that resumes at step n draws what it would have drawn.
+
+Where several processes share a run, each draws for its own part of the batch: what is drawn at counters (an epoch, a
+step) differs between processes, but for the first of them, which draws as if it were alone. What is drawn without
+counters (weights, a split, a queue) is drawn once for the run and is the same in all.
 """
 
 from __future__ import annotations
@@ -22,13 +26,23 @@ class Streams:
     ----------
     seed : int
         Non-negative.
+    process : int
+        The number of this process among those that share the run.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, process: int = 0) -> None:
         self.seed = seed
+        self.process = process
+
+    @property
+    def shared(self) -> Streams:
+        """The streams of the first process, for draws at counters that have to be the same in all."""
+        return Streams(self.seed)
 
     def sequence(self, name: str, *counters: int) -> np.random.SeedSequence:
         """Return the seed sequence of a stream at the given counters (epoch, step, ...)."""
+        if self.process and counters:
+            name = f"{name}\0{self.process}"
         name_key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
         return np.random.SeedSequence(entropy=self.seed, spawn_key=(name_key, *counters))
 
@@ -46,12 +60,13 @@ class Streams:
 
         For what takes no generator: the initialisers and the dropout of ``torch.nn``.
         """
-        with torch.random.fork_rng():
+        devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+        with torch.random.fork_rng(devices):
             word = self._word(name, *counters)
             # torch.manual_seed would note, with its stack, every call for a CUDA that is not there: half a millisecond
             torch.default_generator.manual_seed(word)
-            if torch.cuda.is_available():
-                torch.cuda.manual_seed_all(word)
+            if devices:
+                torch.cuda.manual_seed(word)
             yield
 
     def _word(self, name: str, *counters: int) -> int:

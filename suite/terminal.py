@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
-from suite.launch import Snapshot
+from suite.launch import View
 from suite.launches import Worker
 from suite.plan import Run
 from suite.records import Store
@@ -23,7 +23,7 @@ class Display(Protocol):
         """Show a line that stays."""
         ...
 
-    def show(self, snapshot: Snapshot) -> None:
+    def show(self, view: View) -> None:
         """Show where the campaign stands."""
         ...
 
@@ -38,7 +38,7 @@ class QuietDisplay:
     def say(self, text: str) -> None:
         """Do nothing."""
 
-    def show(self, snapshot: Snapshot) -> None:
+    def show(self, view: View) -> None:
         """Do nothing."""
 
     def close(self) -> None:
@@ -51,17 +51,21 @@ class PlainDisplay:
     def __init__(self, store: Store, stream: TextIO) -> None:
         self._store = store
         self._stream = stream
+        self._notice = ""
 
     def say(self, text: str) -> None:
         """Print the line."""
         print(text, file=self._stream, flush=True)
 
-    def show(self, snapshot: Snapshot) -> None:
-        """Print what has ended."""
-        first = snapshot.done + snapshot.failed - len(snapshot.settled)
-        for index, (run, outcome) in enumerate(snapshot.settled, start=first + 1):
-            counter = f"[{index:>{len(str(snapshot.total))}}/{snapshot.total}]"
-            self.say(f"{counter} {ended(run, outcome, self._store)}  eta {clock(snapshot.eta_s)}")
+    def show(self, view: View) -> None:
+        """Print what has ended, and what is waited for when that changes."""
+        if view.notice and view.notice != self._notice:
+            self._notice = view.notice
+            self.say(view.notice)
+        first = view.done + view.failed - len(view.settled)
+        for index, (run, outcome) in enumerate(view.settled, start=first + 1):
+            counter = f"[{index:>{len(str(view.total))}}/{view.total}]"
+            self.say(f"{counter} {ended(run, outcome, self._store)}  eta {clock(view.eta_s)}")
 
     def close(self) -> None:
         """Do nothing."""
@@ -83,11 +87,11 @@ class LiveDisplay:
         """Print the line above the bars."""
         self._console.print(text, markup=False, highlight=False)
 
-    def show(self, snapshot: Snapshot) -> None:
+    def show(self, view: View) -> None:
         """Redraw the bars; print what has ended above them."""
-        for run, outcome in snapshot.settled:
+        for run, outcome in view.settled:
             self.say(ended(run, outcome, self._store))
-        self._live.update(bars(snapshot))
+        self._live.update(bars(view))
 
     def close(self) -> None:
         """Take the bars away."""
@@ -114,21 +118,28 @@ def ended(run: Run, outcome: str, store: Store) -> str:
     return f"done    {run.name:<36}  {figure}  ({sum(result['seconds'].values()):.1f} s)"
 
 
-def bars(snapshot: Snapshot) -> RenderableType:
-    """Return the bars of a snapshot, for rich."""
+def bars(view: View) -> RenderableType:
+    """Return the bars of a view, for rich."""
     from rich.progress_bar import ProgressBar
     from rich.table import Table
 
-    to_do = snapshot.total - snapshot.done - snapshot.failed
+    to_do = view.total - view.done - view.failed
     grid = Table.grid(padding=(0, 2))
-    state = "stopping, saving checkpoints" if snapshot.stopping else f"eta {clock(snapshot.eta_s)}"
-    figures = f"{snapshot.done} done, {snapshot.failed} failed, {to_do} to do"
-    settled = snapshot.done + snapshot.failed
-    grid.add_row("all runs", ProgressBar(total=snapshot.total, completed=settled, width=30), f"{figures}   {state}")
-    for worker in snapshot.workers:
+    state = "stopping, saving checkpoints" if view.stopping else f"eta {clock(view.eta_s)}"
+    figures = f"{view.done} done, {view.failed} failed, {to_do} to do"
+    settled = view.done + view.failed
+    grid.add_row("all runs", ProgressBar(total=view.total, completed=settled, width=30), f"{figures}   {state}")
+    for worker in view.workers:
         bar = ProgressBar(total=max(1, worker.steps), completed=worker.step, width=30)
-        grid.add_row(f"worker {worker.number}", bar, _doing(worker))
+        grid.add_row(f"worker {label(worker)}", bar, _doing(worker))
+    if view.notice:
+        grid.add_row("", "", view.notice)
     return grid
+
+
+def label(worker: Worker) -> str:
+    """Return a worker's number, and its slot where there are several."""
+    return f"{worker.number}.{worker.slot}" if worker.slot else str(worker.number)
 
 
 def _doing(worker: Worker) -> str:

@@ -2,11 +2,17 @@
 
 A :class:`Task` is one seed of a benchmark with its data loaded and its weights drawn. The loop knows nothing of images
 or users; the task knows nothing of losses, optimiser steps, checkpoints or records.
+
+A training may be spread over processes (:mod:`suite.distributed`): each takes its share of every batch, the losses
+gather the embeddings of all, and gradients are averaged. A step then does what one process would do with the whole
+batch, but for what is drawn in it.
 """
 
 from __future__ import annotations
 
 import abc
+import io
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +21,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from suite.distributed import agreed, average_gradients, from_first, with_whole_batch_statistics
+from suite.gather import rank, summed, world_size
 from suite.losses.base import Loss
 from suite.pairs import Pairs
 from suite.steps import Step, Training
@@ -55,7 +63,8 @@ class Objective:
     pairs : Pairs or None
         The contrastive part; None trains on the auxiliary term alone.
     auxiliary : Tensor scalar, or None
-        The host method's own term (a recommender's next-item loss, say).
+        The host method's own term (a recommender's next-item loss, say). Where processes share the batch, each gives
+        that of its share, and their mean is what counts; see :func:`suite.gather.weighted`.
     weight : float
         Weight of the contrastive part.
     """
@@ -67,6 +76,9 @@ class Objective:
 
 class Task(abc.ABC):
     """One seed of a benchmark: model, batches and evaluation.
+
+    Where processes share a training, each has a task of its own, with the same initial weights; only that of the first
+    process is evaluated.
 
     Attributes
     ----------
@@ -134,8 +146,13 @@ class Batches:
     size : int
         Number of training items.
     batch : int
-        Items a batch; capped at `size`.
+        Items a batch, in all processes together; capped at `size`.
     streams : Streams
+
+    Raises
+    ------
+    ValueError
+        If the processes that share a batch cannot have equal parts of it.
     """
 
     def __init__(self, size: int, batch: int, streams: Streams) -> None:
@@ -143,15 +160,23 @@ class Batches:
         self.batch = min(batch, size)
         self.streams = streams
         self.per_epoch = size // self.batch
+        processes = world_size()
+        if self.batch % processes:
+            raise ValueError(
+                f"a batch of {self.batch} items has no equal parts for {processes} processes: "
+                "change the batch or the number of processes (GPUs)"
+            )
+        self._share = self.batch // processes
         self._epoch = -1
         self._order = torch.empty(0, dtype=torch.int64)
 
     def __getitem__(self, step: Step) -> Tensor:
-        """Return the items of a step: int64 [batch], on the CPU."""
+        """Return this process's items of a step: int64 [batch / processes], on the CPU; all one after the other."""
         if step.epoch != self._epoch:
-            self._order = torch.randperm(self.size, generator=self.streams.torch("order", step.epoch))
+            self._order = torch.randperm(self.size, generator=self.streams.shared.torch("order", step.epoch))
             self._epoch = step.epoch
-        return self._order[step.within * self.batch : (step.within + 1) * self.batch]
+        first = step.within * self.batch + rank() * self._share
+        return self._order[first : first + self._share]
 
 
 class NonFiniteLoss(ArithmeticError):
@@ -196,13 +221,16 @@ def train(
 ) -> None:
     """Train a task's model to the end, from its checkpoint if there is one.
 
+    Where processes share the training, each calls this with the same arguments but for its own `streams`. Only the
+    first reads and writes the checkpoint and reports; a loss that is not finite, and a stop, end it in all at one step.
+
     Parameters
     ----------
     task : Task
     loss : Loss or None
         None for a task without a contrastive part.
     streams : Streams
-        The same that the task was built from.
+        The same that the task was built from, of this process.
     report : callable (Step, Metrics) -> None
         Called after every step; with ``train/...`` metrics at about `log_points` steps, and with the task's diagnostics
         at :data:`DIAGNOSED_POINTS`, else with none.
@@ -218,7 +246,15 @@ def train(
         At the first step whose loss is NaN or infinite, before it reaches the weights.
     Interrupted
         When `stop` says so.
+    PartnerLost
+        When another process that shares the training is gone.
+    ValueError
+        If the streams are those of another process.
     """
+    if streams.process != rank():
+        raise ValueError(f"this is process {rank()} of the run, its streams are those of process {streams.process}")
+    if world_size() > 1:
+        task.model = with_whole_batch_statistics(task.model)
     training = Training(task.samples, task.epochs, task.steps_per_epoch)
     parts: dict[str, Any] = {"model": task.model}
     if loss is not None:
@@ -226,6 +262,7 @@ def train(
         parts["loss"] = loss
     optimizer = parts["optimizer"] = task.optimizer(_groups(task.model, loss))
     base_rates = [group["lr"] for group in optimizer.param_groups]
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     steps = training.steps
     first = _resume(checkpoint, parts)
     task.model.train()
@@ -238,15 +275,18 @@ def train(
         # Dropout in torch.nn draws from the default generator: seed it anew so that step n does not depend on step n-1.
         with streams.seeded("step", index):
             objective = task.objective(step)
-            total = _total(objective, loss, step)
+            terms = _terms(objective, loss)
+            total = _total_of_all(terms, step)
             optimizer.zero_grad(set_to_none=True)
-            total.backward()  # type: ignore[no-untyped-call]
+            terms.sum().backward()  # type: ignore[no-untyped-call]
+            average_gradients(parameters)
             optimizer.step()
         metrics = _training_metrics(objective, loss, total) if _is_point(index, steps, log_points) else {}
         if _is_point(index, steps, DIAGNOSED_POINTS):
             metrics = {**metrics, **_diagnostics(task)}
-        report(step, metrics)
-        _pause(checkpoint, parts, index + 1, stop() and index + 1 < steps)
+        if rank() == 0:
+            report(step, metrics)
+        _pause(checkpoint, parts, index + 1, agreed(stop()) and index + 1 < steps)
 
 
 def _groups(model: nn.Module, loss: Loss | None) -> list[dict[str, Any]]:
@@ -256,7 +296,8 @@ def _groups(model: nn.Module, loss: Loss | None) -> list[dict[str, Any]]:
     return groups
 
 
-def _total(objective: Objective, loss: Loss | None, step: Step) -> Tensor:
+def _terms(objective: Objective, loss: Loss | None) -> Tensor:
+    """Return what is minimised the sum of, as far as it is this process's: [terms]."""
     terms = []
     if objective.auxiliary is not None:
         terms.append(objective.auxiliary)
@@ -265,15 +306,21 @@ def _total(objective: Objective, loss: Loss | None, step: Step) -> Tensor:
             terms.append(objective.weight * loss(objective.pairs))
     if not terms:
         raise ValueError("nothing to minimise: the task gives neither pairs for a loss nor an auxiliary term")
-    total = torch.stack(terms).sum()
-    if not torch.isfinite(total):
-        values = ", ".join(f"{term.item():g}" for term in terms)
-        raise NonFiniteLoss(f"the loss is {total.item():g} at step {step.index} (epoch {step.epoch}); terms: {values}")
+    return torch.stack(terms)
+
+
+def _total_of_all(local: Tensor, step: Step) -> float:
+    """Return the loss of the whole batch, given this process's terms; raises in all processes if it is not finite."""
+    terms = summed(local.detach()) / world_size()
+    total = terms.sum().item()
+    if not math.isfinite(total):
+        values = ", ".join(f"{term:g}" for term in terms.tolist())
+        raise NonFiniteLoss(f"the loss is {total:g} at step {step.index} (epoch {step.epoch}); terms: {values}")
     return total
 
 
-def _training_metrics(objective: Objective, loss: Loss | None, total: Tensor) -> Metrics:
-    metrics = {"train/loss": total.item()}
+def _training_metrics(objective: Objective, loss: Loss | None, total: float) -> Metrics:
+    metrics = {"train/loss": total}
     if objective.pairs is not None and loss is not None:
         with torch.no_grad():
             metrics |= _similarities(objective.pairs)
@@ -305,16 +352,20 @@ def _similarities(pairs: Pairs) -> Metrics:
 
 
 def _resume(checkpoint: Checkpoint | None, parts: Mapping[str, Any]) -> int:
-    if checkpoint is None or not checkpoint.path.exists():
+    content = None
+    if checkpoint is not None and rank() == 0 and checkpoint.path.exists():
+        content = checkpoint.path.read_bytes()
+    content = from_first(content)  # processes of several nodes need not see one file at the same time
+    if content is None:
         return 0
-    state = torch.load(checkpoint.path, weights_only=True)
+    state = torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
     for name, part in parts.items():
         part.load_state_dict(state[name])
     return int(state["step"])
 
 
 def _pause(checkpoint: Checkpoint | None, parts: Mapping[str, Any], step: int, stopping: bool) -> None:
-    if checkpoint is not None and (stopping or checkpoint.due()):
+    if checkpoint is not None and rank() == 0 and (stopping or checkpoint.due()):
         checkpoint.save(checkpoint.path, {"step": step, **{name: part.state_dict() for name, part in parts.items()}})
     if stopping:
         raise Interrupted(f"stopped after step {step}")

@@ -166,7 +166,7 @@ def test_cancel_stops_workers_and_leaves_nothing_half_written(folder: Path) -> N
     suite(folder, "run", *arguments, "--detach")
     runs = folder / "results" / "runs"
     until(lambda: any('"metrics"' in p.read_text() for p in runs.glob("*/events.jsonl")))
-    assert "workers stopped" in suite(folder, "cancel").stdout
+    assert "4 runs cancelled, 2 workers ended" in suite(folder, "cancel").stdout
     assert plan(folder, *arguments)["summary"]["running"] == 0
     assert not [p for p in runs.rglob(".*") if p.is_file()]
     assert suite(folder, "cancel").stdout == "nothing runs\n"

@@ -1,8 +1,12 @@
-"""Two processes give the loss and the gradients of one process on the joined batch."""
+"""Two processes give the loss and the gradients of one process on the joined batch; a lost one is no silence."""
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable
+from copy import deepcopy
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +14,8 @@ import pytest
 import torch
 from torch import Tensor, distributed, multiprocessing, nn
 
+from suite.distributed import agreed, from_first, start, stop, with_whole_batch_statistics
+from suite.gather import PartnerLost, rank, world_size
 from suite.losses import (
     DCL,
     DCLW,
@@ -25,7 +31,11 @@ from suite.losses import (
     TemperatureSchedule,
 )
 from suite.pairs import Pairs, cross_view, labelled, two_view, with_queue
-from suite.steps import Training
+from suite.steps import Step, Training
+from suite.streams import Streams
+from suite.training import Context, train
+from tests.processes import result_of, started
+from tests.toys import Blobs
 
 PROCESSES, SAMPLES = 2, 6
 
@@ -124,3 +134,101 @@ def test_two_processes_are_one_process_on_the_joined_batch(
     one = _step(LOSSES[name](), pairs, slice(None), _model())
     for of_process in results:
         torch.testing.assert_close(of_process[name, pairs], one, rtol=1e-10, atol=1e-12)
+
+
+# --- batch normalisation
+
+
+@pytest.mark.parametrize(
+    ("norm", "shape"),
+    [
+        (nn.BatchNorm1d(4), (6, 4)),
+        (nn.BatchNorm2d(4, momentum=None), (3, 4, 2, 5)),
+        (nn.BatchNorm1d(4, affine=False, track_running_stats=False), (6, 4, 3)),
+    ],
+)
+@pytest.mark.parametrize("kind", [torch.float64, torch.float32, torch.bfloat16])
+def test_batch_normalisation_over_all_processes_is_torchs_where_there_is_one(
+    norm: nn.Module, shape: tuple[int, ...], kind: torch.dtype
+) -> None:
+    wide = torch.float64 if kind == torch.float64 else torch.float32
+    theirs, ours = (deepcopy(norm).to(wide) for _ in range(2))
+    ours = with_whole_batch_statistics(ours)
+    assert type(ours) is not type(theirs)
+    assert ours.state_dict().keys() == theirs.state_dict().keys()
+    for seed in range(3):
+        found = []
+        for module in (theirs, ours):
+            x = (3 * _draw(seed, *shape) + 7).to(kind).requires_grad_()
+            y = module(x if module is ours else x.to(wide)).to(kind)
+            y.backward(_draw(seed + 9, *shape).to(kind))
+            found.append([y.detach(), x.grad, *(p.grad for p in module.parameters()), *module.buffers()])
+        torch.testing.assert_close(found[1], found[0])
+    torch.testing.assert_close(ours.eval()(x.to(wide)), theirs.eval()(x.to(wide)))
+
+
+# --- a partner that is lost
+
+
+def dies(number: int, folder: Path) -> str:
+    """The last process is killed in the middle of a training; returns what becomes of the first."""
+
+    class Deadly(InfoNCE):
+        def start(self, step: Step) -> None:
+            if step.index == 2 and number == 1:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    streams = Streams(0, number)
+    task = Blobs().task(Context(streams, torch.device("cpu"), lambda dataset, member: folder))
+    return lost(lambda: train(task, Deadly(0.2), streams))
+
+
+def fails(number: int, folder: Path) -> str:
+    """The last process meets an error of its own and leaves."""
+    if number == 1:
+        stop()
+        return ""
+    return lost(lambda: from_first(None) or agreed(False))
+
+
+def stalls(number: int, folder: Path) -> str:
+    """The last process lives but does not answer."""
+    if number == 1:
+        signal.pause()
+    return lost(lambda: agreed(False))
+
+
+def lost(call: Callable[[], object]) -> str:
+    with pytest.raises(PartnerLost) as error:
+        call()
+    return str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("work", "timeout"), [(dies, timedelta(minutes=2)), (fails, timedelta(minutes=2)), (stalls, timedelta(seconds=2))]
+)
+def test_a_partner_that_is_lost_becomes_an_exception(
+    work: Callable[[int, Path], str], timeout: timedelta, tmp_path: Path
+) -> None:
+    processes = started(2, work, tmp_path, timeout=timeout)
+    try:
+        assert "another process of this run has died or did not answer in time" in result_of(0, processes[0], tmp_path)
+    finally:
+        processes[1].kill()
+
+
+def test_a_process_without_partners_needs_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "nowhere", "MASTER_PORT": "1"}.items():
+        monkeypatch.setenv(name, value)
+    start("cpu")
+    assert (rank(), world_size()) == (0, 1)
+    assert from_first("alone") == "alone"
+    assert not agreed(False)
+    stop()
+
+
+def test_a_process_that_nothing_tells_of_partners_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith(("SLURM", "SUBMITIT", "RANK", "WORLD", "MASTER"))]:
+        monkeypatch.delenv(name)
+    with pytest.raises(RuntimeError, match="environment"):
+        start("cpu")

@@ -3,34 +3,21 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from suite import jobs
 from suite.jobs import thread_count, worker_count
-from suite.launch import pack
+from suite.launchers import LocalLauncher
 from suite.launches import Launch, Worker, forget_finished, live_launches
+from suite.packing import Pack
 from suite.records import Store
-from suite.registry import Launcher
-
-
-@given(costs=st.lists(st.floats(0.1, 100), min_size=1, max_size=40), workers=st.integers(1, 8))
-def test_packs_hold_every_run_once_and_are_balanced(costs: list[float], workers: int) -> None:
-    cost = {f"key{i}": c for i, c in enumerate(costs)}
-    packs = pack(cost, workers)
-    assert sorted(key for p in packs for key in p) == sorted(cost)
-    loads = [sum(cost[key] for key in p) for p in packs]
-    # Graham's bound for longest-first dealing
-    assert max(loads) <= sum(costs) / workers + max(costs) + 1e-9
-    for p in packs:
-        assert [cost[key] for key in p] == sorted((cost[key] for key in p), reverse=True)
 
 
 def made_launch(folder: Path, packs: list[list[str]]) -> tuple[Store, Launch]:
     store = Store(folder)
     store.prepare()
     keys = [key for p in packs for key in p]
-    return store, Launch.create(store, {key: {"key": key} for key in keys}, packs, {})
+    packed = [Pack(tuple(p), 1.0, 1, 1, 1) for p in packs]
+    return store, Launch.create(store, {key: {"key": key} for key in keys}, packed, {"kind": "local"})
 
 
 def test_a_worker_takes_its_own_pack_first_and_then_what_others_would_do_last(tmp_path: Path) -> None:
@@ -79,13 +66,13 @@ def test_a_launch_whose_launcher_was_killed_while_it_wrote_is_empty(tmp_path: Pa
 def test_workers_and_threads_fit_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs, "cores", lambda: 8)
     monkeypatch.setattr(jobs, "gpus", lambda: [])
-    assert (worker_count(Launcher("local")), thread_count(Launcher("local"))) == (8, 1)
-    assert worker_count(Launcher("local", workers=3)) == 3
-    assert thread_count(Launcher("local", workers=2)) == 1  # results must not depend on the number of workers
-    assert thread_count(Launcher("local", threads=4)) == 4
-    assert worker_count(Launcher("debug")) == 1
+    assert (worker_count(LocalLauncher("local")), thread_count(LocalLauncher("local"))) == (8, 1)
+    assert worker_count(LocalLauncher("local", workers=3)) == 3
+    assert thread_count(LocalLauncher("local", workers=2)) == 1  # results must not depend on the number of workers
+    assert thread_count(LocalLauncher("local", threads=4)) == 4
+    assert worker_count(LocalLauncher("debug")) == 1
     monkeypatch.setattr(jobs, "gpus", lambda: [0, 1])
-    assert (worker_count(Launcher("local")), thread_count(Launcher("local"))) == (2, 4)
+    assert (worker_count(LocalLauncher("local")), thread_count(LocalLauncher("local"))) == (2, 4)
 
 
 def test_visible_gpus_are_those_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,4 +86,4 @@ def test_what_a_worker_says_is_replaced_whole(tmp_path: Path) -> None:
     _, launch = made_launch(tmp_path, [["a" * 64]])
     for step in range(50):
         launch.report(Worker(0, step=step, since=time.time()))
-        assert json.loads((launch.folder / "workers" / "0.json").read_text())["step"] == step
+        assert json.loads((launch.folder / "workers" / "0.0.json").read_text())["step"] == step

@@ -275,9 +275,21 @@ def test_malformed_registry(project: Project, mistake: Edit) -> None:
 LAUNCHERS = [
     ("workers", "kind: local\nworkers: 0\n", [("launchers/mine.yaml:2: launcher.workers", "must be >= 1 or 'auto'")]),
     ("key", "kind: local\nworker: 2\n", [("launchers/mine.yaml:2: launcher.worker:", "did you mean 'workers'?")]),
-    ("kind", "kind: sulrm\n", [("launchers/mine.yaml:1: launcher.kind", "'sulrm'", "expected 'local' or 'debug'")]),
+    ("kind", "kind: sulrm\n", [("launchers/mine.yaml:1: launcher.kind", "'sulrm'", "expected 'local', 'debug' or 'slurm'", "did you mean 'slurm'?")]),
     ("no-kind", "workers: 1\n", [("launchers/mine.yaml:1: launcher.kind", "is missing")]),
     ("yaml", "kind: local\nworkers: [\n", [("launchers/mine.yaml:3", "not valid YAML")]),
+    (
+        "slurm",
+        "kind: slurm\ntime: 4:00:00\nmemory: 16\nsignal: HUP\ngpu: 2\ntarget: soon\ncpus: 0\n",
+        [
+            ("launchers/mine.yaml:2: launcher.time", "14400", "90m, 4h or 1d 12h"),
+            ("launchers/mine.yaml:3: launcher.memory", "16 will not do", "16G or 500M"),
+            ("launchers/mine.yaml:4: launcher.signal", "'HUP'", "'USR1', 'USR2' or 'TERM'"),
+            ("launchers/mine.yaml:5: launcher.gpu:", "did you mean 'gpus'?"),
+            ("launchers/mine.yaml:6: launcher.target", "'soon'", "90m, 4h or 1d 12h"),
+            ("launchers/mine.yaml:7: launcher.cpus", "must be >= 1"),
+        ],
+    ),
     (
         "several",
         "kind: local\ncheckpoint_minutes: soon\nmax_attempts: 0\nthreads: many\n",

@@ -210,7 +210,7 @@ def test_states(project: Project) -> None:
     record(store, running)
     record(store, begun_in_launch)
     store.launches.mkdir()
-    launch = Launch.create(store, {r.key: {} for r in (done, in_launch, begun_in_launch)}, [[]], {})
+    launch = Launch.create(store, {r.key: {} for r in (done, in_launch, begun_in_launch)}, [], {})
     hold = (
         "import fcntl, sys; f = open(sys.argv[1], 'a'); fcntl.flock(f, fcntl.LOCK_EX);"
         "print('held', flush=True); sys.stdin.read()"

@@ -17,7 +17,7 @@ class MomentumModel(Model):
 
     Copy and queue are part of the state, and so of a checkpoint, but have no gradient. As in the authors' code, only
     weights follow: the copy normalises by the statistics of the keys' own batch. Unlike there, keys are not shuffled
-    between devices before they are made, for want of a second device.
+    between devices before they are made: the statistics are those of the whole batch on however many devices.
 
     Parameters
     ----------

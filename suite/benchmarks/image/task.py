@@ -6,7 +6,7 @@ import abc
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 import torch
 from annotated_types import Ge
@@ -74,6 +74,8 @@ class ImageClassification:
         If a number of images is not a multiple of ten, more than there are, or too few for ten labels a class; if the
         framework is unknown, or MoCo's queue would not hold a batch.
     """
+
+    distributed: ClassVar[bool] = True
 
     framework: Literal["simclr", "moco"] = "simclr"
     train_images: Count = 50_000

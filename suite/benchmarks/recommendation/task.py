@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ from suite.benchmarks.recommendation.data import PADDING, HeldOut, Split, load
 from suite.benchmarks.recommendation.encoder import SASRec
 from suite.benchmarks.recommendation.evaluate import ranking_metrics, sampled_metrics
 from suite.benchmarks.schedule import warm_up_and_cosine
+from suite.gather import weighted
 from suite.pairs import two_view
 from suite.parameters import Count, Fraction, NonNegative, Positive
 from suite.steps import Step
@@ -54,6 +55,8 @@ class SequentialRecommendation:
     crop, mask, reorder : float
         Shares of CL4SRec's augmentations: eta, gamma, beta.
     """
+
+    distributed: ClassVar[bool] = True
 
     epochs: Count = 14
     batch: Count = 32
@@ -165,7 +168,7 @@ class RecommendationTask(Task):
         loss: Tensor = functional.linear_cross_entropy(
             hidden[known], self.model.catalogue(), target[known], options=LinearCrossEntropyOptions()
         )
-        return loss
+        return weighted(loss, known.sum())
 
     def _held_out(self, split: str) -> HeldOut:
         held_out: HeldOut = {"val": self.split.val, "test": self.split.test}[split]

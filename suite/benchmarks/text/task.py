@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, ClassVar, Final, Literal
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from suite.benchmarks.text.encoder import Embedder, SentenceEncoder, WordAverage
 from suite.benchmarks.text.evaluate import Embed, sts_metrics
 from suite.benchmarks.text.minilm import MiniLM
 from suite.benchmarks.text.stereoset import Part
+from suite.gather import gathered
 from suite.pairs import cross_view
 from suite.parameters import Count, Fraction, NonNegative, Positive
 from suite.steps import Step
@@ -82,6 +83,8 @@ class SentenceRepresentation:
     ValueError
         If `heads` does not divide `width`, the framework is unknown or `batch` is odd in ``mabel``.
     """
+
+    distributed: ClassVar[bool] = True
 
     framework: Literal["simcse", "mabel"] = "simcse"
     sentences: Count = 50_000
@@ -256,10 +259,10 @@ def alignment_term(first: Tensor, second: Tensor) -> Tensor:
     Parameters
     ----------
     first, second : Tensor [2 N, D]
-        Two views; N originals, then their counterfactuals in the same order.
+        Two views; N originals, then their counterfactuals in the same order. Those of all processes are gathered.
     """
     (first_original, first_other), (second_original, second_other) = (
-        functional.normalize(view, dim=1).chunk(2) for view in (first, second)
+        map(gathered, functional.normalize(view, dim=1).chunk(2)) for view in (first, second)
     )
     difference = (first_original @ second_original.T - first_other @ second_other.T) / ALIGNMENT_TEMPERATURE
     return difference.square().sum(dim=1).mean()

@@ -1,0 +1,124 @@
+"""The commands of ``python -m suite`` and their options."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from suite.problems import COMMAND_LINE, InputError, Problem, choices
+
+EPILOG = """\
+selections take names, comma lists, globs, slices of the registry, `all`, and ~name to leave one out;
+anything else is a Hydra override, e.g. launcher.workers=1 or benchmarks.image.profiles.mini.epochs=5.
+exit status: 0 all selected runs done, 1 some failed, 2 bad input, 130 interrupted."""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that suggests the option that was meant."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        options.setdefault("allow_abbrev", False)
+        options.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        super().__init__(*arguments, **options)
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what is wrong, to be reported like any other problem."""
+        raise InputError([Problem(COMMAND_LINE, "", f"{message}; see {self.prog} --help")])
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            raise argparse.ArgumentError(action, f"there is no {value!r}; {choices(value, action.choices)}")
+
+    def options(self) -> list[str]:
+        """Return the long options."""
+        return [text for action in self._actions for text in action.option_strings if text.startswith("--")]
+
+
+def make_parser() -> tuple[Parser, dict[str, Parser]]:
+    """Return the parser, and the parsers of the commands by name."""
+    parser = Parser(prog="python -m suite", description="Reproducibility benchmarks of contrastive losses.")
+    commands: dict[str, Parser] = {}
+    adder = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
+
+    def add(name: str, text: str, *groups: Callable[[Parser], None]) -> Parser:
+        commands[name] = adder.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.", epilog=EPILOG)
+        for group in groups:
+            group(commands[name])
+        return commands[name]
+
+    run = add("run", "execute what the selection lacks", _selection, _registry, _out, _tracking, _json)
+    run.add_argument("--rerun", action="append", default=[], metavar="STATES", help="also execute: stale, failed, done")
+    run.add_argument("--detach", action="store_true", help="return once the workers are started")
+    run.add_argument("--offline", action="store_true", help="never fetch data")
+    run.add_argument("--mirror", metavar="DIR_OR_URL", help="where to look for data first")
+    run.add_argument("--quiet", action="store_true", help="print errors only")
+    plan = add("plan", "what would run, what is done, why something is stale, cost", _selection, _registry, _out)
+    plan.add_argument("--runs", action="store_true", help="list every run with its key")
+    _json(plan)
+    add("status", "seeds done, a row a loss, and what the workers do", _selection, _registry, _out, _json)
+    cancel = add("cancel", "end runs at their next step, with a checkpoint", _selection, _out, _json)
+    cancel.add_argument("--registry", type=Path, metavar="FILE", help="default: ./benchmarks.yaml")
+    cancel.add_argument("keys", nargs="*", default=[], metavar="KEY", help="runs by the beginning of their keys")
+    logs = add("logs", "what a run printed; follows it while it runs", _out)
+    logs.add_argument("key", help="the beginning of a key is enough")
+    why = add("why", "what is known of one run, and why it is stale", _registry, _out)
+    why.add_argument("key", help="the beginning of a key is enough")
+    add("sync", "bring MLflow up to date with the records", _out, _tracking, _registry)
+    add("list", "benchmarks, losses, slices and launchers of the registry", _registry, _json)
+    check = add("check-loss", "check a loss, your own or one of the registry, before it is used", _json)
+    check.add_argument("loss", help="my_losses.MyLoss, a loss of the registry, or an entry point")
+    check.add_argument("overrides", nargs="*", default=[], metavar="KEY=VALUE", help="its parameters")
+    check.add_argument("--registry", type=Path, metavar="FILE", help="default: ./benchmarks.yaml")
+    check.epilog = "exit status: 0 it conforms, 1 a check failed, 2 bad input."
+    doctor = add("doctor", "check this machine, the data, tracking and the cluster", _registry, _out, _tracking)
+    doctor.add_argument("--launcher", metavar="NAME", help="a file of launchers/; default: the registry's")
+    _json(doctor)
+    clean = add("clean", "remove what finished and abandoned launches have left; asks first", _out, _json)
+    clean.add_argument("--yes", action="store_true", help="do not ask")
+    clean.add_argument("--days", type=float, default=30.0, metavar="N", help="unfinished launches older than that; 30")
+    clean.add_argument("--superseded", action="store_true", help="also the records that stale runs had before")
+    clean.add_argument("--unknown", action="store_true", help="also launches whose jobs SLURM cannot be asked about")
+    schema = add("schema", "a JSON Schema of benchmarks.yaml, for editors")
+    schema.add_argument("--output", type=Path, metavar="FILE", help="write it there")
+    ui = add("ui", "MLflow's own page on the results, on the loopback", _out, _tracking)
+    ui.add_argument("--port", type=int, default=5000)
+    data = add("data", "fetch, list or verify data sets, or describe files of your own for a catalogue")
+    data.add_argument("action", choices=["fetch", "list", "verify", "describe"])
+    data.add_argument("datasets", nargs="*", metavar="DATASET", help="default: all; with `describe`: files")
+    data.add_argument("--profile", default=None, metavar="NAME", help="only what the benchmarks with this profile read")
+    data.add_argument("--mirror", metavar="DIR_OR_URL", help="where to look first")
+    data.add_argument("--offline", action="store_true", help="take nothing from the network")
+    data.add_argument("--registry", type=Path, metavar="FILE", help="default: ./benchmarks.yaml")
+    _json(data)
+    return parser, commands
+
+
+def _selection(parser: Parser) -> None:
+    for name, text in (
+        ("--benchmarks", "default: all"),
+        ("--losses", "default: the slice `default`; `references` are the reference figures"),
+        ("--seeds", "e.g. 0-4 or 0,2; default: the registry's"),
+    ):
+        parser.add_argument(name, nargs="+", action="extend", default=None, metavar="NAME", help=text)
+    parser.add_argument("--profile", default="mini", metavar="NAME", help="smoke, mini or paper; default: mini")
+    parser.add_argument("--launcher", metavar="NAME", help="a file of launchers/; default: the registry's")
+
+
+def _registry(parser: Parser) -> None:
+    parser.add_argument("--registry", type=Path, metavar="FILE", help="default: ./benchmarks.yaml")
+    if parser.prog.split()[-1] != "why":
+        parser.add_argument("overrides", nargs="*", default=[], metavar="KEY=VALUE", help="Hydra overrides")
+
+
+def _out(parser: Parser) -> None:
+    parser.add_argument("--out", type=Path, default=Path("results"), metavar="DIR", help="default: results")
+
+
+def _tracking(parser: Parser) -> None:
+    parser.add_argument("--tracking-uri", metavar="URI", help="default: MLFLOW_TRACKING_URI, else OUT/mlflow.db")
+
+
+def _json(parser: Parser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON for programs")

@@ -1,0 +1,227 @@
+"""SLURM's commands as functions. What SLURM does not say stays unsaid: nothing here takes silence for an answer."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+JOB_PREFIX = "suite-"
+PATIENCE_S = 60.0
+
+#: States in which a job is over. Any other, a new one of SLURM's among them, may be a job that still runs.
+ENDED = frozenset(
+    ["BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "REVOKED", "TIMEOUT"]
+)
+
+
+class SchedulerUnavailable(RuntimeError):
+    """SLURM does not answer: nothing is known of its jobs."""
+
+
+class Refused(RuntimeError):
+    """SLURM answered, and refuses; its own words."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """An array task, or a plain job, as the queue shows it.
+
+    Attributes
+    ----------
+    job : str
+        ``123_4``, or ``123`` for a plain job: what scontrol and scancel take.
+    name : str
+    index : int
+        Its array index; 0 for a plain job.
+    state : str
+        ``PENDING``, ``RUNNING``, ...
+    reason : str
+        Why it waits.
+    nodes : str
+        Where it runs, as ``gpu[1-2]``.
+    """
+
+    job: str
+    name: str
+    index: int
+    state: str
+    reason: str = ""
+    nodes: str = ""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What accounting says of a task: its state (``NODE_FAIL``, ``TIMEOUT``, ...), exit code and nodes."""
+
+    state: str
+    exit_code: str
+    nodes: str
+
+
+def is_installed() -> bool:
+    """Whether this machine has SLURM's commands."""
+    return shutil.which("sbatch") is not None and shutil.which("squeue") is not None
+
+
+def queue() -> list[Task]:
+    """Return this user's jobs of the suite that wait or run, every array task by itself.
+
+    Raises
+    ------
+    SchedulerUnavailable
+    """
+    fields = "%i|%K|%T|%r|%N|%j"
+    lines = _answer("squeue", "--noheader", "--array", "--user", str(os.getuid()), "--format", fields).splitlines()
+    tasks = []
+    for line in lines:
+        job, index, state, reason, nodes, name = line.strip().split("|", 5)
+        if name.startswith(JOB_PREFIX):
+            tasks.append(Task(job, name, int(index) if index.isdigit() else 0, state, reason, nodes))
+    return tasks
+
+
+def accounting(jobs: Iterable[str]) -> dict[str, Ended]:
+    """Return what accounting knows of jobs (``123_4``); nothing where the site has none.
+
+    Parameters
+    ----------
+    jobs : iterable of str
+        Any number.
+    """
+    wanted = set(jobs)
+    if not wanted or shutil.which("sacct") is None:
+        return {}
+    numbers = ",".join(sorted({job.partition("_")[0] for job in wanted}))
+    options = ("--noheader", "--parsable2", "--allocations", "--jobs", numbers)
+    try:
+        lines = _answer("sacct", *options, "--format", "JobID,State,ExitCode,NodeList").splitlines()
+    except (SchedulerUnavailable, Refused):
+        return {}
+    found = {}
+    for line in lines:
+        listed, state, code, nodes = line.split("|")
+        ended = Ended(state.partition(" ")[0], code, "" if nodes == "None assigned" else nodes)
+        found.update((job, ended) for job in _tasks(listed) if job in wanted)
+    return found
+
+
+def _tasks(listed: str) -> list[str]:
+    """Return the tasks behind one line of sacct: ``12_[3,5-9:2%4]`` are those that never started."""
+    job, bracket, ranges = listed.partition("_[")
+    if not bracket:
+        return [listed]
+    tasks = []
+    for first, last, step in re.findall(r"(\d+)(?:-(\d+)(?::(\d+))?)?", ranges.rstrip("]").partition("%")[0]):
+        tasks += [f"{job}_{index}" for index in range(int(first), int(last or first) + 1, int(step or 1))]
+    return tasks
+
+
+def state(job: str) -> str | None:
+    """Return the state of one job while the controller remembers it, else None.
+
+    Raises
+    ------
+    SchedulerUnavailable
+    """
+    try:
+        text = _answer("scontrol", "--oneliner", "show", "job", job)
+    except Refused:
+        return None
+    match = re.search(r"\bJobState=(\S+)", text)
+    return match[1] if match else None
+
+
+def cancel(jobs: Sequence[str]) -> None:
+    """End jobs; those that are gone already are no error.
+
+    Raises
+    ------
+    SchedulerUnavailable
+    """
+    for start in range(0, len(jobs), 200):
+        try:
+            _answer("scancel", *jobs[start : start + 200])
+        except Refused as error:
+            if "Invalid job id" not in str(error):
+                raise
+
+
+def requeue(job: str) -> None:
+    """Put a running job back into the queue; its processes get SIGTERM at once, and SIGKILL a little later.
+
+    Raises
+    ------
+    SchedulerUnavailable
+    Refused
+        Also if the job does not run (any more): SLURM itself would bring cancelled and finished jobs back to life.
+    """
+    if (now := state(job)) != "RUNNING":
+        raise Refused(f"job {job} is {now or 'unknown'}, not RUNNING: only running jobs are requeued")
+    _answer("scontrol", "requeue", job)
+
+
+def configuration() -> dict[str, str]:
+    """Return the controller's configuration, as in ``{"MaxArraySize": "1001", ...}``.
+
+    Raises
+    ------
+    SchedulerUnavailable
+    """
+    pairs = (line.partition("=") for line in _answer("scontrol", "show", "config").splitlines())
+    return {name.strip(): value.strip() for name, sign, value in pairs if sign}
+
+
+def partitions() -> dict[str, str]:
+    """Return the partitions and their time limits; the default one first.
+
+    Raises
+    ------
+    SchedulerUnavailable
+    """
+    listed = [line.split("|") for line in _answer("sinfo", "--noheader", "--format", "%P|%l").splitlines()]
+    listed.sort(key=lambda pair: not pair[0].endswith("*"))
+    return {name.rstrip("*"): limit for name, limit in listed}
+
+
+def submission_problem(script: str) -> str | None:
+    """Return what sbatch would say against a script, or None if it would take it.
+
+    Raises
+    ------
+    SchedulerUnavailable
+    """
+    try:
+        _answer("sbatch", "--test-only", given=script)
+    except Refused as error:
+        return str(error)
+    return None
+
+
+_SILENT = re.compile(
+    r"Unable to contact|Connection (?:refused|timed out)|Socket timed out|Zero Bytes were transmitted|"
+    r"Transport endpoint|Unable to establish|slurm_load_\w+ error|Slurm temporarily unable",
+    re.IGNORECASE,
+)
+
+
+def _answer(*command: str, given: str | None = None) -> str:
+    """Run a command of SLURM; its standard output, or an exception that tells silence from refusal."""
+    environment = {**os.environ, "SLURM_BITSTR_LEN": "0"}  # or long lists of array tasks end in "..."
+    try:
+        done = subprocess.run(
+            command, input=given, capture_output=True, text=True, timeout=PATIENCE_S, env=environment
+        )
+    except FileNotFoundError as error:
+        raise SchedulerUnavailable(f"{command[0]} is not installed here") from error
+    except subprocess.TimeoutExpired as error:
+        raise SchedulerUnavailable(f"{command[0]} did not answer within {PATIENCE_S:g} s") from error
+    if done.returncode == 0:
+        return done.stdout
+    said = " ".join(done.stderr.split()) or f"exit status {done.returncode}"
+    if _SILENT.search(said) and "Invalid job id" not in said:
+        raise SchedulerUnavailable(f"{command[0]}: {said}")
+    raise Refused(said)

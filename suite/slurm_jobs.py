@@ -1,0 +1,350 @@
+"""Array tasks through submitit's SLURM executor: sent in arrays, held back by a cap, replaced when they are lost."""
+
+from __future__ import annotations
+
+import functools
+import math
+import subprocess
+import time
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from suite import slurm
+from suite.failures import record_failure
+from suite.jobs import LaunchError
+from suite.launchers import Resources, SlurmLauncher, mebibytes
+from suite.launches import Launch, Worker, live_launches
+from suite.packing import Demand, Pack, arrays, pack, side_by_side
+from suite.plan import Run
+from suite.problems import InputError, Problem, choices
+from suite.records import Store
+from suite.registry import Registry
+from suite.snapshot import code_environment
+from suite.tasks import InQueue, Look, add_batch, batches, look, note_job, open_launches
+
+#: Of a GPU's memory, in MiB: the CUDA context of one process.
+CONTEXT_MIB = 600.0
+CLASSES = {
+    "NODE_FAIL": "node_lost",
+    "BOOT_FAIL": "node_lost",
+    "OUT_OF_MEMORY": "out_of_memory",
+    "TIMEOUT": "timeout",
+    "DEADLINE": "timeout",
+    "PREEMPTED": "preempted",
+}
+
+
+def worker_settings(launcher: SlurmLauncher) -> dict[str, Any]:
+    """Return what array tasks need to know of the launcher."""
+    auto = 1 if launcher.gpus == 0 else None
+    return {
+        "threads": launcher.threads if isinstance(launcher.threads, int) else auto,
+        "cpus": launcher.cpus,
+        "memory": launcher.memory,
+        "signal": launcher.signal,
+        "signal_seconds": launcher.signal_seconds,
+        "max_requeues": launcher.max_requeues,
+    }
+
+
+def packs(runs: Sequence[Run], registry: Registry, launcher: SlurmLauncher) -> list[Pack]:
+    """Return the array tasks that runs are packed into."""
+    demands = []
+    for run in runs:
+        resources = registry.document.benchmarks[run.benchmark].resources.get(run.profile, Resources())  # type: ignore[call-overload]
+        if run.kind == "loss" and resources.processes > 1:
+            demands.append(Demand(run.key, run.estimate_s, resources.nodes, resources.gpus))
+        else:
+            demands.append(Demand(run.key, run.estimate_s, slots=slots(run, launcher)))
+    return pack(demands, launcher.target_s)
+
+
+def slots(run: Run, launcher: SlurmLauncher) -> int:
+    """Return how many runs like this one are carried out side by side in one array task."""
+    memory = run.memory_mib
+    on_host = memory.get("host")
+    if launcher.gpus == 0:
+        fit = side_by_side(on_host, mebibytes(launcher.memory), launcher.cpus)
+        return fit if launcher.runs_per_gpu == "auto" and on_host is not None else launcher.cpus
+    if isinstance(launcher.runs_per_gpu, int):
+        return launcher.gpus * launcher.runs_per_gpu
+    device = memory.get("device")
+    most = max(1, launcher.cpus // launcher.gpus)
+    on_device = side_by_side(device and device + CONTEXT_MIB, memory.get("device_total", 0.0), most)
+    return side_by_side(on_host, mebibytes(launcher.memory), launcher.gpus * on_device)
+
+
+def parameters(launcher: SlurmLauncher, shape: Pack | None = None) -> dict[str, Any]:
+    """Return a launcher's settings as submitit's SLURM executor takes them.
+
+    Parameters
+    ----------
+    launcher : SlurmLauncher
+    shape : Pack, optional
+        Of an array task whose runs are spread over several processes.
+    """
+    is_spread = shape is not None and shape.nodes * shape.gpus > 1
+    nodes, processes = (shape.nodes, shape.gpus) if is_spread and shape is not None else (1, 1)
+    gpus = 0 if launcher.gpus == 0 else processes if is_spread else launcher.gpus
+    given = {
+        "partition": launcher.partition,
+        "account": launcher.account,
+        "qos": launcher.qos,
+        "constraint": launcher.constraint,
+        "nodes": nodes,
+        "ntasks_per_node": processes,
+        "cpus_per_task": launcher.cpus,
+        "mem": f"{mebibytes(launcher.memory)}M",
+        "time": math.ceil(launcher.time_s / 60),
+        "array_parallelism": launcher.array_parallelism,
+        "stderr_to_stdout": True,
+        # since 22.05 srun no longer takes the number of cores from sbatch
+        "srun_args": [f"--cpus-per-task={launcher.cpus}", *(["--kill-on-bad-exit=1"] if is_spread else [])],
+    }
+    if gpus and launcher.gpu_type is None:
+        given["gpus_per_node"] = gpus
+    elif gpus:
+        given["gres"] = f"gpu:{launcher.gpu_type}:{gpus}"
+    ahead = f"{launcher.signal}@{launcher.signal_seconds}"
+    extra = {"signal": ahead, "requeue": True, **launcher.sbatch}
+    return {name: value for name, value in given.items() if value is not None} | {"additional_parameters": extra}
+
+
+def check(launcher: SlurmLauncher) -> None:
+    """Ask the site whether it would take jobs with these settings.
+
+    Raises
+    ------
+    InputError
+        With the site's own words, if it would not.
+    LaunchError
+        If SLURM does not answer.
+    """
+    from submitit.slurm import slurm as submitit_slurm
+
+    try:
+        known = slurm.partitions()
+        if launcher.partition is not None and launcher.partition not in known:
+            message = f"the site has no partition {launcher.partition!r}; {choices(launcher.partition, known)}"
+            raise InputError([Problem("launcher", "partition", message)])
+        executor = submitit_slurm.SlurmExecutor(folder="unused")
+        executor.update_parameters(**parameters(launcher))
+        refusal = slurm.submission_problem(executor._make_submission_file_text("true", "check"))
+    except slurm.SchedulerUnavailable as error:
+        raise LaunchError(f"{error}; nothing was submitted") from error
+    if refusal is not None:
+        raise InputError([Problem("launcher", "", f"SLURM would refuse such jobs: {refusal}")])
+
+
+class SlurmJobs:
+    """The array tasks of a launch, and of those before it in the same results folder.
+
+    Parameters
+    ----------
+    launch : Launch
+    launcher : SlurmLauncher
+    store : Store
+    """
+
+    def __init__(self, launch: Launch, launcher: SlurmLauncher, store: Store) -> None:
+        self.launch = launch
+        self._launcher = launcher
+        self._store = store
+        self._packs = [Pack(**{**content, "keys": tuple(content["keys"])}) for content in launch.content["packs"]]
+        self._look = Look([])
+        self._looked = -math.inf
+        self._lost: frozenset[int] = frozenset()
+        self._unfit: set[str] = set()
+        self._notice = ""
+
+    def begin(self, open_runs: Mapping[str, Run], detached: bool) -> None:
+        """Submit as much as the cap allows; if `detached`, wait for room until everything is submitted.
+
+        Raises
+        ------
+        LaunchError
+            If SLURM does not answer, or takes nothing.
+        """
+        while True:
+            self._tend(open_runs)
+            if self._look.silence and not batches(self.launch):
+                self.launch.remove()
+                raise LaunchError(f"{self._look.silence}; nothing was submitted")
+            if not detached or not self._held_back(open_runs):
+                return
+            time.sleep(self._launcher.poll_seconds)
+
+    def tend(self, open_runs: Mapping[str, Run], is_getting_on: bool) -> None:
+        """Ask SLURM from time to time; submit what there is room for, and again what was lost.
+
+        Raises
+        ------
+        LaunchError
+            If array tasks end without having begun to work.
+        """
+        if time.monotonic() - self._looked > self._launcher.poll_seconds:
+            self._tend(open_runs)
+
+    def parallel(self) -> int:
+        """Return how many runs the running tasks carry out at a time, at least one."""
+        running = [one for one in self._look.tasks if one.task.state == "RUNNING"]
+        return max(1, sum(int(one.launch.content["packs"][one.pack]["slots"]) for one in running))
+
+    def workers(self) -> list[Worker]:
+        """Return what the living workers of this results folder do."""
+        return [worker for launch in live_launches(self._store) for worker in launch.workers()]
+
+    def notice(self) -> str:
+        """Return what the array tasks wait for."""
+        return self._notice
+
+    def stop(self, hard: bool) -> bool:
+        """Return True: jobs stay in the queue, whoever looks on."""
+        return True
+
+    def close(self) -> None:
+        """Do nothing: tasks leave by themselves."""
+
+    def _tend(self, open_runs: Mapping[str, Run]) -> None:
+        self._look = look([*open_launches(self._store)])
+        self._looked = time.monotonic()
+        self._notice = _describe(self._look)
+        if self._look.silence:
+            return
+        open_packs = self._out_of_hand(open_runs)
+        submitted = {pack: jobs for pack, jobs in self._jobs_by_pack().items() if jobs}
+        lost = frozenset(open_packs & submitted.keys())
+        again = lost & self._lost  # twice in a row: a task's last words may still be on their way
+        self._lost = lost - again
+        fit = self._fit(again, submitted)
+        self._submit(sorted(open_packs - submitted.keys()) + sorted(fit), len(open_packs))
+
+    def _out_of_hand(self, open_runs: Mapping[str, Run]) -> set[int]:
+        """Return the packs with open runs that no array task has, and that nobody executes."""
+        keys = {key for one in self._look.tasks for key in one.wanted()}
+        keys |= {str(w.key) for launch in live_launches(self._store) for w in launch.workers() if w.key}
+        keys |= self.launch.cancelled()
+        return {
+            number
+            for number, content in enumerate(self._packs)
+            if any(key in open_runs and key not in keys for key in content.keys)
+        }
+
+    def _held_back(self, open_runs: Mapping[str, Run]) -> bool:
+        submitted = {pack for batch in batches(self.launch) for pack in batch.packs}
+        return bool(self._out_of_hand(open_runs) - submitted)
+
+    def _jobs_by_pack(self) -> dict[int, list[str]]:
+        found: dict[int, list[str]] = {}
+        for batch in batches(self.launch):
+            for number, job in batch.jobs():
+                found.setdefault(number, []).append(job)
+        return found
+
+    def _fit(self, lost: Collection[int], submitted: Mapping[int, Sequence[str]]) -> set[int]:
+        """Return the lost packs that are tried again; what was lost too often has failed."""
+        if not lost:
+            return set()
+        ended = slurm.accounting([submitted[number][-1] for number in lost])
+        fit = set()
+        for number in lost:
+            job = submitted[number][-1]
+            known = ended.get(job)
+            if known is not None and known.state in ("NODE_FAIL", "BOOT_FAIL") and known.nodes:
+                self._unfit.add(known.nodes)
+            if len(submitted[number]) < self._launcher.max_attempts:
+                fit.add(number)
+                continue
+            how = f"ended as {known.state}" if known is not None else "ended, nobody knows how"
+            self._fail(number, CLASSES.get(known.state if known else "", "killed"), f"array task {job} {how}")
+        if not any((self.launch.folder / "tasks").glob("*.json")) and not fit:
+            raise LaunchError(f"array tasks end without having begun; the last one said:\n{self._last_words()}")
+        return fit
+
+    def _fail(self, number: int, kind: str, how: str) -> None:
+        attempts = self._launcher.max_attempts
+        for key in self._packs[number].keys:
+            record = self._store.record(key)
+            with record.claimed() as ours:
+                if ours and not record.is_done() and key not in self.launch.cancelled():
+                    message = f"{how}, {attempts} times in all\n{self._last_words()}"
+                    record_failure(record, self.launch.id, kind, message, attempts)
+
+    def _submit(self, wanted: Sequence[int], waiting: int) -> None:
+        room = self._launcher.max_queued - self._look.total
+        if not wanted or room < 1:
+            return
+        for group in arrays([self._packs[number] for number in wanted], self._array_size):
+            chosen = [wanted[index] for index in group][:room]
+            if not chosen:
+                return
+            refusal = self._submit_array(chosen)
+            if refusal:
+                self._notice = f"{waiting} array tasks are held back; SLURM says: {refusal}"
+                if not batches(self.launch) or not self._look.tasks:
+                    raise LaunchError(f"SLURM refuses to take the array: {refusal}")
+                return
+            room -= len(chosen)
+
+    def _submit_array(self, chosen: Sequence[int]) -> str:
+        """Submit one array; returns why SLURM refuses it, or nothing."""
+        import submitit
+
+        from suite.pilot import pilot
+
+        batch = add_batch(self.launch, chosen)
+        executor = submitit.SlurmExecutor(folder=self.launch.folder / "jobs", python=self._launcher.python)
+        given = parameters(self._launcher, self._packs[chosen[0]])
+        if self._unfit:
+            given["exclude"] = ",".join(sorted(self._unfit))
+        executor.update_parameters(job_name=batch.name, setup=self._setup, **given)
+        try:
+            with executor.batch():
+                jobs = [executor.submit(pilot, str(self.launch.folder), number) for number in chosen]
+        except submitit.core.utils.FailedJobError as error:
+            return str(error).strip().splitlines()[-1]
+        except subprocess.SubprocessError as error:
+            return str(error)
+        note_job(batch, jobs[0].job_id.partition("_")[0])
+        for number in chosen:
+            self._lost -= {number}
+        return ""
+
+    @functools.cached_property
+    def _setup(self) -> list[str]:
+        variables = code_environment(self._store, self.launch.content.get("snapshot", ""))
+        return [*self._launcher.setup, *(f"export {name}='{value}'" for name, value in variables.items())]
+
+    @functools.cached_property
+    def _array_size(self) -> int:
+        if isinstance(self._launcher.max_array_size, int):
+            return self._launcher.max_array_size
+        try:
+            return int(slurm.configuration()["MaxArraySize"])
+        except (slurm.SchedulerUnavailable, KeyError, ValueError):
+            return 1000
+
+    def _last_words(self) -> str:
+        logs = sorted((self.launch.folder / "jobs").glob("*_log.out"), key=lambda file: file.stat().st_mtime)
+        return "\n".join(logs[-1].read_text(errors="replace").splitlines()[-15:]) if logs else "(nothing)"
+
+
+def _describe(seen: Look) -> str:
+    if seen.silence:
+        return f"SLURM does not answer, what it does is unknown: {seen.silence}"
+    waiting = [one for one in seen.tasks if one.task.state == "PENDING"]
+    running = sum(one.task.state == "RUNNING" for one in seen.tasks)
+    if not waiting:
+        return f"SLURM: {running} array tasks run"
+    reasons = ", ".join(sorted({one.task.reason for one in waiting}))
+    return f"SLURM: {running} array tasks run, {len(waiting)} wait ({reasons})"
+
+
+def cancel_tasks(tasks: Sequence[InQueue]) -> None:
+    """End array tasks.
+
+    Raises
+    ------
+    suite.slurm.SchedulerUnavailable
+    """
+    slurm.cancel([one.task.job for one in tasks])

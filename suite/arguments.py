@@ -77,7 +77,7 @@ def make_parser() -> tuple[Parser, dict[str, Parser]]:
     _json(doctor)
     clean = add("clean", "remove what finished and abandoned launches have left; asks first", _out, _json)
     clean.add_argument("--yes", action="store_true", help="do not ask")
-    clean.add_argument("--days", type=float, default=30.0, metavar="N", help="unfinished launches older than that; 30")
+    clean.add_argument("--days", type=float, default=14.0, metavar="N", help="unfinished launches older than that; 14")
     clean.add_argument("--superseded", action="store_true", help="also the records that stale runs had before")
     clean.add_argument("--unknown", action="store_true", help="also launches whose jobs SLURM cannot be asked about")
     schema = add("schema", "a JSON Schema of benchmarks.yaml, for editors")

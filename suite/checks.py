@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from suite import targets
 from suite.lines import KeyPath, Lines, dotted
 from suite.problems import InputError, Problem, choices, shown
-from suite.registry import Document, LossEntry, Registry, bind
+from suite.registry import BenchmarkEntry, Document, LossEntry, Registry, bind
 
 if TYPE_CHECKING:
     from suite.data import Store
@@ -122,12 +122,32 @@ class _Checks:
                 settings[name, profile], wrong = bind(found[name], arguments)
                 for argument, message in wrong:
                     self.complain(("benchmarks", name, "profiles", profile, argument), message)
+            self.resources(name, entry, found[name], settings)
             for profile in (
                 () if self.is_reported(f"benchmarks.{name}") else set(entry.estimate_s) - set(entry.profiles)
             ):
                 message = f"the benchmark has no such profile; {choices(profile, entry.profiles)}"
                 self.complain(("benchmarks", name, "estimate_s", profile), message)
         return found, settings
+
+    def resources(
+        self,
+        name: str,
+        entry: BenchmarkEntry,
+        target: targets.Target,
+        settings: Mapping[tuple[str, str], Mapping[str, Any]],
+    ) -> None:
+        """Check that what is to be spread over several processes can be."""
+        for profile, resources in entry.resources.items():
+            path: KeyPath = ("benchmarks", name, "resources", profile)
+            batch = settings.get((name, profile), {}).get("batch")
+            if profile not in entry.profiles:
+                self.complain(path, f"the benchmark has no such profile; {choices(profile, entry.profiles)}")
+            elif resources.processes > 1 and target.path and not targets.has_flag(target, "distributed"):
+                message = "this benchmark cannot be spread over several processes: its class does not say"
+                self.complain(path, f"{message} 'distributed: ClassVar[bool] = True'")
+            elif isinstance(batch, int) and batch % resources.processes:
+                self.complain(path, f"a batch of {batch} cannot be divided by {resources.processes} processes")
 
     def resolved(self, path: Any, group: str, key: KeyPath) -> targets.Target:
         """Resolve a target; a stand-in that takes anything if it leads nowhere, so that the rest can be checked."""

@@ -156,7 +156,7 @@ def _launches(store: Store, launches: Sequence[Launch], now: float, days: float)
         idle = now - _newest(launch.folder)
         if idle < QUIET_S or launch.workers():
             continue
-        is_done = all(_is_done(launch, store, key) for key in launch.content["runs"].keys() - launch.cancelled())
+        is_done = all(launch.is_done(key, store) for key in launch.content["runs"].keys() - launch.cancelled())
         if not is_done and idle < 86_400 * days:
             continue
         has_jobs = queue.has_jobs_of(launch) if launch.is_on_cluster else False
@@ -168,11 +168,6 @@ def _launches(store: Store, launches: Sequence[Launch], now: float, days: float)
             if has_jobs is None:
                 reason, option = f"{reason}, but its jobs may still be there: {queue.silence}", "--unknown"
         yield Litter("launch", launch.id, (launch.folder,), _size(launch.folder), reason, option)
-
-
-def _is_done(launch: Launch, store: Store, key: str) -> bool:
-    result = store.record(key).result()
-    return result is not None and result["record"] != launch.content["runs"][key].get("replaces")
 
 
 class _Queue:

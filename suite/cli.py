@@ -281,28 +281,27 @@ def _data(options: argparse.Namespace) -> int:
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from suite import printing
-    from suite.doctor import examine
+    from suite.doctor import examine, has_problem, to_json
+    from suite.maintenance import show_finding
     from suite.records import Store
     from suite.tracking import default_uri
 
-    uri = default_uri(options.out, options.tracking_uri)
-    return FAILED if printing.diagnosis(examine(_load(options), Store(options.out), uri), options.json) else OK
+    found = []
+    for finding in examine(_load(options), Store(options.out), default_uri(options.out, options.tracking_uri)):
+        found.append(finding)
+        if not options.json:
+            show_finding(finding)
+    if options.json:
+        print(json.dumps(to_json(found), indent=1))
+    return FAILED if has_problem(found) else OK
 
 
 def _clean(options: argparse.Namespace) -> int:
-    from suite import printing
-    from suite.clean import find, remove
+    from suite.maintenance import clean
     from suite.records import Store
 
-    found = find(Store(options.out), options.days, options.superseded, options.unknown)
-    printing.litter(found, options.json)
-    chosen = [one for one in found if one.removable]
-    if not chosen or not (options.yes or printing.agreed(f"Remove these {len(chosen)}?")):
-        return OK
-    for one in chosen:
-        remove(one)
-    return OK
+    asked = [f"--{name}" for name in ("superseded", "unknown") if getattr(options, name)]
+    return clean(Store(options.out), options.days, asked, options.yes, options.json)
 
 
 HANDLERS: Final[dict[str, Callable[[argparse.Namespace], int]]] = {

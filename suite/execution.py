@@ -114,6 +114,7 @@ class Execution:
         logger.info("done in %.1f s: %s", time.time() - self.started, values)
 
     def _fail(self, error: Exception) -> int:
+        from suite.gather import PartnerLost
         from suite.training import Interrupted
 
         if isinstance(error, Interrupted):
@@ -121,6 +122,9 @@ class Execution:
             self.record.append("interrupted", reason=reason, step=self._step, launch=self.launch, message=str(error))
             logger.info("%s (%s); the same command continues here", error, reason)
             return 0
+        if isinstance(error, PartnerLost):  # all processes start again together, from the last checkpoint
+            logger.error("%s", error)
+            raise error
         if isinstance(error, OSError) and error.errno in STORAGE_ERRORS and _is_below(error, self.worker.store.out):
             raise StorageError(error.errno, f"cannot write results: {error.strerror}", error.filename) from error
         kind, message = classify(error), f"{type(error).__name__}: {error}"
@@ -200,10 +204,10 @@ def _code(run: Mapping[str, Any]) -> Mapping[str, str]:
 
 @functools.cache
 def device() -> Any:
-    """Return what this process computes on: the first GPU that it sees, else the CPU."""
+    """Return what this process computes on: its current GPU, else the CPU."""
     import torch
 
-    return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+    return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
 
 
 def prepare_process(threads: int) -> None:

@@ -125,6 +125,11 @@ class Launch:
         for depth in range(max((len(pack) for pack in rest), default=0)):
             yield from (pack[depth] for pack in rest if depth < len(pack))
 
+    def is_done(self, key: str, store: Store) -> bool:
+        """Whether a run has its result, and not only the one that this launch was made to replace."""
+        result, replaces = store.record(key).result(), self.content["runs"][key].get("replaces")
+        return result is not None and (replaces is None or result["record"] != replaces)
+
     def stop(self, pack: int | None = None, reason: str = "stopped") -> None:
         """Ask the workers, or those of one pack, to end at their next step."""
         name = "stop" if pack is None else f"{pack}.stop"
@@ -236,5 +241,5 @@ def forget_finished(store: Store) -> None:
     """
     for launch in all_launches(store):
         is_quiet = not launch.is_on_cluster or time.time() - launch.content["created"] > FORGET_S
-        if is_quiet and not launch.workers() and all(store.record(key).is_done() for key in launch.content["runs"]):
+        if is_quiet and not launch.workers() and all(launch.is_done(key, store) for key in launch.content["runs"]):
             launch.remove()

@@ -19,7 +19,7 @@ from suite.failures import record_failure
 from suite.jobs import THREADS
 from suite.launches import Launch
 from suite.records import Store, held
-from suite.tasks import HEARTBEAT_S, TaskReport, is_settled, report_task
+from suite.tasks import HEARTBEAT_S, TaskReport, is_settled, report_task, task_report
 
 logger = logging.getLogger("suite")
 
@@ -27,6 +27,9 @@ POLL_S = 0.2
 #: What is left of the time until SLURM kills everything, once the workers had their chance to save.
 RESERVE_S = 5.0
 KILL_WAIT_S = 25.0
+
+
+KILLED = "killed"
 
 
 def pilot(folder: str, pack: int) -> None:
@@ -76,9 +79,10 @@ class Pilot:
         if self.rank:  # the first process of a spread run decides; the others only keep their worker alive
             self._work([Seat(0, _devices(1)[0])])
             return
+        before = task_report(self.launch, self.pack)
         with held(self._say().with_suffix(".lock")):
             self.launch.go_on(self.pack)
-            self._begin_again()
+            self._begin_again(before)
             slots = 1 if self.is_spread else self.content["slots"]
             while self._work(_seats(slots)) and slots > 1:
                 slots //= 2  # what ran out of memory gets more of it
@@ -88,9 +92,9 @@ class Pilot:
         self._signals.append(number)
         self._heard = self._heard or time.monotonic()
 
-    def _begin_again(self) -> None:
+    def _begin_again(self, before: TaskReport | None) -> None:
         """Note that the runs which an earlier life of this task had in hand were not ended by their own fault."""
-        if not self.report.restarts:
+        if not self.report.restarts or (before is not None and before.reason == KILLED):
             return
         for key in self.content["keys"]:
             record = self.store.record(key)
@@ -118,14 +122,20 @@ class Pilot:
                 deaths += 1
                 logger.error("worker %d.%d ended with %d", self.pack, seat.slot, worker.returncode)
                 self._blame_memory(worker, len(seats))
-                if self.is_spread:  # its partners cannot go on without it: SLURM ends them, and starts all again
-                    sys.exit(1)
-                if deaths <= self.settings["max_attempts"] * max(1, len(self.content["keys"])):
+                if self.is_spread:  # its partners cannot go on without it: all start again together
+                    self._start_over()
+                elif deaths <= self.settings["max_attempts"] * max(1, len(self.content["keys"])):
                     workers[seat.slot] = self._start(seat, len(seats))
             if self._heard and time.monotonic() - self._heard > self._patience():
                 for worker in workers.values():
                     worker.kill()
         return not self._signals and len(seats) > 1 and any(self._wants_memory(key) for key in self.content["keys"])
+
+    def _start_over(self) -> None:
+        """Ask for another life because a worker died; how often, its runs' attempts bound."""
+        if not self.rank and self._is_work_left():
+            self.report = replace(self.report, reason=KILLED)
+            self._requeue()
 
     def _start(self, seat: Seat, beside: int) -> subprocess.Popen[bytes]:
         environment = {**os.environ, **dict.fromkeys(THREADS, str(self.launch.threads(self.pack)))}

@@ -29,7 +29,8 @@ def _print(text: str = "") -> None:
     print(text, flush=True)
 
 
-def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -45,9 +46,9 @@ def plan(made: Plan, registry: Registry, every_run: bool) -> None:
     """Print a plan: a row a benchmark and loss, or with `every_run` a row a run."""
     if every_run:
         rows = [(r.key[:12], r.name, r.purpose, r.state, clock(r.estimate_s), r.reason) for r in made.runs]
-        _table(("key", "run", "purpose", "state", "estimate", "why"), rows)
+        table(("key", "run", "purpose", "state", "estimate", "why"), rows)
     else:
-        _table(("benchmark", "loss", "runs", "states", "to do"), _plan_rows(made))
+        table(("benchmark", "loss", "runs", "states", "to do"), _plan_rows(made))
     for reason in sorted({f"stale: {r.benchmark}/{r.loss}: {r.reason}" for r in made.runs if r.state == "stale"}):
         _print(reason)
     for run in made.runs:
@@ -93,7 +94,7 @@ def status(made: Plan, store: Store) -> None:
     cells = matrix(made)
     benchmarks = list(dict.fromkeys(benchmark for benchmark, _ in cells))
     losses = list(dict.fromkeys(loss for _, loss in cells))
-    _table(("seeds done", *benchmarks), [(loss, *(_cell(cells.get((b, loss))) for b in benchmarks)) for loss in losses])
+    table(("seeds done", *benchmarks), [(loss, *(_cell(cells.get((b, loss))) for b in benchmarks)) for loss in losses])
     counted = ", ".join(f"{number} {state}" for state, number in made.count().items() if number)
     _print(f"{len(made.runs)} runs at profile {made.profile}: {counted}")
     for run in made.runs:
@@ -126,7 +127,7 @@ def _array_tasks(store: Store) -> None:
         )
         for task in tasks
     ]
-    _table(("array task", "state", "nodes", "runs", "restarts"), rows[:MOST_TASKS])
+    table(("array task", "state", "nodes", "runs", "restarts"), rows[:MOST_TASKS])
     if len(rows) > MOST_TASKS:
         states = ", ".join(f"{n} {state}" for state, n in Counter(str(task["state"]) for task in tasks).items())
         _print(f"... {len(rows)} array tasks: {states}; --json lists them all")
@@ -142,14 +143,6 @@ def cancelled(ended: Cancelled) -> None:
         parts = [f"{ended.runs} runs cancelled"]
         parts += [f"{n} {what} ended" for n, what in ((ended.workers, "workers"), (ended.tasks, "array tasks")) if n]
         _print(f"{', '.join(parts)}; what they have done is kept, and the next `run` goes on from there")
-
-
-def agreed(question: str) -> bool:
-    """Ask; anything but yes, or nobody there to answer, means no."""
-    if not sys.stdin.isatty():
-        _print(f"{question} Nobody is there to answer: --yes removes them")
-        return False
-    return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
 
 
 def _cell(states: dict[str, int] | None) -> str:
@@ -266,7 +259,7 @@ def registry(shown: Registry) -> None:
         )
         for name, entry in document.benchmarks.items()
     ]
-    _table(("benchmark", "class", "metric", "profiles", "data"), rows)
+    table(("benchmark", "class", "metric", "profiles", "data"), rows)
     members = [entry.sweep_of for entry in shown.losses.values()]
     losses = [
         (
@@ -278,12 +271,12 @@ def registry(shown: Registry) -> None:
         for name, entry in shown.losses.items()
         if entry.sweep_of is None
     ]
-    _table(("loss", "class", "arguments", "sweep"), losses)
+    table(("loss", "class", "arguments", "sweep"), losses)
     slices = [
         (name, *(" ".join(map(str, part)) if part else "" for part in (s.benchmarks, s.losses)), str(s.seeds or ""))
         for name, s in document.slices.items()
     ]
-    _table(("slice", "benchmarks", "losses", "seeds"), slices)
+    table(("slice", "benchmarks", "losses", "seeds"), slices)
     _print(f"seeds {document.seeds}; selection seeds {document.selection_seeds}; registry {shown.file}")
 
 
@@ -295,7 +288,7 @@ def datasets(shown: Sequence[Status], as_json: bool) -> None:
         ]
         _print(json.dumps(rows, indent=1))
         return
-    _table(
+    table(
         ("data set", "state", "size", "licence", "folder"),
         [(s.dataset.name, s.state, f"{s.dataset.size / 1e6:.1f} MB", s.dataset.licence, str(s.path)) for s in shown],
     )
@@ -309,14 +302,14 @@ def findings(found: Sequence[Finding], as_json: bool) -> bool:
         rows = [
             (f.dataset, f.member, f.state, "" if f.state == "ok" else f"{f.actual}, not {f.expected}") for f in found
         ]
-        _table(("data set", "member", "state", ""), rows)
+        table(("data set", "member", "state", ""), rows)
     return all(f.state == "ok" for f in found)
 
 
 def conformance(loss: NamedLoss, results: Sequence[Result]) -> None:
     """Print what came of the checks of a loss."""
     shown = {"fail": "FAIL"}
-    _table(("check", "result", ""), [(r.name, shown.get(r.state, r.state), r.detail) for r in results])
+    table(("check", "result", ""), [(r.name, shown.get(r.state, r.state), r.detail) for r in results])
     states = [result.state for result in results]
     counted = ", ".join(
         f"{states.count(state)} {text}"

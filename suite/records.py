@@ -7,6 +7,7 @@ that executes the run: the kernel lets it go when the worker dies, however it di
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -138,7 +139,6 @@ class Record:
     @contextmanager
     def claimed(self) -> Iterator[bool]:
         """Hold the run's lock inside the block; yields False, without waiting, if another worker has it."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         with held(self.folder / "lock") as ours:
             yield ours
 
@@ -147,8 +147,9 @@ class Record:
         run = self.run()
         target = archive / f"{self.key}-{run['record'][:8] if run else uuid.uuid4().hex[:8]}"
         target.mkdir(parents=True, exist_ok=True)
-        # the result goes first: without it the record is not done, whatever happens to the rest of this
-        for name in ("result.json", "run.json", "failure.json", "events.jsonl", "checkpoint.pt", "log.txt"):
+        # the result goes first: without it the record is not done, whatever happens to the rest of this; then the
+        # checkpoint: once run.json is gone, nobody could tell that other code has made it
+        for name in ("result.json", "checkpoint.pt", "run.json", "failure.json", "events.jsonl", "log.txt"):
             if (self.folder / name).exists():
                 os.replace(self.folder / name, target / name)
 
@@ -219,23 +220,37 @@ def held(path: Path, patience_s: float = 0.05) -> Iterator[bool]:
     Parameters
     ----------
     path : Path
-        Created if need be.
+        Created if need be, with its folder.
     patience_s : float
         How long to keep trying: :func:`is_held` takes the lock for an instant.
     """
     deadline = time.monotonic() + patience_s
-    with path.open("a") as file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    yield False
-                    return
-                time.sleep(0.005)
-            else:
+    while True:
+        with _opened(path) as file:
+            if _is_locked(file, path):
                 yield True
                 return
+        if time.monotonic() > deadline:
+            yield False
+            return
+        time.sleep(0.005)
+
+
+def _opened(path: Path) -> IO[str]:
+    for _ in range(10):  # `suite clean` may remove the folder in between
+        with contextlib.suppress(FileNotFoundError, FileExistsError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return path.open("a")
+    return path.open("a")
+
+
+def _is_locked(file: IO[str], path: Path) -> bool:
+    """Take the lock of an open file; a file that was removed from its place meanwhile locks nothing."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+    except (BlockingIOError, FileNotFoundError):
+        return False
 
 
 def is_held(path: Path) -> bool:

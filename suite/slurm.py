@@ -101,7 +101,7 @@ def accounting(jobs: Iterable[str]) -> dict[str, Ended]:
         lines = _answer("sacct", *options, "--format", "JobID,State,ExitCode,NodeList").splitlines()
     except (SchedulerUnavailable, Refused):
         return {}
-    found = {}
+    found: dict[str, Ended] = {}
     for line in lines:
         listed, state, code, nodes = line.split("|")
         ended = Ended(state.partition(" ")[0], code, "" if nodes == "None assigned" else nodes)
@@ -212,9 +212,7 @@ def _answer(*command: str, given: str | None = None) -> str:
     """Run a command of SLURM; its standard output, or an exception that tells silence from refusal."""
     environment = {**os.environ, "SLURM_BITSTR_LEN": "0"}  # or long lists of array tasks end in "..."
     try:
-        done = subprocess.run(
-            command, input=given, capture_output=True, text=True, timeout=PATIENCE_S, env=environment
-        )
+        done = subprocess.run(command, input=given, capture_output=True, text=True, timeout=PATIENCE_S, env=environment)
     except FileNotFoundError as error:
         raise SchedulerUnavailable(f"{command[0]} is not installed here") from error
     except subprocess.TimeoutExpired as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import shlex
 import subprocess
 import time
 from collections.abc import Collection, Mapping, Sequence
@@ -132,7 +133,8 @@ def check(launcher: SlurmLauncher) -> None:
         refusal = slurm.submission_problem(executor._make_submission_file_text("true", "check"))
     except slurm.SchedulerUnavailable as error:
         raise LaunchError(f"{error}; nothing was submitted") from error
-    if refusal is not None:
+    # also said while the nodes that would do are down or drained; if they do not exist, sbatch itself will say so
+    if refusal is not None and "Requested node configuration is not available" not in refusal:
         raise InputError([Problem("launcher", "", f"SLURM would refuse such jobs: {refusal}")])
 
 
@@ -165,14 +167,16 @@ class SlurmJobs:
         LaunchError
             If SLURM does not answer, or takes nothing.
         """
-        while True:
+        try:
             self._tend(open_runs)
-            if self._look.silence and not batches(self.launch):
-                self.launch.remove()
+            if self._look.silence:
                 raise LaunchError(f"{self._look.silence}; nothing was submitted")
-            if not detached or not self._held_back(open_runs):
-                return
+        except LaunchError:
+            self.launch.remove()
+            raise
+        while detached and self._held_back(open_runs):
             time.sleep(self._launcher.poll_seconds)
+            self._tend(open_runs)
 
     def tend(self, open_runs: Mapping[str, Run], is_getting_on: bool) -> None:
         """Ask SLURM from time to time; submit what there is room for, and again what was lost.
@@ -313,7 +317,7 @@ class SlurmJobs:
     @functools.cached_property
     def _setup(self) -> list[str]:
         variables = code_environment(self._store, self.launch.content.get("snapshot", ""))
-        return [*self._launcher.setup, *(f"export {name}='{value}'" for name, value in variables.items())]
+        return [*self._launcher.setup, *(f"export {name}={shlex.quote(value)}" for name, value in variables.items())]
 
     @functools.cached_property
     def _array_size(self) -> int:

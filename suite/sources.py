@@ -9,7 +9,7 @@ import importlib.machinery
 import os
 import pkgutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -78,7 +78,23 @@ def spec(module: str) -> importlib.machinery.ModuleSpec | None:
     parent_spec = spec(parent)
     if parent_spec is None or parent_spec.submodule_search_locations is None:
         return None
-    return importlib.machinery.PathFinder.find_spec(module, list(parent_spec.submodule_search_locations))
+    return _spec_below(module, parent_spec.submodule_search_locations)
+
+
+def _spec_below(module: str, folders: Iterable[str]) -> importlib.machinery.ModuleSpec | None:
+    """Do what PathFinder does; of a folder without ``__init__.py`` that one would import the package above it."""
+    portions: list[str] = []
+    for folder in folders:
+        finder = pkgutil.get_importer(folder)
+        found = finder.find_spec(module) if finder is not None else None
+        if found is not None and found.loader is not None:
+            return found
+        portions += (found and found.submodule_search_locations) or ()
+    if not portions:
+        return None
+    namespace = importlib.machinery.ModuleSpec(module, None, is_package=True)
+    namespace.submodule_search_locations = portions
+    return namespace
 
 
 def submodules(module: str) -> list[str]:

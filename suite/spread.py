@@ -34,10 +34,11 @@ class Spread:
         """Join the others, if the environment names any (``WORLD_SIZE``, as torchrun and submitit export it)."""
         if int(os.environ.get("WORLD_SIZE", "1")) == 1:
             return cls()
-        from suite import distributed, gather
-        from suite.execution import device
+        import torch
 
-        distributed.start(device().type)
+        from suite import distributed, gather
+
+        distributed.start("cuda" if torch.cuda.is_available() else "cpu")
         return cls(gather.world_size(), gather.rank())
 
     @property
@@ -62,6 +63,10 @@ class Spread:
         """Send the others home, unless something broke: they learn that from the broken connection."""
         if kind is None:
             self.announce(None)
+        if self.processes > 1:
+            from suite import distributed
+
+            distributed.stop()
 
     def follow(self, launch: Launch, number: int) -> None:
         """Compute this process's share of every run that the first process announces, until there is none left."""

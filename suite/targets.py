@@ -169,6 +169,21 @@ def _may_have(origin: Source, node: Definition, method: str) -> bool:
     return False
 
 
+def has_flag(target: Target, name: str) -> bool:
+    """Whether a class, or a class that it derives from, assigns True to a name in its body."""
+    found = sources.definition(target.module, target.name)
+    return found is not None and _has_flag(*found, name)
+
+
+def _has_flag(origin: Source, node: Definition, name: str) -> bool:
+    for statement in sources.statements(node.body):
+        for assigned, value in sources.assigned(statement):
+            if assigned == name:
+                return isinstance(value, ast.Constant) and value.value is True
+    bases = [_base(origin, ast.unparse(base).split("[")[0]) for base in getattr(node, "bases", ())]
+    return any(_has_flag(*base, name) for base in bases if base is not None)
+
+
 def _parameters(origin: Source, node: Definition) -> tuple[Parameter, ...] | None:
     if isinstance(node, ast.FunctionDef):
         return _signature(origin, node.args, skip=0)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from suite import slurm
+from suite.failures import is_final
 from suite.launches import Launch, all_launches
 from suite.records import Store, is_held, read_json, write_json
 
@@ -202,12 +203,10 @@ def _has_open_runs(launch: Launch, store: Store) -> bool:
 
 def is_settled(launch: Launch, store: Store, key: str) -> bool:
     """Whether a run of a launch is done, or has failed since the launch was made."""
-    record = store.record(key)
-    result = record.result()
-    if result is not None:
-        return bool(result["record"] != launch.content["runs"][key]["replaces"])
-    failure = record.failure()
-    return failure is not None and failure["finished"] >= launch.content["created"]
+    if launch.is_done(key, store):
+        return True
+    failure = store.record(key).failure()
+    return failure is not None and failure["finished"] >= launch.content["created"] and is_final(failure)
 
 
 def look(launches: Iterable[Launch]) -> Look:

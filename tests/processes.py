@@ -74,5 +74,4 @@ def _be(number: int, work: Work, folder: Path, environment: Mapping[str, str], t
     os.environ.update(environment)
     distributed.start("cpu", timeout)
     torch.save(work(number, folder), folder / f"{number}.pt")
-
     distributed.stop()

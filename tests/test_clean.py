@@ -55,7 +55,14 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     record(store, "2" * 64, "events.jsonl", "lock")
     begun = record(store, "3" * 64, "log.txt")
     ending = record(store, "4" * 64, "run.json", "result.json", "checkpoint.pt", ".run.json.0123abcd")
-    for name in ("notes.txt", "mlflow.db", ".hidden", "launches/notes/a.txt", "superseded/mine/a.txt"):
+    for name in (
+        "notes.txt",
+        "mlflow.db",
+        ".hidden",
+        "launches/notes/a.txt",
+        "superseded/mine/a.txt",
+        ".mine.0123abcd/a.txt",
+    ):
         file = store.out / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("mine")

@@ -47,6 +47,18 @@ def test_a_launch_lives_as_long_as_a_worker_holds_its_lock(tmp_path: Path) -> No
     assert not launch.folder.exists()
 
 
+def test_a_launch_that_is_to_replace_a_result_is_not_forgotten_for_the_old_one(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.prepare()
+    key = "a" * 64
+    store.record(key).folder.mkdir()
+    store.record(key).finish({"record": "old"})
+    packs = [Pack((key,), 1.0, 1, 1, 1)]
+    launch = Launch.create(store, {key: {"key": key, "replaces": "old"}}, packs, {"kind": "local"})
+    forget_finished(store)
+    assert launch.folder.exists()
+
+
 def test_a_process_that_is_about_to_become_a_worker_counts_but_a_stranger_does_not(tmp_path: Path) -> None:
     import os
 

@@ -275,7 +275,18 @@ def test_malformed_registry(project: Project, mistake: Edit) -> None:
 LAUNCHERS = [
     ("workers", "kind: local\nworkers: 0\n", [("launchers/mine.yaml:2: launcher.workers", "must be >= 1 or 'auto'")]),
     ("key", "kind: local\nworker: 2\n", [("launchers/mine.yaml:2: launcher.worker:", "did you mean 'workers'?")]),
-    ("kind", "kind: sulrm\n", [("launchers/mine.yaml:1: launcher.kind", "'sulrm'", "expected 'local', 'debug' or 'slurm'", "did you mean 'slurm'?")]),
+    (
+        "kind",
+        "kind: sulrm\n",
+        [
+            (
+                "launchers/mine.yaml:1: launcher.kind",
+                "'sulrm'",
+                "expected 'local', 'debug' or 'slurm'",
+                "did you mean 'slurm'?",
+            )
+        ],
+    ),
     ("no-kind", "workers: 1\n", [("launchers/mine.yaml:1: launcher.kind", "is missing")]),
     ("yaml", "kind: local\nworkers: [\n", [("launchers/mine.yaml:3", "not valid YAML")]),
     (

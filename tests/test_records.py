@@ -1,8 +1,10 @@
+import fcntl
 import json
 import multiprocessing
 import os
 import time
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -123,3 +125,50 @@ def test_a_results_folder_that_is_a_file_is_one_clear_error(tmp_path: Path) -> N
     (tmp_path / "results").write_text("")
     with pytest.raises(OSError, match="results"):
         Store(tmp_path / "results").prepare()
+
+
+def test_a_lock_whose_file_was_removed_and_made_anew_is_held_by_one(tmp_path: Path) -> None:
+    path = tmp_path / "record" / "lock"
+    with held(path) as first:
+        assert first
+        path.unlink()  # as `suite clean` does under the lock
+        with held(path) as second, held(path) as third:
+            assert (second, third) == (True, False)
+
+
+def test_a_worker_that_opened_a_lock_before_it_was_removed_does_not_hold_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, flock, pending = tmp_path / "lock", fcntl.flock, ["once"]
+
+    def removed_before(file: IO[str], flags: int) -> None:
+        if pending:
+            pending.pop()
+            path.unlink()
+        flock(file, flags)
+
+    monkeypatch.setattr(fcntl, "flock", removed_before)
+    with held(path) as ours:
+        assert ours
+        assert path.exists()  # a new one, which others see
+        assert is_held(path)
+
+
+def test_superseding_that_is_killed_leaves_no_checkpoint_without_its_origin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = Store(tmp_path).record("a" * 64)
+    record.folder.mkdir(parents=True)
+    record.begin({"code": {}})
+    record.checkpoint.touch()
+    replace = os.replace
+
+    def killed(source: Path, target: Path) -> None:
+        replace(source, target)
+        if Path(source).name == "run.json":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        record.supersede(tmp_path / "superseded")
+    assert not record.checkpoint.exists()

@@ -374,6 +374,9 @@ def test_a_clean_repository_is_named_by_its_commit(user: Path, store: Store) -> 
     write(user, {"notes": "of no concern"})
     taken = take(store, ["mine"])
     assert of_user(taken, user) == {"folder": str(user.resolve()), "commit": commit, "patch": None, "untracked": []}
+    write(user, {"mine/new.py": ""})
+    said = of_user(take(store, ["mine"]), user)
+    assert (said["commit"], said["untracked"]) == (f"{commit}+dirty", ["mine/new.py"])
 
 
 def test_the_patch_of_a_dirty_repository_leads_from_the_commit_to_the_copy(
@@ -422,3 +425,9 @@ def test_an_environment_that_a_checkout_ignores_is_not_taken_for_part_of_it(user
     repositories = described(take(store, ["mine"]))["repositories"]
     assert isinstance(repositories, list)
     assert str(user.resolve()) not in [one["folder"] for one in repositories]
+
+
+def test_a_module_two_folders_deep_without_init_is_found(user: Path, store: Store) -> None:
+    write(user, {"space/near/mine.py": "VALUE = 1", "space/near/helper.py": "", "space/far/theirs.py": ""})
+    taken = take(store, ["space.near.mine"])
+    assert set(copied(taken, "space")) == {"space/near/mine.py", "space/near/helper.py"}

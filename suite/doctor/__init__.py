@@ -34,6 +34,7 @@ def examine(registry: Registry, store: Store, tracking_uri: str, patience_s: flo
         How long the probe job may wait in the queue.
     """
     launcher = registry.document.launcher
+    yield devices.interpreter()
     here = devices.measure()
     yield from devices.findings(here)
     yield from data.findings(registry)

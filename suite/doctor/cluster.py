@@ -57,11 +57,11 @@ def findings(
     yield Finding("slurm", "ok", f"SLURM {version}, cluster {name}; partitions: {listed or 'none'}")
     yield _array_size(launcher, configuration)
     yield _accounting(configuration)
-    refusal = list(_refusals(launcher, partitions))
+    from suite.doctor import visit  # with it comes submitit, half a second that only those who get here should pay
+
+    refusal = list(_refusals(launcher, partitions)) or list(visit.misfit(launcher))
     yield from refusal or [Finding("slurm", "ok", "the site would take jobs with the launcher's settings")]
     if not refusal:
-        from suite.doctor import visit  # with it comes submitit, half a second that only those who get here should pay
-
         yield from visit.findings(launcher, registry, store, tracking_uri, here, patience_s)
 
 

@@ -1,6 +1,6 @@
-"""Python, torch and devices of a machine; measured in a process of its own, so that a broken torch breaks nothing here.
+"""Python, torch and devices of a machine.
 
-``python -m suite.doctor.devices`` prints what :func:`inspect` returns.
+torch is imported in a process of its own, so that one that is broken breaks nothing here.
 """
 
 from __future__ import annotations
@@ -59,9 +59,13 @@ def measure() -> Machine:
     return Machine(platform.python_version(), sys.executable, _torch(), _nvidia_smi(), variables)
 
 
+def interpreter() -> Finding:
+    """Return which Python this is; an older one than 3.11 would not have come so far."""
+    return Finding("python", "ok", f"Python {platform.python_version()}, {sys.executable}")
+
+
 def findings(machine: Machine) -> Iterator[Finding]:
-    """Yield what this machine's measurements say."""
-    yield _python(machine)
+    """Yield what the measurements of torch and of the devices say."""
     yield from torch_findings(machine)
     if "error" not in machine.torch:
         yield from _devices(machine)
@@ -100,8 +104,13 @@ def inspect() -> dict[str, Any]:
     }
 
 
+def print_inspection() -> None:
+    """Print what :func:`inspect` returns, as JSON."""
+    print(json.dumps(inspect()))
+
+
 def _torch() -> dict[str, Any]:
-    command = [sys.executable, "-m", "suite.doctor.devices"]
+    command = [sys.executable, "-c", "from suite.doctor import devices; devices.print_inspection()"]
     path = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "PYTHONPATH": path}
     try:
@@ -111,8 +120,9 @@ def _torch() -> dict[str, Any]:
     try:
         said: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     except (ValueError, IndexError):
-        why = f"signal {-done.returncode}" if done.returncode < 0 else f"exit status {done.returncode}"
-        return {"error": (done.stderr.strip().splitlines() or [f"the process ended with {why}"])[-1]}
+        if done.returncode < 0:
+            return {"error": f"the process ended with signal {-done.returncode}"}
+        return {"error": (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]}
     return said
 
 
@@ -122,13 +132,6 @@ def _nvidia_smi() -> list[str]:
     except (OSError, subprocess.SubprocessError):
         return []
     return [line.partition(" (UUID")[0] for line in done.stdout.splitlines() if line.startswith("GPU ")]
-
-
-def _python(machine: Machine) -> Finding:
-    what = f"Python {machine.python}, {machine.executable}"
-    if tuple(int(part) for part in machine.python.split(".")[:2]) < (3, 11):
-        return Finding("python", "problem", what, "the suite needs Python 3.11 or newer")
-    return Finding("python", "ok", what)
 
 
 def _devices(machine: Machine) -> Iterator[Finding]:
@@ -156,7 +159,3 @@ def _devices(machine: Machine) -> Iterator[Finding]:
 
 def _line(error: BaseException) -> str:
     return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"
-
-
-if __name__ == "__main__":
-    print(json.dumps(inspect()))

@@ -72,8 +72,8 @@ def findings(name: str, folder: Path, is_shared: bool) -> Iterator[Finding]:
 
 
 def nearest(folder: Path) -> Path:
-    """Return the folder, or the nearest one above it that exists."""
-    return next(place for place in (folder, *folder.absolute().parents) if place.is_dir())
+    """Return the folder, or what is nearest above it and exists."""
+    return next(place for place in (folder.absolute(), *folder.absolute().parents) if os.path.exists(place))
 
 
 def space(folder: Path) -> Space:
@@ -84,6 +84,8 @@ def space(folder: Path) -> Space:
 
 def shown_bytes(size: int) -> str:
     """Return a size as people read it."""
+    if size < 1e5:
+        return f"{size} bytes"
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
 
 

@@ -11,7 +11,11 @@ from urllib.parse import urlsplit
 from suite.doctor.findings import Finding
 from suite.tracking import store
 
-LATER = "runs go on without it, and python -m suite sync brings it up to date later"
+PATIENCE_S = 10.0
+ADVICE = (
+    "start it, or name another with --tracking-uri; runs go on without it, and python -m suite sync brings it up to "
+    "date later"
+)
 
 
 def findings(uri: str, experiment: str) -> Iterator[Finding]:
@@ -22,13 +26,15 @@ def findings(uri: str, experiment: str) -> Iterator[Finding]:
         yield Finding("tracking", "ok", f"{shown} is made by the first run")
         return
     if uri.startswith("http"):
-        yield _version(uri, shown)
+        version = _version(uri, shown)
+        yield version
+        if version.state == "problem":
+            return
     try:
         with store.reachable(uri):
             found = store.open_client(uri).get_experiment_by_name(experiment)
     except store.TrackingUnavailable as error:
-        what = str(error).replace(uri, shown)
-        yield Finding("tracking", "problem", what, f"start it, or name another with --tracking-uri; {LATER}")
+        yield Finding("tracking", "problem", str(error).replace(uri, shown), ADVICE)
         return
     if found is None:
         yield Finding("tracking", "ok", f"{shown} answers; the first run makes experiment {experiment!r} there")
@@ -46,25 +52,32 @@ def without_password(uri: str) -> str:
     return uri.replace(f":{password}@", ":***@") if password else uri
 
 
-def answers(uri: str, patience_s: float = 5.0) -> bool:
-    """Whether a tracking server is there, as far as one can tell without credentials."""
-    try:
-        urllib.request.urlopen(f"{uri}/health", timeout=patience_s).close()
-    except urllib.error.HTTPError:
-        return True
-    except (OSError, ValueError):
-        return False
-    return True
+def answers(uri: str) -> bool:
+    """Whether a tracking server is there."""
+    return not isinstance(_ask(uri, "health"), OSError)
 
 
 def _version(uri: str, shown: str) -> Finding:
-    ours = importlib.metadata.version("mlflow")
-    try:
-        with urllib.request.urlopen(f"{uri}/version", timeout=10) as answer:
-            theirs = answer.read(100).decode(errors="replace").strip()
-    except (OSError, ValueError):
-        return Finding("tracking", "unknown", f"{shown} does not tell its version")
+    ours, theirs = importlib.metadata.version("mlflow"), _ask(uri, "version")
+    if isinstance(theirs, OSError):
+        why = getattr(theirs, "reason", theirs)
+        return Finding("tracking", "problem", f"{shown}: nobody answers there ({why})", ADVICE)
+    if not theirs:
+        return Finding("tracking", "unknown", f"{shown} does not tell its version", "look at the server's own log")
     if theirs.partition(".")[0] != ours.partition(".")[0]:
         what = f"{shown} is MLflow {theirs}, this is MLflow {ours}"
         return Finding("tracking", "warning", what, "bring both to the same major version if calls are refused")
     return Finding("tracking", "ok", f"{shown} is MLflow {theirs}; this is {ours}")
+
+
+def _ask(uri: str, what: str) -> str | OSError:
+    """Return what a server says; nothing where it wants credentials first; the error where there is none."""
+    parts = urlsplit(uri)
+    address = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    try:
+        with urllib.request.urlopen(f"{address}/{what}", timeout=PATIENCE_S) as answer:
+            return str(answer.read(100).decode(errors="replace").strip())
+    except urllib.error.HTTPError:
+        return ""
+    except OSError as error:
+        return error

@@ -110,6 +110,33 @@ def findings(
             yield from judge(report, visit, launcher, here, len(sizes), tracking_uri)
 
 
+def small(launcher: SlurmLauncher) -> SlurmLauncher:
+    """Return a launcher's settings for a job that looks around: as few resources as will do."""
+    memory = min(MOST_MEMORY, launcher.memory, key=mebibytes)
+    return replace(launcher, cpus=1, gpus=min(1, launcher.gpus), memory=memory, time="5m", signal_seconds=10)
+
+
+def misfit(launcher: SlurmLauncher) -> Iterator[Finding]:
+    """Yield a finding if no node has as much as the launcher asks for: SLURM takes such jobs, and never starts them.
+
+    It says the same of any job while its nodes are down, so what is refused to a small job counts for nothing.
+    """
+    refusals = []
+    for asked in (launcher, small(launcher)):
+        executor = submitit.SlurmExecutor(folder="unused")
+        executor.update_parameters(**parameters(asked))
+        try:
+            refusals.append(slurm.submission_problem(executor._make_submission_file_text("true", "check")))
+        except slurm.SchedulerUnavailable:
+            return
+    if refusals[0] is not None and refusals[1] is None:
+        much = f"{launcher.cpus} cpus, {launcher.memory} of memory and {launcher.gpus} GPUs"
+        what = f"no node has {much}: jobs would wait for ever ({refusals[0]})"
+        yield Finding(
+            "slurm", "problem", what, "ask for less, or for another partition: sinfo -o '%P %c %m %G' lists nodes"
+        )
+
+
 def judge(
     report: Mapping[str, Any], visit: Visit, launcher: SlurmLauncher, here: Machine, files: int, tracking_uri: str
 ) -> Iterator[Finding]:
@@ -154,11 +181,9 @@ def _submit(launcher: SlurmLauncher, folder: Path, sizes: Mapping[str, int], tra
     """Send the probe as a run would be sent, with its code from a copy."""
     copies = Store(folder)
     variables = code_environment(copies, take(copies, ()).id)
-    memory = min(MOST_MEMORY, launcher.memory, key=mebibytes)
-    small = replace(launcher, cpus=1, gpus=min(1, launcher.gpus), memory=memory, time="5m", signal_seconds=10)
     setup = [*launcher.setup, *(f"export {name}='{value}'" for name, value in variables.items())]
     executor = submitit.SlurmExecutor(folder=folder / "jobs", python=launcher.python)
-    executor.update_parameters(job_name=NAME, setup=setup, **parameters(small))
+    executor.update_parameters(job_name=NAME, setup=setup, **parameters(small(launcher)))
     write_json(folder / "here.json", {"time": time.time()})
     job = executor.submit(probe.probe, str(folder), dict(sizes), tracking_uri)
     return Visit(folder, str(job.job_id))

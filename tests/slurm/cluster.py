@@ -1,27 +1,18 @@
-"""A real SLURM on one machine, under one folder, as root, without systemd: for tests and for trying things out.
+"""A real SLURM on one machine, in one folder, as root, without systemd.
 
-::
-
-    python -m tests.slurm.cluster start DIR     # prints what to export
-    python -m tests.slurm.cluster status DIR
-    python -m tests.slurm.cluster stop DIR
-
-Two nodes (gpu1, gpu2) with two pretended GPUs each; two partitions, of which ``high`` preempts ``low``, the default.
+Nodes gpu1 and gpu2 have two pretended GPUs each. Of the partitions, ``high`` preempts ``low``, the default.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -29,36 +20,44 @@ from typing import Any, Self
 import psutil
 
 from tests.slurm import configuration, warden
+from tests.slurm.configuration import GPUS, NODES
 
-NODES = ("gpu1", "gpu2")
-PACKAGES = {"munged": "munge", "mariadbd": "mariadb-server", "slurmdbd": "slurmdbd", "slurmctld": "slurm-wlm"}
-INSTALL = Path(__file__).with_name("install.sh")
+PACKAGES = {
+    "slurmctld": "slurm-wlm",
+    "slurmdbd": "slurmdbd",
+    "munged": "munge",
+    "mariadbd": "mariadb-server",
+    "mariadb-install-db": "mariadb-server",
+}
 PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
-#: Of a folder's name: sockets in it must stay under the 107 characters that the kernel takes.
+#: The kernel takes 107 characters for a socket, and slurmd's are named ``state/gpu1/gpu1_1234567.4294967292``.
 LONGEST_FOLDER = 70
+USABLE = ("idle", "mixed", "allocated")
 
 
 class ClusterError(RuntimeError):
-    """The cluster cannot run; what to do about it."""
+    """The cluster does not do what was asked; why."""
 
 
 def obstacle() -> str | None:
-    """Return why no cluster can run on this machine, and what to do; None if one can."""
-    if os.geteuid() != 0:
-        return "SLURM's daemons act for other users: start the cluster as root"
-    missing = [package for program, package in PACKAGES.items() if shutil.which(program, path=PATH) is None]
+    """Return why no cluster can run on this machine, and what to do about it; None if one can."""
+    missing = sorted({package for program, package in PACKAGES.items() if shutil.which(program, path=PATH) is None})
     if missing:
-        return f"{', '.join(missing)} missing: run {INSTALL}, or apt-get install --no-install-recommends {' '.join(missing)}"
+        return f"missing packages: run tests/slurm/install.sh, or apt-get install {' '.join(missing)}"
+    if os.geteuid() != 0:
+        return "SLURM's daemons act for other users: a test cluster must be started as root"
     return None
 
 
 class Cluster:
-    """SLURM with munge and MariaDB, every file of it in one folder, on ports of its own.
+    """SLURM with munge and MariaDB: every file in one folder, ports of its own, nothing global.
+
+    Its processes die with the process that started them, however that ends.
 
     Parameters
     ----------
     folder : Path
-        Made if missing; anything of an earlier cluster in it is removed.
+        Made if missing; what an earlier cluster left in it is removed.
     accounting : bool
         Whether there is a slurmdbd, so that `sacct` answers.
     max_array_size : int
@@ -95,7 +94,7 @@ class Cluster:
         self.stop()
 
     def start(self) -> None:
-        """Start every daemon and wait until both nodes are idle.
+        """Start every daemon and wait until both nodes are idle: a few seconds.
 
         Raises
         ------
@@ -105,23 +104,23 @@ class Cluster:
         if problem := obstacle():
             raise ClusterError(problem)
         if len(str(self.folder)) > LONGEST_FOLDER:
-            raise ClusterError(f"{self.folder}: choose a folder whose path has at most {LONGEST_FOLDER} characters")
+            raise ClusterError(f"{self.folder}: too long for the paths of sockets, at most {LONGEST_FOLDER} characters")
         try:
             self._prepare()
-            self._start_munge()
+            self.start_daemon("munged")
+            self._wait_for_start("munged", (self.folder / "munge.socket").is_socket, "its socket")
             if self.accounting:
                 self._start_accounting()
-            self.start_daemon("slurmctld")
-            for node in NODES:
-                self.start_daemon(node)
-            self._wait_for_start("slurmctld", self._are_nodes_idle, "both nodes idle")
+            for name in ("slurmctld", *NODES):
+                self.start_daemon(name)
+            self._wait_for_start("slurmctld", self._is_idle, "two idle nodes")
         except BaseException:
             self.stop()
             raise
 
     def stop(self) -> None:
-        """Kill everything that belongs to the cluster, jobs too; logs and configuration stay."""
-        for name in list(self._wardens):
+        """Kill everything that belongs to the cluster, jobs too; configuration and logs stay."""
+        for name in reversed(list(self._wardens)):
             self.kill_daemon(name)
         if self._guard is not None:
             self._guard.close()
@@ -129,38 +128,47 @@ class Cluster:
         for generated in ("database", "state"):
             shutil.rmtree(self.folder / generated, ignore_errors=True)
 
-    def run(self, *command: str, given: str | None = None, timeout: float = 60) -> str:
-        """Run a command of SLURM and return its standard output.
+    def run(self, *command: str, given: str | None = None) -> str:
+        """Run a command of SLURM; return what it printed.
 
         Raises
         ------
         ClusterError
             If it fails: what it said.
         """
-        done = subprocess.run(
-            command, input=given, capture_output=True, text=True, env=self.environment, timeout=timeout
-        )
+        done = subprocess.run(command, input=given, capture_output=True, text=True, env=self.environment, timeout=120)
         if done.returncode:
             raise ClusterError(f"{' '.join(command)}: {done.stderr.strip() or done.stdout.strip()}")
         return done.stdout.strip()
 
     def nodes(self) -> dict[str, str]:
         """Return the state of each node: ``idle``, ``mixed``, ``down*``, ..."""
-        return dict(line.split() for line in self.run("sinfo", "--noheader", "--Node", "--format", "%N %T").splitlines())
+        lines = self.run("sinfo", "--noheader", "--Node", "--format", "%N %T").splitlines()
+        return {name: state for name, state in map(str.split, lines)}
 
     def jobs(self) -> dict[str, str]:
         """Return the state of each job in the queue, array tasks one by one."""
         lines = self.run("squeue", "--noheader", "--array", "--format", "%i %T").splitlines()
-        return dict(line.split() for line in lines)
+        return {job: state for job, state in map(str.split, lines)}
 
-    def kill_node(self, name: str) -> None:
-        """Have a node lose its power: its slurmd and all processes of its jobs are killed."""
+    def kill_node(self, name: str, *, noticed: bool = False) -> None:
+        """Have a node lose its power: slurmd and all processes of its jobs are killed.
+
+        SLURM finds out after about 18 s, or at once if `noticed`, as where a site checks its nodes' health.
+        """
         self.kill_daemon(name)
+        if noticed:
+            self._report_down(name)
 
     def restart_node(self, name: str) -> None:
-        """Bring a killed node back and wait until SLURM uses it again."""
+        """Bring a killed node back and wait until SLURM uses it again.
+
+        SLURM is told first that the node was down: jobs that had run for a few seconds would stay RUNNING for ever.
+        """
+        if not self.nodes()[name].startswith("down"):
+            self._report_down(name)
         self.start_daemon(name)
-        self._wait_for_start(name, lambda: self.nodes()[name] in ("idle", "mixed", "allocated"), "the node back")
+        self._wait_for_start(name, lambda: self.nodes()[name] in USABLE, f"{name} to be used again")
 
     def wait_for(self, condition: Callable[[], Any], what: str = "the condition", timeout: float = 60) -> Any:
         """Poll until a condition holds; return its value.
@@ -168,7 +176,7 @@ class Cluster:
         Raises
         ------
         ClusterError
-            If it does not within `timeout` seconds: what is in the queue, and the nodes.
+            If it does not within `timeout` seconds: with the nodes and the queue as they are.
         """
         deadline = time.monotonic() + timeout
         while not (value := condition()):
@@ -180,51 +188,56 @@ class Cluster:
 
     def wait_until_idle(self, timeout: float = 60) -> None:
         """Wait until no job is left and both nodes are idle."""
-        self.wait_for(lambda: not self.jobs() and self._are_nodes_idle(), "an idle cluster", timeout)
+        self.wait_for(lambda: not self.jobs() and self._is_idle(), "an idle cluster", timeout)
+
+    def clear(self) -> None:
+        """Cancel all jobs and wait until the cluster is idle."""
+        if jobs := {job.partition("_")[0] for job in self.jobs()}:
+            self.run("scancel", *jobs)
+        self.wait_until_idle()
 
     def start_daemon(self, name: str) -> None:
-        """Start ``slurmctld``, ``slurmdbd``, ``mariadbd``, ``munged``, or a node's slurmd."""
-        commands = configuration.commands(self.folder)
-        program = shutil.which(commands[name][0], path=PATH)
+        """Start ``slurmctld``, ``slurmdbd``, ``mariadbd``, ``munged``, or the slurmd of a node, named as the node."""
+        program, *arguments = configuration.commands(self.folder)[name]
+        found = shutil.which(program, path=PATH) or program
         with open(self._log(name), "ab") as log:
             self._wardens[name] = subprocess.Popen(
-                [sys.executable, warden.__file__, str(program), *commands[name][1:]],
+                [sys.executable, warden.__file__, found, *arguments],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
-                env={**self.environment, "MYSQL_UNIX_PORT": str(self.folder / "database.socket")},
+                env={**self.environment, "MYSQL_UNIX_PORT": f"{self.folder}/database.socket"},
                 cwd=self.folder,
                 start_new_session=True,
             )
 
-    def kill_daemon(self, name: str, number: int = signal.SIGKILL) -> None:
-        """Kill a daemon and every process that came of it; with SIGTERM, slurmctld saves its state first."""
+    def kill_daemon(self, name: str) -> None:
+        """Kill a daemon and every process that came of it."""
         process = self._wardens.pop(name)
         assert process.stdin is not None
-        if number != signal.SIGKILL:
-            for daemon in psutil.Process(process.pid).children():
-                daemon.send_signal(number)
-            process.wait(timeout=30)
         process.stdin.close()
-        process.wait(timeout=30)
+        process.wait(timeout=60)
+
+    def stop_daemon(self, name: str) -> None:
+        """Have a daemon save its state and end."""
+        for daemon in psutil.Process(self._wardens[name].pid).children():
+            daemon.terminate()
+        self._wardens[name].wait(timeout=60)
+        self.kill_daemon(name)
 
     def _prepare(self) -> None:
         for generated in ("database", "state", "log"):
             shutil.rmtree(self.folder / generated, ignore_errors=True)
             (self.folder / generated).mkdir(parents=True)
-        for stale in ("gpu0", "gpu1", "munge.key", "munge.socket", "database.socket"):
+        for stale in (*GPUS, "munge.key", "munge.socket", "database.socket"):
             (self.folder / stale).unlink(missing_ok=True)
-        for index in range(2):
-            os.mknod(self.folder / f"gpu{index}", 0o20666, os.makedev(1, 3))
-        self._guard, ports = _reserve_ports()
-        configuration.write(self.folder, ports, self.accounting, self.settings)
-
-    def _start_munge(self) -> None:
+        for gpu in GPUS:
+            os.mknod(self.folder / gpu, 0o20666, os.makedev(1, 3))
         key = self.folder / "munge.key"
         key.touch(mode=0o600)
         key.write_bytes(os.urandom(128))
-        self.start_daemon("munged")
-        self._wait_for_start("munged", (self.folder / "munge.socket").is_socket, "its socket")
+        self._guard, ports = _reserve_ports(4)
+        configuration.write(self.folder, ports, self.accounting, self.settings)
 
     def _start_accounting(self) -> None:
         with open(self._log("mariadbd"), "ab") as log:
@@ -232,31 +245,37 @@ class Cluster:
         if done.returncode:
             raise ClusterError(self._with_log("mariadbd", "the database could not be made"))
         self.start_daemon("mariadbd")
-        self._wait_for_start("mariadbd", (self.folder / "database.socket").is_socket, "its socket")
+        self._wait_for_start("mariadbd", self._does_database_answer, "an answer at its socket")
         self.start_daemon("slurmdbd")
-        register = ("sacctmgr", "--immediate", "add", "cluster", "test")
-        self._wait_for_start("slurmdbd", lambda: self._succeeds(*register), "an answer to sacctmgr")
+        self._wait_for_start("slurmdbd", self._register, "an answer to sacctmgr")
 
-    def _are_nodes_idle(self) -> bool:
-        try:
+    def _does_database_answer(self) -> bool:
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as client:
+            client.connect(f"{self.folder}/database.socket")
+            return True
+        return False
+
+    def _register(self) -> bool:
+        with contextlib.suppress(ClusterError):
+            self.run("sacctmgr", "--immediate", "add", "cluster", "test")
+            return True
+        return False
+
+    def _is_idle(self) -> bool:
+        with contextlib.suppress(ClusterError):
             return list(self.nodes().values()) == ["idle"] * len(NODES)
-        except ClusterError:
-            return False
+        return False
 
-    def _succeeds(self, *command: str) -> bool:
-        try:
-            self.run(*command)
-        except ClusterError:
-            return False
-        return True
+    def _report_down(self, name: str) -> None:
+        self.run("scontrol", "update", f"NodeName={name}", "State=DOWN", "Reason=killed")
 
-    def _wait_for_start(self, name: str, condition: Callable[[], bool], what: str, timeout: float = 60) -> None:
-        deadline = time.monotonic() + timeout
+    def _wait_for_start(self, name: str, condition: Callable[[], bool], what: str) -> None:
+        deadline = time.monotonic() + 60
         while not condition():
             if self._wardens[name].poll() is not None:
                 raise ClusterError(self._with_log(name, f"{name} ended with status {self._wardens[name].returncode}"))
             if time.monotonic() > deadline:
-                raise ClusterError(self._with_log(name, f"waited {timeout:g} s in vain for {what} ({name})"))
+                raise ClusterError(self._with_log(name, f"waited a minute in vain for {what}"))
             time.sleep(0.05)
 
     def _log(self, name: str) -> Path:
@@ -264,14 +283,14 @@ class Cluster:
 
     def _with_log(self, name: str, message: str) -> str:
         lines = self._log(name).read_text(errors="replace").splitlines()[-20:]
-        return "\n".join([f"{message}; the end of {self._log(name)}:", *lines])
+        return "\n".join([f"{message}; {self._log(name)} ends with", *lines])
 
 
-def _reserve_ports() -> tuple[socket.socket, range]:
+def _reserve_ports(count: int) -> tuple[socket.socket, list[int]]:
     """Return free ports, and the socket that keeps other clusters off them until it is closed."""
-    for first in range(20_000, 32_000, 10):  # below the ports that the kernel hands out
+    for first in range(20_000, 32_000, 10):  # below those that the kernel hands out
         guard = socket.socket()
-        ports = range(first + 1, first + 10)
+        ports = list(range(first + 1, first + 1 + count))
         try:
             guard.bind(("127.0.0.1", first))
             for port in ports:

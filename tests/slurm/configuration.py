@@ -14,9 +14,9 @@ PARTITION = "Nodes=gpu[1-2] State=UP DefaultTime=10 MaxTime=INFINITE DefMemPerCP
 
 def commands(folder: Path) -> dict[str, list[str]]:
     """Return the command line of each daemon, in the foreground."""
-    munge_files = {"socket": "munge.socket", "key-file": "munge.key", "pid-file": "munged.pid", "seed-file": "munge.seed"}
+    munge = {"socket": "munge.socket", "key-file": "munge.key", "pid-file": "munged.pid", "seed-file": "munge.seed"}
     return {
-        "munged": ["munged", "--foreground", "--force", *(f"--{name}={folder / to}" for name, to in munge_files.items())],
+        "munged": ["munged", "--foreground", "--force", *(f"--{name}={folder / file}" for name, file in munge.items())],
         "mariadbd": [
             "mariadbd",
             *_database_options(folder),
@@ -53,7 +53,7 @@ def write(folder: Path, ports: Sequence[int], accounting: bool, settings: Mappin
     """Write slurm.conf, gres.conf and slurmdbd.conf; takes four ports."""
     controller, database, first, last = ports
     host = socket.gethostname().partition(".")[0]
-    slurm = _slurm(folder, host, controller) | _accounting(folder, database if accounting else None) | settings
+    slurm = {**_slurm(folder, host, controller), **_accounting(folder, database if accounting else None), **settings}
     lines = [f"{name}={value}" for name, value in slurm.items()]
     lines += [
         f"NodeName=gpu[1-2] NodeHostname={host} NodeAddr=127.0.0.1 Port=[{first}-{last}] {NODE}",

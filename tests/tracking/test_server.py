@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import pytest
 
+from suite.doctor import tracking as doctor
 from tests.cluster import TOY, command, environment
 from tests.tracking.gated import GATE
 from tests.tracking.servers import MlflowServer, Postgres, until
@@ -181,6 +183,13 @@ def test_two_launchers_with_a_results_folder_each_survive_an_outage_of_the_serve
     shutil.copytree(node.runs, home.runs)
     assert "error" not in ended(home.start("sync", "--tracking-uri", uri))
     assert_one_run_a_key(uri, home, other)
+
+
+def test_the_doctor_finds_the_server_and_creates_nothing_there(laboratory: Laboratory) -> None:
+    found = list(doctor.findings(laboratory.server.uri, "nothing of that name"))
+    assert [finding.state for finding in found] == ["ok", "ok"]
+    assert f"is MLflow {mlflow.__version__}" in found[0].what
+    assert client(laboratory.server.uri).get_experiment_by_name("nothing of that name") is None
 
 
 def test_a_launcher_killed_while_it_mirrors_is_completed_by_sync(laboratory: Laboratory, tmp_path: Path) -> None:

@@ -1,0 +1,43 @@
+"""A cluster for each test process, started when the first test asks for it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from tests.slurm.cluster import Cluster, obstacle
+
+
+@pytest.fixture(scope="session")
+def make_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Cluster]]:
+    """Start a cluster with options of its own, which lasts until the tests end unless it is stopped before."""
+    if problem := obstacle():
+        if os.environ.get("SUITE_REQUIRE_SLURM") == "1":
+            pytest.fail(f"SUITE_REQUIRE_SLURM=1, but no SLURM can run here: {problem}", pytrace=False)
+        pytest.skip(f"needs a real SLURM: {problem}")
+    with ExitStack() as clusters:
+
+        def make(**options: Any) -> Cluster:
+            return clusters.enter_context(Cluster(tmp_path_factory.mktemp("slurm"), **options))
+
+        yield make
+
+
+@pytest.fixture(scope="session")
+def slurm(make_cluster: Callable[..., Cluster]) -> Cluster:
+    """The cluster that the tests of a process share, with accounting."""
+    return make_cluster()
+
+
+@pytest.fixture
+def on_slurm(slurm: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    """The shared cluster, idle, with this process and those that it starts as its users."""
+    for name in [name for name in os.environ if name.startswith(("SLURM", "SBATCH"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("SLURM_CONF", slurm.environment["SLURM_CONF"])
+    yield slurm
+    slurm.clear()

@@ -1,0 +1,265 @@
+"""Campaigns on a real cluster: what SLURM does to them, and that they end complete, each run executed once."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cluster import ROOT, command, environment, events, metrics, mlflow_runs, plan, suite, toy_registry
+from tests.slurm.cluster import Cluster
+
+SITE = ["--launcher", "slurm", "launcher.gpus=0", "launcher.cpus=1", "launcher.memory=1G", "launcher.poll_seconds=1"]
+SITE += ["launcher.time=10m", "launcher.target=1s", "launcher.checkpoint_minutes=0.01"]
+FOUR = ["--profile", "mini", "--losses", "good", "--seeds", "0-1"]
+SLOWLY = "benchmarks.blobs.profiles.mini.pause_s=0.1"  # 8 s of training: time for something to happen to it
+
+
+def until(condition: Callable[[], Any], what: str, seconds: float = 90) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"in vain: {what}"
+        time.sleep(0.1)
+    return found
+
+
+class Site:
+    """A folder with the toy registry, on a cluster."""
+
+    def __init__(self, cluster: Cluster, folder: Path) -> None:
+        self.cluster = cluster
+        self.folder = folder
+        self.runs = folder / "results" / "runs"
+        self.launchers: list[subprocess.Popen[str]] = []
+        toy_registry(folder)
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start `run` and stay attached to it."""
+        launcher = subprocess.Popen(
+            command(self.folder, "run", *SITE, *arguments),
+            cwd=self.folder, env=environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        self.launchers.append(launcher)
+        return launcher
+
+    def run(self, *arguments: str, status: int = 0) -> str:
+        done = suite(self.folder, "run", *SITE, *arguments)
+        assert done.returncode == status, done.stdout + done.stderr
+        return done.stdout
+
+    def ended(self, launcher: subprocess.Popen[str], status: int = 0) -> str:
+        printed, _ = launcher.communicate(timeout=240)
+        assert launcher.returncode == status, printed
+        return printed
+
+    def training(self, count: int) -> list[str]:
+        """Wait until so many runs have begun to train; return their keys."""
+
+        def found() -> list[str]:
+            begun = [p.parent.name for p in self.runs.glob("*/events.jsonl") if '"metrics"' in p.read_text()]
+            return begun if len(begun) >= count else []
+
+        return list(until(found, f"{count} runs train"))
+
+    def tasks(self) -> list[dict[str, Any]]:
+        """What `status` says of array tasks."""
+        status = json.loads(suite(self.folder, "status", "--json", *FOUR).stdout)
+        assert not status["cluster"]["silence"]
+        return list(status["cluster"]["tasks"])
+
+    def workers(self) -> list[dict[str, Any]]:
+        return [json.loads(p.read_text()) for p in (self.folder / "results").glob("launches/*/workers/*.json")]
+
+    def job_of(self, key: str) -> str:
+        """The array task that carries out a run, as its pilot says."""
+        for file in (self.folder / "results").glob("launches/*/workers/*.json"):
+            worker = json.loads(file.read_text())
+            if worker["key"] == key:
+                task = json.loads((file.parent.parent / "tasks" / f"{worker['number']}.json").read_text())
+                return str(task["job"])
+        raise AssertionError(f"nobody carries out {key}")
+
+    def is_empty(self) -> bool:
+        return not self.cluster.run("squeue", "--noheader").strip()
+
+    def check(self, keys: int, expected: dict[str, dict[str, float]] | None = None) -> None:
+        """Complete, no run twice, one MLflow run a key."""
+        found = metrics(self.folder)
+        assert len(found) == keys
+        if expected is not None:
+            assert found == expected
+        for key, happened in events(self.folder).items():
+            assert [e["event"] for e in happened].count("finished") == 1, (key, happened)
+            steps = [e["step"] for e in happened if e["event"] == "metrics"]
+            assert max(steps) == 79
+        assert mlflow_runs(self.folder) == {key: ["FINISHED"] for key in found}
+        assert not list(self.runs.glob("*/checkpoint.pt"))
+        until(self.is_empty, "no job is left")
+
+
+@pytest.fixture
+def site(slurm: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    slurm.wait_until_idle()
+    for name, value in slurm.environment.items():
+        monkeypatch.setenv(name, value)
+    made = Site(slurm, tmp_path)
+    yield made
+    for launcher in made.launchers:
+        launcher.kill()
+    with contextlib.suppress(Exception):
+        slurm.run("scancel", "--user", "root")
+
+
+@pytest.fixture(scope="module")
+def calm(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, float]]:
+    """The four runs' metrics where nothing happens to them, on this machine."""
+    folder = tmp_path_factory.mktemp("calm")
+    toy_registry(folder)
+    done = suite(folder, "run", *FOUR, "--quiet", "benchmarks.blobs.profiles.mini.pause_s=0.1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return metrics(folder)
+
+
+def test_requeued_cancelled_and_killed_from_outside_a_campaign_ends_complete(
+    site: Site, calm: dict[str, dict[str, float]]
+) -> None:
+    launcher = site.start(*FOUR, SLOWLY)
+    requeued, scancelled, killed, *_ = site.training(4)
+    worker = next(w for w in site.workers() if w["key"] == killed)
+    site.cluster.run("scontrol", "requeue", site.job_of(requeued))
+    site.cluster.run("scancel", site.job_of(scancelled))
+    os.kill(worker["process"], signal.SIGKILL)
+    printed = site.ended(launcher)
+    assert "4 runs done" in printed
+    site.check(4, calm)
+    happened = {key: [e for e in found if e["event"] != "metrics"] for key, found in events(site.folder).items()}
+    assert sum(e["event"] == "started" for e in happened[killed]) == 2
+    for key in (requeued, scancelled):
+        assert [e["reason"] for e in happened[key] if e["event"] == "interrupted"] == ["terminated"]
+        resumed = [e["step"] for e in events(site.folder)[key] if e["event"] == "metrics"]
+        assert resumed == sorted(resumed), "it went on from its checkpoint"
+
+
+def test_preempted_by_a_higher_partition_a_run_goes_on_where_it_was(
+    site: Site, calm: dict[str, dict[str, float]]
+) -> None:
+    launcher = site.start(*FOUR, SLOWLY, "launcher.partition=low")
+    site.training(4)
+    script = "#!/bin/sh\nsleep 3"
+    for _ in range(2):
+        site.cluster.run("sbatch", "--partition=high", "--exclusive", "--output=/dev/null", given=script)
+    until(lambda: any(t["restarts"] for t in site.tasks()), "a task has been preempted and is back")
+    site.ended(launcher)
+    site.check(4, calm)
+
+
+def test_a_lost_node_costs_a_checkpoint_and_nothing_else(site: Site, calm: dict[str, dict[str, float]]) -> None:
+    launcher = site.start(*FOUR, SLOWLY)
+    site.training(4)
+    site.cluster.kill_node("gpu1")
+    try:
+        site.ended(launcher)
+    finally:
+        site.cluster.restart_node("gpu1")
+    site.check(4, calm)
+
+
+def test_a_time_limit_shorter_than_the_run_is_survived_bit_by_bit(site: Site) -> None:
+    # SLURM looks at limits every half minute: the run has to be longer than that and the limit, which is in minutes
+    slowly = "benchmarks.blobs.profiles.mini.pause_s=1.0"
+    site.run("--profile", "mini", "--losses", "cosine", "--seeds", "0", slowly,
+             "launcher.time=1m", "launcher.signal_seconds=40")  # fmt: skip
+    (happened,) = events(site.folder).values()
+    stops = [e for e in happened if e["event"] == "interrupted"]
+    assert [e["reason"] for e in stops][:1] == ["timeout"]
+    assert [e["step"] for e in stops] == sorted({e["step"] for e in stops}), "every life got further"
+    fast = site.folder / "fast"
+    fast.mkdir()
+    toy_registry(fast)
+    done = suite(fast, "run", "--profile", "mini", "--losses", "cosine", "--seeds", "0", "--quiet",
+                 "benchmarks.blobs.profiles.mini.pause_s=0.0")  # fmt: skip
+    assert done.returncode == 0
+    assert list(metrics(fast).values()) == list(metrics(site.folder).values())
+    site.check(1)
+
+
+def test_a_launcher_killed_right_after_submission_is_joined_by_the_next_command(site: Site) -> None:
+    site.cluster.run("scontrol", "update", "nodename=gpu[1-2]", "state=drain", "reason=test")
+    try:
+        launcher = site.start(*FOUR, SLOWLY)
+        until(lambda: not site.is_empty(), "sbatch has taken the array")
+        launcher.kill()
+        launcher.wait()
+        assert len(site.tasks()) == 4
+        states = {run["state"] for run in plan(site.folder, *FOUR, SLOWLY)["runs"]}
+        assert states == {"queued"}
+        second = site.start(*FOUR, SLOWLY)
+        until(lambda: len(list((site.folder / "results" / "launches").iterdir())) == 2, "the second launch")
+        time.sleep(3)  # three looks at the queue
+        assert len(site.tasks()) == 4
+    finally:
+        site.cluster.run("scontrol", "update", "nodename=gpu[1-2]", "state=resume")
+    site.ended(second)
+    site.check(4)
+    submitted = list((site.folder / "results").glob("launches/*/batches/*.json"))
+    assert len(submitted) == 1, "nothing was submitted twice"
+
+
+def test_detached_runs_are_finished_by_the_cluster_alone_and_cancelled_ones_can_be_run_again(site: Site) -> None:
+    said = site.run(*FOUR, SLOWLY, "--detach", "launcher.array_parallelism=2")
+    assert "4 runs started" in said
+    first, second = site.training(2)
+    shown = suite(site.folder, "status", *FOUR, SLOWLY).stdout
+    assert "PENDING (JobArrayTaskLimit)" in shown and "RUNNING" in shown and "training step" in shown
+    # one by its key, then a selection, then the rest
+    assert "1 runs cancelled, 1 array tasks ended" in suite(site.folder, "cancel", first[:12]).stdout
+    happened = events(site.folder)[first]
+    assert (happened[-1]["event"], happened[-1]["reason"]) == ("interrupted", "cancelled")
+    loss = json.loads((site.runs / second / "run.json").read_text())["loss"]
+    assert suite(site.folder, "cancel", "--losses", loss, "--profile", "mini", "--seeds", "0-1", SLOWLY).returncode == 0
+    assert suite(site.folder, "cancel").returncode == 0
+    assert site.is_empty()
+    assert suite(site.folder, "cancel").stdout == "nothing runs\n"
+    assert not [p for p in site.runs.rglob(".*") if p.is_file()], "no half-written file"
+    counted = plan(site.folder, *FOUR, SLOWLY)["summary"]
+    assert (counted["queued"], counted["running"], counted["failed"]) == (0, 0, 0)
+    site.run(*FOUR, SLOWLY)
+    site.check(4)
+
+
+def test_code_edited_after_submission_is_not_what_runs_and_plan_says_stale(site: Site) -> None:
+    checkout = site.folder / "checkout"
+    for part in ("suite", "analysis", "launchers"):
+        shutil.copytree(ROOT / part, checkout / part, ignore=shutil.ignore_patterns("__pycache__"))
+    (checkout / "tests").mkdir()
+    shutil.copy(ROOT / "tests" / "toys.py", checkout / "tests")
+    toy_registry(checkout)
+    select = ["--profile", "smoke", "--losses", "good", "--seeds", "0"]
+
+    def here(*words: str) -> subprocess.CompletedProcess[str]:
+        variables = {**environment(), "PYTHONPATH": str(checkout)}
+        full = command(checkout, *words)
+        return subprocess.run(full, capture_output=True, text=True, cwd=checkout, env=variables, timeout=120)
+
+    site.cluster.run("scontrol", "update", "nodename=gpu[1-2]", "state=drain", "reason=test")
+    try:
+        done = here("run", *SITE, *select, "--detach")
+        assert done.returncode == 0, done.stdout + done.stderr
+        source = checkout / "suite" / "losses" / "infonce.py"
+        source.write_text(source.read_text().replace("similarity / self.temperature", "1 / 0"))
+    finally:
+        site.cluster.run("scontrol", "update", "nodename=gpu[1-2]", "state=resume")
+    until(lambda: len(metrics(checkout)) == 2, "both runs are done")
+    runs = {run["loss"]: run for run in json.loads(here("plan", *select, "--json").stdout)["runs"]}
+    assert {loss: run["state"] for loss, run in runs.items()} == {"cosine": "done", "infonce": "stale"}
+    assert runs["infonce"]["reason"] == "changed since: suite.losses.infonce"
+    recorded = json.loads((checkout / "results" / "runs" / runs["infonce"]["key"] / "run.json").read_text())
+    snapshot = checkout / "results" / "snapshots" / recorded["provenance"]["snapshot"]
+    assert "similarity / self.temperature" in (snapshot / "code" / "suite" / "losses" / "infonce.py").read_text()

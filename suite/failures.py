@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Mapping
 from typing import Any, Final
@@ -28,7 +29,8 @@ def classify(error: Exception) -> str:
 
     if isinstance(error, NonFiniteLoss):
         return "non_finite"
-    if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
+    says_memory = any(text in str(error).lower() for text in ("out of memory", "t allocate memory", "alloc_failed"))
+    if isinstance(error, MemoryError) or says_memory or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
         return "out_of_memory"
     if isinstance(error, DataError):
         return "data"

@@ -235,9 +235,8 @@ class Campaign:
     def _outcome(self, run: Run) -> str | None:
         record = self._store.record(run.key)
         result = record.result()
-        if result is not None:
-            if run.state in ("stale", "done") and result["record"] == run.record:
-                return None
+        is_old = run.state in ("stale", "done") and result is not None and result["record"] == run.record
+        if result is not None and not is_old:
             self._expected_s += run.estimate_s
             self._spent_s += sum(result["seconds"].values())
             return "done"

@@ -240,6 +240,9 @@ def forget_finished(store: Store) -> None:
     wait in the queue, to find nothing to do: those folders go an hour later.
     """
     for launch in all_launches(store):
-        is_quiet = not launch.is_on_cluster or time.time() - launch.content["created"] > FORGET_S
+        is_quiet = not launch.is_on_cluster or (
+            time.time() - launch.content["created"] > FORGET_S
+            and not any(map(is_held, (launch.folder / "tasks").glob("*.lock")))
+        )
         if is_quiet and not launch.workers() and all(launch.is_done(key, store) for key in launch.content["runs"]):
             launch.remove()

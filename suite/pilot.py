@@ -103,7 +103,9 @@ class Pilot:
             with record.claimed() as ours:
                 last = "" if not ours else next(reversed([e["event"] for e in record.events()]), "")
                 if last in ("started", "metrics"):
-                    record.append("interrupted", reason="requeued", step=-1, launch=self.launch.id)
+                    # killed at its time limit, it had no chance to say that it got on: a step may take too long
+                    reason = "timeout" if before is not None and before.reason == "timeout" else "requeued"
+                    record.append("interrupted", reason=reason, step=-1, launch=self.launch.id)
 
     def _work(self, seats: list[Seat]) -> bool:
         """Let workers work until there is nothing to do; returns whether some run deserves more memory."""
@@ -139,6 +141,7 @@ class Pilot:
 
     def _start(self, seat: Seat, beside: int) -> subprocess.Popen[bytes]:
         environment = {**os.environ, **dict.fromkeys(THREADS, str(self.launch.threads(self.pack)))}
+        environment["SUITE_PILOT"] = str(os.getpid())
         if seat.devices is not None:
             environment["CUDA_VISIBLE_DEVICES"] = seat.devices
         if self.is_spread:
@@ -248,7 +251,8 @@ def _rendezvous() -> Mapping[str, str]:
 
     found = TorchDistributedEnvironment()
     return {
-        "MASTER_ADDR": found.master_addr,
+        # a site whose nodes do not know each other by SLURM's names says so in launcher.setup
+        "MASTER_ADDR": os.environ.get("MASTER_ADDR", found.master_addr),
         "MASTER_PORT": str(found.master_port),
         "RANK": str(found.rank),
         "WORLD_SIZE": str(found.world_size),

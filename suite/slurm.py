@@ -201,6 +201,11 @@ def submission_problem(script: str) -> str | None:
     return None
 
 
+def is_silence(said: str) -> bool:
+    """Whether an error message means that SLURM did not answer, rather than that it refused."""
+    return _SILENT.search(said) is not None and "Invalid job id" not in said
+
+
 _SILENT = re.compile(
     r"Unable to contact|Connection (?:refused|timed out)|Socket timed out|Zero Bytes were transmitted|"
     r"Transport endpoint|Unable to establish|slurm_load_\w+ error|Slurm temporarily unable",
@@ -220,6 +225,6 @@ def _answer(*command: str, given: str | None = None) -> str:
     if done.returncode == 0:
         return done.stdout
     said = " ".join(done.stderr.split()) or f"exit status {done.returncode}"
-    if _SILENT.search(said) and "Invalid job id" not in said:
+    if is_silence(said):
         raise SchedulerUnavailable(f"{command[0]}: {said}")
     raise Refused(said)

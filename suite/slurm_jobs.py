@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from suite import slurm
-from suite.failures import record_failure
+from suite.failures import deaths, record_failure
 from suite.jobs import LaunchError
 from suite.launchers import Resources, SlurmLauncher, mebibytes
 from suite.launches import Launch, Worker, live_launches
@@ -21,7 +21,7 @@ from suite.problems import InputError, Problem, choices
 from suite.records import Store
 from suite.registry import Registry
 from suite.snapshot import code_environment
-from suite.tasks import InQueue, Look, add_batch, batches, look, note_job, open_launches
+from suite.tasks import Look, add_batch, batches, is_settled, look, note_job, open_launches, remove_batch
 
 #: Of a GPU's memory, in MiB: the CUDA context of one process.
 CONTEXT_MIB = 600.0
@@ -157,6 +157,7 @@ class SlurmJobs:
         self._looked = -math.inf
         self._lost: frozenset[int] = frozenset()
         self._unfit: set[str] = set()
+        self._given_up: dict[int, int] = {}
         self._notice = ""
 
     def begin(self, open_runs: Mapping[str, Run], detached: bool) -> None:
@@ -172,7 +173,8 @@ class SlurmJobs:
             if self._look.silence:
                 raise LaunchError(f"{self._look.silence}; nothing was submitted")
         except LaunchError:
-            self.launch.remove()
+            if not self._has_jobs():
+                self.launch.remove()
             raise
         while detached and self._held_back(open_runs):
             time.sleep(self._launcher.poll_seconds)
@@ -210,7 +212,7 @@ class SlurmJobs:
         """Do nothing: tasks leave by themselves."""
 
     def _tend(self, open_runs: Mapping[str, Run]) -> None:
-        self._look = look([*open_launches(self._store)])
+        self._look = look(open_launches(self._store), always=True)
         self._looked = time.monotonic()
         self._notice = _describe(self._look)
         if self._look.silence:
@@ -231,12 +233,17 @@ class SlurmJobs:
         return {
             number
             for number, content in enumerate(self._packs)
-            if any(key in open_runs and key not in keys for key in content.keys)
+            if any(key in open_runs and key not in keys and not self._is_settled(key) for key in content.keys)
         }
 
+    def _is_settled(self, key: str) -> bool:
+        return is_settled(self.launch, self._store, key)
+
+    def _has_jobs(self) -> bool:
+        return any(batch.job is not None for batch in batches(self.launch))
+
     def _held_back(self, open_runs: Mapping[str, Run]) -> bool:
-        submitted = {pack for batch in batches(self.launch) for pack in batch.packs}
-        return bool(self._out_of_hand(open_runs) - submitted)
+        return bool(self._out_of_hand(open_runs) - self._jobs_by_pack().keys())
 
     def _jobs_by_pack(self) -> dict[int, list[str]]:
         found: dict[int, list[str]] = {}
@@ -256,21 +263,25 @@ class SlurmJobs:
             known = ended.get(job)
             if known is not None and known.state in ("NODE_FAIL", "BOOT_FAIL") and known.nodes:
                 self._unfit.add(known.nodes)
-            if len(submitted[number]) < self._launcher.max_attempts:
+            if len(submitted[number]) - self._given_up.get(number, 0) >= self._launcher.max_attempts:
+                how = f"ended as {known.state}" if known is not None else "ended, nobody knows how"
+                self._fail(number, CLASSES.get(known.state if known else "", "killed"), f"array task {job} {how}")
+                self._given_up[number] = len(submitted[number])
+            if not all(self._is_settled(key) for key in self._packs[number].keys):
                 fit.add(number)
-                continue
-            how = f"ended as {known.state}" if known is not None else "ended, nobody knows how"
-            self._fail(number, CLASSES.get(known.state if known else "", "killed"), f"array task {job} {how}")
         if not any((self.launch.folder / "tasks").glob("*.json")) and not fit:
             raise LaunchError(f"array tasks end without having begun; the last one said:\n{self._last_words()}")
         return fit
 
     def _fail(self, number: int, kind: str, how: str) -> None:
+        """Record the failure of what the task had in hand; of all its runs, if it had none."""
         attempts = self._launcher.max_attempts
-        for key in self._packs[number].keys:
+        wanted = set(self._packs[number].keys) - self.launch.cancelled()
+        begun = {key for key in wanted if deaths(self._store.record(key), self.launch.id)}
+        for key in begun or wanted:
             record = self._store.record(key)
             with record.claimed() as ours:
-                if ours and not record.is_done() and key not in self.launch.cancelled():
+                if ours and not self._is_settled(key):
                     message = f"{how}, {attempts} times in all\n{self._last_words()}"
                     record_failure(record, self.launch.id, kind, message, attempts)
 
@@ -285,7 +296,7 @@ class SlurmJobs:
             refusal = self._submit_array(chosen)
             if refusal:
                 self._notice = f"{waiting} array tasks are held back; SLURM says: {refusal}"
-                if not batches(self.launch) or not self._look.tasks:
+                if not self._has_jobs():
                     raise LaunchError(f"SLURM refuses to take the array: {refusal}")
                 return
             room -= len(chosen)
@@ -305,10 +316,11 @@ class SlurmJobs:
         try:
             with executor.batch():
                 jobs = [executor.submit(pilot, str(self.launch.folder), number) for number in chosen]
-        except submitit.core.utils.FailedJobError as error:
-            return str(error).strip().splitlines()[-1]
-        except subprocess.SubprocessError as error:
-            return str(error)
+        except (submitit.core.utils.FailedJobError, subprocess.SubprocessError) as error:
+            said = str(error).strip().splitlines()[-1]
+            if not slurm.is_silence(said):  # else the array may be in the queue all the same, to be found by its name
+                remove_batch(batch)
+            return said
         note_job(batch, jobs[0].job_id.partition("_")[0])
         for number in chosen:
             self._lost -= {number}
@@ -342,13 +354,3 @@ def _describe(seen: Look) -> str:
         return f"SLURM: {running} array tasks run"
     reasons = ", ".join(sorted({one.task.reason for one in waiting}))
     return f"SLURM: {running} array tasks run, {len(waiting)} wait ({reasons})"
-
-
-def cancel_tasks(tasks: Sequence[InQueue]) -> None:
-    """End array tasks.
-
-    Raises
-    ------
-    suite.slurm.SchedulerUnavailable
-    """
-    slurm.cancel([one.task.job for one in tasks])

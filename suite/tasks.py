@@ -66,6 +66,11 @@ def add_batch(launch: Launch, packs: Sequence[int]) -> Batch:
     return batch
 
 
+def remove_batch(batch: Batch) -> None:
+    """Forget an array that SLURM has refused."""
+    (batch.launch.folder / "batches" / f"{batch.number}.json").unlink(missing_ok=True)
+
+
 def note_job(batch: Batch, job: str) -> Batch:
     """Note the id that SLURM gave an array."""
     write_json(batch.launch.folder / "batches" / f"{batch.number}.job", {"job": job})
@@ -209,10 +214,10 @@ def is_settled(launch: Launch, store: Store, key: str) -> bool:
     return failure is not None and failure["finished"] >= launch.content["created"] and is_final(failure)
 
 
-def look(launches: Iterable[Launch]) -> Look:
-    """Ask SLURM, once, which array tasks of some launches it has."""
+def look(launches: Iterable[Launch], always: bool = False) -> Look:
+    """Ask SLURM, once, which array tasks of some launches it has; if `always`, even if they have none."""
     listed = [batch for launch in launches for batch in batches(launch)]
-    if not listed:
+    if not listed and not always:
         return Look([])
     try:
         queued = slurm.queue()

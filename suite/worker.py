@@ -28,7 +28,10 @@ from suite.spread import Spread
 from suite.tasks import is_settled
 
 HOST = socket.gethostname()
+#: What SLURM sends to every process of a task; the pilot knows what it means, and says so by a file.
 WARNINGS = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM)
+#: What the kernel sends to a worker whose pilot dies: nobody sends it else.
+PILOT_DIED = signal.SIGHUP
 
 
 def work(folder: str, number: int, slot: int = 0, beside: int = 1) -> int:
@@ -53,6 +56,9 @@ def work(folder: str, number: int, slot: int = 0, beside: int = 1) -> int:
     launch = Launch(Path(folder))
     # a user's own loss is importable here if it was where the launch was made
     sys.path.extend(entry for entry in launch.content.get("path", ()) if entry not in sys.path)
+    if launch.is_on_cluster:
+        for warning in WARNINGS:
+            signal.signal(warning, signal.SIG_IGN)
     spread = Spread.joined()
     if not spread.is_first:
         spread.follow(launch, number)
@@ -87,7 +93,8 @@ class RunWorker:
         self.data = DataStore.of(Path(file) for file in launch.content.get("catalogues", ()))
         self._reported = 0.0
         self._looked = 0.0
-        self._reason: str | None = None
+        self._asked: str | None = None
+        self._is_alone = False
         self._cancelled: frozenset[str] = frozenset()
 
     def work(self) -> int:
@@ -95,7 +102,7 @@ class RunWorker:
         self.report(self.state("starting"), now=True)
         prepare_process(self.launch.threads(self.number))
         ended = 0
-        with self._warned():
+        with self._outliving_pilot():
             for key in self.launch.order(self.number):
                 if self.stop_reason(now=True) is not None:
                     break
@@ -153,40 +160,36 @@ class RunWorker:
         if now or time.monotonic() - self._looked > 0.1:
             self._looked = time.monotonic()
             on_cluster = self.number if self.launch.is_on_cluster else None
-            self._reason = self._reason or self.launch.stop_reason(on_cluster)
+            self._asked = self._asked or self.launch.stop_reason(on_cluster)
             self._cancelled = self.launch.cancelled()
-        return self._reason
+        return self._asked or ("terminated" if self._is_alone else None)
 
     def interruption(self, key: str) -> str | None:
         """Why a run has to end at its next step; None while it has not."""
         return self.stop_reason() or ("cancelled" if key in self._cancelled else None)
 
     @contextlib.contextmanager
-    def _warned(self) -> Iterator[None]:
-        """End at the next step on a cluster's warning signals, which reach every process of a task."""
-        if not self.launch.is_on_cluster:
-            yield
-            return
+    def _outliving_pilot(self) -> Iterator[None]:
+        """End at the next step when the pilot dies: this process would be out of SLURM's reach."""
 
-        def warn(number: int, frame: object) -> None:
-            # the pilot gets it, too, and says what it means; TERM may be all that there will be
-            if number == signal.SIGTERM:
-                self._reason = self._reason or "terminated"
+        def note(number: int, frame: object) -> None:
+            self._is_alone = True
 
-        handlers = [signal.signal(number, warn) for number in WARNINGS]
+        handler = signal.signal(PILOT_DIED, note) if self.launch.is_on_cluster else None
         try:
             yield
         finally:
-            for number, handler in zip(WARNINGS, handlers, strict=True):
-                signal.signal(number, handler)
+            if handler is not None:
+                signal.signal(PILOT_DIED, handler)
 
 
-def _end_with_parent() -> None:
-    """Save and leave when the process that started this one dies: it would be out of SLURM's reach."""
+def _watch_pilot() -> None:
     with contextlib.suppress(OSError, AttributeError):  # Linux's prctl(2): PR_SET_PDEATHSIG is 1
-        ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+        ctypes.CDLL(None).prctl(1, PILOT_DIED)
+    if os.getppid() != int(os.environ.get("SUITE_PILOT", os.getppid())):  # it died before the line above
+        sys.exit(1)
 
 
 if __name__ == "__main__":
-    _end_with_parent()
+    _watch_pilot()
     work_and_leave(sys.argv[1], *map(int, sys.argv[2:]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from dataclasses import dataclass
 
@@ -117,3 +118,12 @@ class Dies(Loss):
 
     def forward(self, pairs: Pairs) -> Tensor:
         os._exit(9)
+
+
+class Greedy(Loss):
+    """Runs out of memory unless it has its array task to itself."""
+
+    def forward(self, pairs: Pairs) -> Tensor:
+        if sys.argv[-1] != "1":  # the last argument of suite.worker: how many workers there are
+            raise MemoryError("out of memory")
+        return pairs.similarity.sum()

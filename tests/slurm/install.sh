@@ -39,7 +39,6 @@ echo "tests/slurm: installing ${missing[*]}"
 log=$(mktemp)
 "${install[@]}" > "$log" 2>&1 || { apt-get update -qq > "$log" 2>&1 && "${install[@]}" > "$log" 2>&1; } || {
 	cat "$log" >&2
-	echo "tests/slurm: could not install ${missing[*]}" >&2
-	exit 1
+	echo "tests/slurm: could not install ${missing[*]}; tests that need them are skipped" >&2
 }
 rm -f "$log"

@@ -33,6 +33,10 @@ def processes_of(folder: Path) -> list[psutil.Process]:
     return [process for process, cwd in running if cwd and Path(cwd).is_relative_to(folder)]
 
 
+def is_job_there(folder: Path) -> bool:
+    return [process.name() for process in processes_of(folder)].count("sleep") == 2
+
+
 @pytest.fixture
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder for another cluster, not as deep as ``tmp_path``."""
@@ -111,9 +115,8 @@ def test_two_clusters_beside_each_other_share_nothing_and_a_stopped_one_leaves_n
     assert "KillWait                = 3 sec" in config
     survivor = f"(trap '' TERM; cd {other.folder}; setsid sleep 300 & setsid sleep 301)"
     submit(other, survivor, "--output=/dev/null")
-    other.wait_for(lambda: list(other.jobs().values()) == ["RUNNING"], "the job to run")
+    until(lambda: is_job_there(other.folder), "the job to run")
     assert on_slurm.jobs() == {}
-    assert processes_of(other.folder)
     other.stop()
     assert processes_of(other.folder) == []
     assert on_slurm.nodes() == {"gpu1": "idle", "gpu2": "idle"}
@@ -130,7 +133,7 @@ signal.pause()
 """
     owner = subprocess.Popen([sys.executable, "-c", code], env=environment(), cwd=ROOT)
     try:
-        until(lambda: [process.name() for process in processes_of(folder)].count("sleep") == 2, "the job to run")
+        until(lambda: is_job_there(folder), "the job to run")
         assert {process.name() for process in processes_of(folder)} >= {"munged", "slurmctld", "slurmd"}
     finally:
         owner.kill()
@@ -160,10 +163,8 @@ def test_it_is_started_and_stopped_from_the_command_line(folder: Path) -> None:
 
 
 @pytest.mark.usefixtures("make_cluster")
-def test_a_daemon_that_does_not_start_is_named_with_the_end_of_its_log(on_slurm: Cluster, tmp_path: Path) -> None:
-    broken = Cluster(
-        tmp_path / "broken", accounting=False, settings={"SelectType": "select/nonsense", "MessageTimeout": "2"}
-    )
+def test_a_daemon_that_does_not_start_is_named_with_the_end_of_its_log(folder: Path) -> None:
+    broken = Cluster(folder, accounting=False, settings={"SelectType": "select/nonsense", "MessageTimeout": "2"})
     with pytest.raises(ClusterError, match=r"slurmctld ended with status 1.*\n(.*\n)*.*select/nonsense"):
         broken.start()
     assert processes_of(folder) == []

@@ -30,6 +30,7 @@ smoke: $(VENV)/.installed
 	$(BIN)/python -m suite run --benchmarks all --profile smoke --losses headline --seeds 0-1 $(ARGUMENTS)
 
 test: $(VENV)/.installed-dev
+	@tests/slurm/install.sh
 	$(BIN)/python -m suite data fetch
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal $(ARGUMENTS)
 

@@ -63,6 +63,7 @@ def make_parser() -> tuple[Parser, dict[str, Parser]]:
     cancel.add_argument("keys", nargs="*", default=[], metavar="KEY", help="runs by the beginning of their keys")
     logs = add("logs", "what a run printed; follows it while it runs", _out)
     logs.add_argument("key", help="the beginning of a key is enough")
+    logs.add_argument("--task", action="store_true", help="on a cluster: what the array task printed that had it last")
     why = add("why", "what is known of one run, and why it is stale", _registry, _out)
     why.add_argument("key", help="the beginning of a key is enough")
     add("sync", "bring MLflow up to date with the records", _out, _tracking, _registry)

@@ -74,12 +74,17 @@ def _is_idle(launch: Launch, keys: Collection[str], store: Store) -> bool:
     return all(key in cancelled or is_settled(launch, store, key) for key in keys)
 
 
+def _taken_over(one: InQueue) -> list[str]:
+    """Return what a task carries out, runs that a lost task has left among it."""
+    return [str(worker.key) for worker in one.launch.workers() if worker.number == one.pack and worker.key]
+
+
 def _end_tasks(launches: Collection[Launch], store: Store, patience_s: float) -> tuple[int, str]:
     """End the array tasks without work; returns how many, and why SLURM is silent if it is."""
 
     def idle() -> tuple[list[InQueue], Look]:
         seen = look(launches)
-        packs = [(one, one.launch.content["packs"][one.pack]["keys"]) for one in seen.tasks]
+        packs = [(one, [*one.launch.content["packs"][one.pack]["keys"], *_taken_over(one)]) for one in seen.tasks]
         return [one for one, keys in packs if _is_idle(one.launch, keys, store)], seen
 
     found, seen = idle()

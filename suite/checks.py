@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from suite import targets
+from suite.launchers import SlurmLauncher
 from suite.lines import KeyPath, Lines, dotted
 from suite.problems import InputError, Problem, choices, shown
 from suite.registry import BenchmarkEntry, Document, LossEntry, Registry, bind
@@ -182,6 +183,10 @@ class _Checks:
 
     def across(self, registry: Registry) -> None:
         document = self.document
+        launcher = document.launcher
+        if isinstance(launcher, SlurmLauncher) and launcher.signal_seconds >= launcher.time_s:
+            message = f"must be less than launcher.time, {launcher.time}: else every array task is warned at its start"
+            self.complain(("launcher", "signal_seconds"), message)
         if document.baseline not in document.losses:
             message = f"no loss {document.baseline!r}; {choices(document.baseline, document.losses)}"
             self.complain(("baseline",), message)

@@ -173,18 +173,26 @@ def _found_key(store: Store, prefix: str) -> str:
     found = sorted(key for key in queued | store.keys() if key.startswith(prefix))
     if len(found) == 1:
         return found[0]
-    message = f"{len(found)} runs have keys that begin so: give more of it" if found else "no run has such a key"
-    raise InputError([Problem(COMMAND_LINE, prefix, f"{message}; python -m suite plan --runs shows keys")])
+    if found:
+        message = f"{len(found)} runs have keys that begin with {prefix!r}: give more of it"
+    else:
+        message = f"no run has a key that begins with {prefix!r}; python -m suite plan --runs shows keys"
+    raise InputError([Problem(COMMAND_LINE, prefix, message)])
 
 
 def _logs(options: argparse.Namespace) -> int:
-    from suite.commands import follow
+    from suite.commands import follow, task_log, waiting
     from suite.records import Store
 
-    try:
-        record = Store(options.out).find(options.key)
-    except LookupError as error:
-        raise InputError([_argument_problem(options.key, error)]) from error
+    store = Store(options.out)
+    key = _found_key(store, options.key)
+    if options.task:
+        file = task_log(store, key)
+        print(file.read_text(errors="replace") if file is not None else "no array task has had this run", end="")
+        return OK
+    record = store.record(key)
+    if not record.log.exists():
+        print(waiting(store, key))
     for text in follow(record):
         sys.stdout.write(text)
         sys.stdout.flush()

@@ -10,12 +10,13 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from suite.jobs import DebugJobs, Jobs
 from suite.launch import POLL_S, Campaign, Outcome, View, start, to_execute
 from suite.launchers import Launcher, SlurmLauncher
-from suite.launches import Launch, forget_finished, live_launches
+from suite.launches import Launch, all_launches, forget_finished, live_launches
 from suite.plan import Plan, Run
 from suite.records import Record, Store
 from suite.registry import Registry
@@ -144,6 +145,8 @@ def carry_out(registry: Registry, plan: Plan, store: Store, options: RunOptions,
             from suite.slurm_jobs import check
 
             check(launcher)
+        if not is_on_cluster:
+            _say_what_is_not_spread(registry, mine, display)
         jobs = jobs_of(start(mine, registry, store), launcher, store) if mine else None
         campaign = Campaign(jobs, mine, store, CLUSTER_POLL_S if is_on_cluster else POLL_S)
         campaign.begin(options.detach)
@@ -161,6 +164,14 @@ def carry_out(registry: Registry, plan: Plan, store: Store, options: RunOptions,
     done = sum(run.state == "done" for run in rest)
     seconds = time.monotonic() - began
     return Report(outcome, done, stale, skipped, options.detach, mirrored, error, seconds, is_on_cluster)
+
+
+def _say_what_is_not_spread(registry: Registry, runs: Sequence[Run], display: Display) -> None:
+    """Name the benchmarks that ask for several processes a run, which only a cluster gives them."""
+    for name in dict.fromkeys(run.benchmark for run in runs):
+        asked = registry.document.benchmarks[name].resources.get(runs[0].profile)  # type: ignore[call-overload]
+        if asked is not None and asked.processes > 1:
+            display.say(f"{name}: this launcher computes a run in one process, not in {asked.processes}")
 
 
 def jobs_of(launch: Launch, launcher: Launcher, store: Store) -> Jobs:
@@ -258,6 +269,31 @@ def array_tasks(store: Store) -> tuple[list[dict[str, Any]], str]:
             }
         )
     return rows, seen.silence
+
+
+def waiting(store: Store, key: str) -> str:
+    """Return a sentence on a run that has printed nothing yet."""
+    from suite.tasks import look, open_launches
+
+    seen = look(open_launches(store))
+    for one in seen.tasks:
+        if key in one.wanted():
+            reason = f" ({one.task.reason})" if one.task.reason not in ("", "None") else ""
+            return f"it has not begun: array task {one.task.job} is {one.task.state}{reason}"
+    return "it has not begun"
+
+
+def task_log(store: Store, key: str) -> Path | None:
+    """Return the output of the array task that had a run last; None if none has had it."""
+    from suite.tasks import batches
+
+    for launch in reversed(all_launches(store)):
+        for batch in reversed(batches(launch)):
+            for pack, job in batch.jobs():
+                file = launch.folder / "jobs" / f"{job}_0_log.out"
+                if key in launch.content["packs"][pack]["keys"] and file.exists():
+                    return file
+    return None
 
 
 def follow(record: Record, poll_s: float = 0.2) -> Iterator[str]:

@@ -46,6 +46,7 @@ class Execution:
         self.started = time.time()
         self.seconds: dict[str, float] = {}
         self._saved = time.monotonic()
+        self._unsaved = 0
         self._id = ""
         self._step = -1
 
@@ -144,10 +145,13 @@ class Execution:
         self._say("training", step.index + 1, steps)
 
     def _checkpoint_due(self) -> bool:
-        if time.monotonic() - self._saved < 60 * self.worker.settings["checkpoint_minutes"]:
-            return False
-        self._saved = time.monotonic()
-        return True
+        settings = self.worker.settings
+        self._unsaved += 1
+        is_due = time.monotonic() - self._saved >= 60 * settings["checkpoint_minutes"]
+        if is_due or self._unsaved == settings["checkpoint_steps"]:
+            self._saved, self._unsaved = time.monotonic(), 0
+            return True
+        return False
 
     @contextlib.contextmanager
     def _timed(self, phase: str) -> Iterator[None]:

@@ -59,6 +59,19 @@ def deaths(record: Record, launch: str) -> int:
     return count
 
 
+def unfinished_step(record: Record) -> int | None:
+    """Return the last step that the latest start is known to have done, -1 for none; None if the start has an end."""
+    step: int | None = None
+    for event in record.events():
+        if event["event"] == "started":
+            step = -1
+        elif event["event"] == "metrics" and step is not None:
+            step = event["step"]
+        elif event["event"] in ("interrupted", "failed", "finished"):
+            step = None
+    return step
+
+
 def fruitless_interruptions(record: Record, launch: str) -> int:
     """Count the latest interruptions in a launch at its time limit that came before one more step was done."""
     count, best = 0, -1

@@ -101,12 +101,14 @@ def start(runs: Sequence[Run], registry: Registry, store: Store) -> Launch:
 
         snapshot = take(store, {module for run in runs for module in run.code})
         settings |= {"snapshot": snapshot.id, "submitted": {"git": snapshot.git, "snapshot": snapshot.id}}
-    shared = {"max_attempts": launcher.max_attempts, "checkpoint_minutes": launcher.checkpoint_minutes}
+    kept = ("max_attempts", "checkpoint_minutes", "checkpoint_steps")
+    shared = {name: getattr(launcher, name) for name in kept}
     if isinstance(launcher, SlurmLauncher):
-        from suite import slurm_jobs
+        from suite import slurm, slurm_jobs
 
         packs = slurm_jobs.packs(runs, registry, launcher)
         settings["launcher"] = {**shared, **slurm_jobs.worker_settings(launcher)}
+        settings["submitter"] = slurm.identity()
     else:
         dealt = deal({run.key: run.estimate_s for run in runs}, min(worker_count(launcher), max(1, len(runs))))
         cost = {run.key: run.estimate_s for run in runs}
@@ -154,6 +156,7 @@ class Campaign:
         self._store = store
         self._poll_s = poll_s
         self._started = time.time()
+        self._failures_before = {run.key: store.record(run.key).failure() for run in runs}
         self._failed: list[Run] = []
         self._expected_s = self._spent_s = 0.0
         self._is_getting_on = True
@@ -241,9 +244,10 @@ class Campaign:
             self._spent_s += sum(result["seconds"].values())
             return "done"
         failure = record.failure()
-        if failure is None or failure["finished"] < self._started or not is_final(failure):
+        if failure is None or not is_final(failure):
             return None
-        return "failed"
+        is_new = failure != self._failures_before[run.key] or failure["finished"] >= self._started
+        return "failed" if is_new else None
 
     def _has_stopped(self) -> bool:
         if not self._interrupts:

@@ -13,6 +13,11 @@ STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, populate_b
 Auto = Literal["auto"]
 
 _UNITS: Final = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
+_OWN: Final = (
+    frozenset({"account", "array", "begin", "constraint", "cpus-per-task", "error", "gpus-per-node", "gres"})
+    | {"job-name", "mem", "nodes", "ntasks-per-node", "open-mode", "output", "partition", "qos", "signal", "time"}
+    | {"requeue", "no-requeue"}
+)
 _SLURM_DURATION: Final = re.compile(r"(?:(\d+)-)?(\d{1,2}):(\d\d)(?::(\d\d))?")
 
 
@@ -66,6 +71,13 @@ def _memory(value: Any) -> Any:
     return value
 
 
+def _options(value: Any) -> Any:
+    own = [name for name in value if name.lstrip("-").replace("_", "-") in _OWN] if isinstance(value, dict) else []
+    if own:
+        raise ValueError(f"the suite sets {', '.join(own)} itself; most of these are fields of the launcher")
+    return value
+
+
 Duration = Annotated[str, BeforeValidator(_duration)]
 Memory = Annotated[str, BeforeValidator(_memory)]
 
@@ -85,6 +97,8 @@ class LocalLauncher:
         results must not depend on how many workers there are. On a GPU it is cores / workers.
     checkpoint_minutes : float
         How much work a killed run may lose.
+    checkpoint_steps : int or None
+        The same in steps: whichever comes first.
     max_attempts : int
         How often a run may take its worker down with it before it counts as failed.
     timeout_hours : float
@@ -96,6 +110,7 @@ class LocalLauncher:
     workers: Annotated[int, Ge(1)] | Auto = "auto"
     threads: Annotated[int, Ge(1)] | Auto = "auto"
     checkpoint_minutes: Annotated[float, Gt(0)] = 1.0
+    checkpoint_steps: Annotated[int, Ge(1)] | None = None
     max_attempts: Annotated[int, Ge(1)] = 3
     timeout_hours: Annotated[float, Gt(0)] = 168.0
 
@@ -141,6 +156,8 @@ class SlurmLauncher:
         How long ahead: enough for one step, a checkpoint and its way to the disk.
     checkpoint_minutes : float
         How much work a killed run may lose.
+    checkpoint_steps : int or None
+        The same in steps: whichever comes first.
     max_attempts : int
         How often a run may take its worker down, or lose its node, before it counts as failed.
     max_requeues : int
@@ -170,10 +187,11 @@ class SlurmLauncher:
     max_queued: Annotated[int, Ge(1)] = 500
     max_array_size: Annotated[int, Ge(1)] | Auto = "auto"
     setup: list[str] = field(default_factory=list)
-    sbatch: dict[str, str | int | float | bool] = field(default_factory=dict)
+    sbatch: Annotated[dict[str, str | int | float | bool], BeforeValidator(_options)] = field(default_factory=dict)
     signal: Literal["USR1", "USR2", "TERM"] = "USR2"
     signal_seconds: Annotated[int, Ge(10)] = 120
     checkpoint_minutes: Annotated[float, Gt(0)] = 5.0
+    checkpoint_steps: Annotated[int, Ge(1)] | None = None
     max_attempts: Annotated[int, Ge(1)] = 3
     max_requeues: Annotated[int, Ge(0)] = 100
     poll_seconds: Annotated[float, Gt(0)] = 15.0

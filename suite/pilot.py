@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -15,7 +16,7 @@ from pathlib import Path
 from types import FrameType
 
 from suite import memory, slurm
-from suite.failures import record_failure
+from suite.failures import record_failure, unfinished_step
 from suite.jobs import THREADS
 from suite.launches import Launch
 from suite.records import Store, held
@@ -101,11 +102,10 @@ class Pilot:
             if record.run() is None or record.is_done():
                 continue
             with record.claimed() as ours:
-                last = "" if not ours else next(reversed([e["event"] for e in record.events()]), "")
-                if last in ("started", "metrics"):
-                    # killed at its time limit, it had no chance to say that it got on: a step may take too long
+                if ours and (step := unfinished_step(record)) is not None:
+                    # killed at its time limit, it had no chance to say so: a step may take too long
                     reason = "timeout" if before is not None and before.reason == "timeout" else "requeued"
-                    record.append("interrupted", reason=reason, step=-1, launch=self.launch.id)
+                    record.append("interrupted", reason=reason, step=step, launch=self.launch.id)
 
     def _work(self, seats: list[Seat]) -> bool:
         """Let workers work until there is nothing to do; returns whether some run deserves more memory."""
@@ -152,7 +152,8 @@ class Pilot:
     def _pass_on(self) -> None:
         """Tell the workers of a warning, and the file system that this task lives."""
         if time.monotonic() - self._said > HEARTBEAT_S and not self.rank:
-            self._say()
+            with contextlib.suppress(OSError):  # a file server that hiccups must not cost the runs their workers
+                self._say()
         if self._signals and self.report.reason == "":
             ahead = signal.Signals[f"SIG{self.settings['signal']}"]
             reason = "timeout" if ahead in self._signals else "terminated"
@@ -196,12 +197,13 @@ class Pilot:
     def _is_work_left(self) -> bool:
         if self.launch.stop_reason() is not None:
             return False
-        open_keys = set(self.content["keys"]) - self.launch.cancelled()
+        open_keys = set(self.launch.order(self.pack)) - self.launch.cancelled()
         return any(not is_settled(self.launch, self.store, key) for key in open_keys)
 
     def _requeue(self) -> None:
         """Ask for another life, unless SLURM is ending this one for good, or gives one anyhow."""
-        deadline = time.monotonic() + KILL_WAIT_S
+        ahead = self.settings["signal_seconds"] if self.report.reason == "timeout" else KILL_WAIT_S
+        deadline = (self._heard or time.monotonic()) + ahead
         while time.monotonic() < deadline:
             try:
                 if slurm.state(self.job) != "RUNNING":

@@ -236,7 +236,12 @@ def _open(run: Run, record: Record | None, queued: Mapping[str, str]) -> tuple[S
     failure = record.failure()
     if failure is not None:
         return "failed", f"{failure['class']}: {failure['message'].partition(chr(10))[0]}", failure["record"]
-    return "missing", "interrupted" if record.run() else "", None
+    return "missing", _interruption(record) if record.run() else "", None
+
+
+def _interruption(record: Record) -> str:
+    reasons = [event.get("reason") for event in record.events() if event["event"] == "interrupted"]
+    return f"interrupted ({reasons[-1]})" if reasons and reasons[-1] else "interrupted"
 
 
 def _queued(store: Store) -> dict[str, str]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from suite.cancel import Cancelled
 from suite.commands import Report, array_tasks, continue_command, matrix
+from suite.failures import REMEDIES
 from suite.jobs import worker_count
 from suite.launchers import SlurmLauncher
 from suite.launches import live_launches
@@ -99,7 +100,11 @@ def status(made: Plan, store: Store) -> None:
     _print(f"{len(made.runs)} runs at profile {made.profile}: {counted}")
     for run in made.runs:
         if run.state == "failed":
-            _print(f"failed: {run.name}: {run.reason} (python -m suite logs {run.key[:12]})")
+            remedy = REMEDIES.get(run.reason.partition(":")[0], "")
+            _print(f"failed: {run.name}: {run.reason}; {remedy} (python -m suite logs {run.key[:12]})")
+    stopped = Counter(run.reason for run in made.runs if run.state == "missing" and run.reason)
+    for reason, number in stopped.items():
+        _print(f"{number} of the missing were {reason}, and go on from their checkpoints")
     _array_tasks(store)
     for launch in live_launches(store):
         for worker in launch.workers():

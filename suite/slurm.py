@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import shutil
@@ -82,6 +83,21 @@ def queue() -> list[Task]:
         if name.startswith(JOB_PREFIX):
             tasks.append(Task(job, name, int(index) if index.isdigit() else 0, state, reason, nodes))
     return tasks
+
+
+def identity() -> str:
+    """Return whose jobs :func:`queue` shows: a user of a cluster.
+
+    Raises
+    ------
+    SchedulerUnavailable
+    """
+    return f"{os.getuid()}@{_cluster()}"
+
+
+@functools.cache
+def _cluster() -> str:
+    return configuration().get("ClusterName", "")
 
 
 def accounting(jobs: Iterable[str]) -> dict[str, Ended]:

@@ -72,7 +72,8 @@ def slots(run: Run, launcher: SlurmLauncher) -> int:
     device = memory.get("device")
     most = max(1, launcher.cpus // launcher.gpus)
     on_device = side_by_side(device and device + CONTEXT_MIB, memory.get("device_total", 0.0), most)
-    return side_by_side(on_host, mebibytes(launcher.memory), launcher.gpus * on_device)
+    most = launcher.gpus * on_device
+    return most if on_host is None else side_by_side(on_host, mebibytes(launcher.memory), most)
 
 
 def parameters(launcher: SlurmLauncher, shape: Pack | None = None) -> dict[str, Any]:
@@ -107,7 +108,7 @@ def parameters(launcher: SlurmLauncher, shape: Pack | None = None) -> dict[str, 
     elif gpus:
         given["gres"] = f"gpu:{launcher.gpu_type}:{gpus}"
     ahead = f"{launcher.signal}@{launcher.signal_seconds}"
-    extra = {"signal": ahead, "requeue": True, **launcher.sbatch}
+    extra = {"signal": ahead, "requeue": True, **{k: v for k, v in launcher.sbatch.items() if v is not False}}
     return {name: value for name, value in given.items() if value is not None} | {"additional_parameters": extra}
 
 
@@ -261,6 +262,8 @@ class SlurmJobs:
         for number in lost:
             job = submitted[number][-1]
             known = ended.get(job)
+            if known is not None and known.state not in {*slurm.ENDED, "PREEMPTED"}:
+                known = None  # accounting lags behind
             if known is not None and known.state in ("NODE_FAIL", "BOOT_FAIL") and known.nodes:
                 self._unfit.add(known.nodes)
             if len(submitted[number]) - self._given_up.get(number, 0) >= self._launcher.max_attempts:

@@ -179,7 +179,8 @@ class Look:
     Attributes
     ----------
     tasks : list of InQueue
-        What SLURM has of the launches in question; if it does not answer, everything of them that may be there.
+        What SLURM has of the launches in question; if it does not answer, everything of them that may be there. So
+        it is with launches of other users and clusters, whose jobs it does not show.
     silence : str
         Why SLURM does not answer; empty if it does.
     total : int
@@ -211,7 +212,10 @@ def is_settled(launch: Launch, store: Store, key: str) -> bool:
     if launch.is_done(key, store):
         return True
     failure = store.record(key).failure()
-    return failure is not None and failure["finished"] >= launch.content["created"] and is_final(failure)
+    if failure is None or not is_final(failure):
+        return False
+    # the time is a node's, whose clock may differ: in the launch's own failures it does not matter
+    return failure.get("launch") == launch.id or failure["finished"] >= launch.content["created"]
 
 
 def look(launches: Iterable[Launch], always: bool = False) -> Look:
@@ -220,16 +224,17 @@ def look(launches: Iterable[Launch], always: bool = False) -> Look:
     if not listed and not always:
         return Look([])
     try:
-        queued = slurm.queue()
+        queued, here = slurm.queue(), slurm.identity()
     except slurm.SchedulerUnavailable as error:
         return Look(list(_perhaps(listed)), str(error))
+    strange = [batch for batch in listed if batch.launch.content.get("submitter", here) != here]
     named = {batch.name: batch for batch in listed}
     found = [
         InQueue(named[task.name].launch, named[task.name].packs[task.index], task)
         for task in queued
         if task.name in named and task.state not in slurm.ENDED
     ]
-    return Look(found, total=len(queued))
+    return Look([*found, *_perhaps(strange)], total=len(queued))
 
 
 def _perhaps(listed: Iterable[Batch]) -> Iterator[InQueue]:

@@ -142,7 +142,9 @@ class RunWorker:
     def _renew(self, record: Record, run: Mapping[str, Any]) -> None:
         """Put aside what cannot be continued: a result to be replaced, or a start made with other code."""
         result, before = record.result(), record.run()
-        if result is not None or (before is not None and provenance.changed_modules(before["code"], run["code"])):
+        is_replaced = before is not None and before["record"] == run["replaces"]
+        is_other_code = before is not None and provenance.changed_modules(before["code"], run["code"])
+        if result is not None or is_replaced or is_other_code:
             record.supersede(self.store.superseded)
 
     def state(self, phase: str, **run: Any) -> Worker:

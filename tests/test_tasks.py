@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 
 from suite import plan, slurm
+from suite.launchers import SlurmLauncher
 from suite.launches import Launch, all_launches
 from suite.packing import Pack
 from suite.records import Store, held
+from suite.slurm_jobs import worker_settings
 from suite.tasks import (
     SILENCE_S,
     UNKNOWN,
@@ -32,10 +34,8 @@ from suite.tasks import (
 )
 
 A, B, C, D = (letter * 64 for letter in "abcd")
-WORKERS = {
-    "max_attempts": 3, "checkpoint_minutes": 60.0, "threads": 1, "cpus": 1, "memory": "1G", "signal": "USR2",
-    "signal_seconds": 60, "max_requeues": 5,
-}  # fmt: skip
+LAUNCHER = SlurmLauncher("slurm", gpus=0, cpus=1, memory="1G", signal_seconds=60, checkpoint_minutes=60.0, max_requeues=5)
+WORKERS = {**vars(LAUNCHER), **worker_settings(LAUNCHER)}
 
 SBATCH = """\
 #!/bin/sh
@@ -60,6 +60,8 @@ class Queue:
     others : list of slurm.Task
         Jobs of other results folders.
     silent : bool
+    accounts : dict of job to state
+        What accounting says, where that is not what holds.
     cancelled : list of str
         What scancel was given.
     """
@@ -73,13 +75,14 @@ class Queue:
         self.nodes = ""
         self.cancelled: list[str] = []
         self.keeps_accounts = True
+        self.accounts: dict[str, str] = {}
         (folder / "bin").mkdir(parents=True)
         (folder / "scripts").mkdir()
         for name, text in {"sbatch": SBATCH, "srun": "#!/bin/sh\n"}.items():
             (folder / "bin" / name).write_text(text)
             (folder / "bin" / name).chmod(0o755)
         monkeypatch.setenv("PATH", str(folder / "bin"), prepend=os.pathsep)
-        for replaced in (self.queue, self.accounting, self.cancel):
+        for replaced in (self.queue, self.accounting, self.cancel, self.identity):
             monkeypatch.setattr(slurm, replaced.__name__, replaced)
 
     def refuse(self, words: str, after: int = 0) -> None:
@@ -109,13 +112,23 @@ class Queue:
 
     def accounting(self, jobs: Sequence[str]) -> dict[str, slurm.Ended]:
         known = jobs if self.keeps_accounts else ()
-        return {job: slurm.Ended(self.states[job], "1:0", self.nodes) for job in known if job in self.states}
+        said = {**self.states, **self.accounts}
+        return {job: slurm.Ended(said[job], "1:0", self.nodes) for job in known if job in said}
+
+    def identity(self) -> str:
+        return "me@here"
 
     def cancel(self, jobs: Sequence[str]) -> None:
         if self.silent:
             raise slurm.SchedulerUnavailable("scancel: Unable to contact slurm controller (connect failure)")
         self.cancelled += jobs
         self.states |= dict.fromkeys(jobs, "CANCELLED")
+
+
+@pytest.fixture(autouse=True)
+def at_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Belong to a cluster, and ask nobody which."""
+    monkeypatch.setattr(slurm, "identity", lambda: "me@here")
 
 
 @pytest.fixture

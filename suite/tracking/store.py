@@ -58,6 +58,8 @@ def open_client(uri: str) -> Any:
     """Return an ``MlflowClient`` on the store; a SQLite file is made, with its schema, if it is missing."""
     # MLflow would otherwise report its use over the network from a thread of its own.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    # With a server, it would print two lines for every run that ends, amid what the suite prints.
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     from mlflow import MlflowClient
 
     for name in ("mlflow.store.db.utils", "alembic"):

@@ -76,6 +76,7 @@ def make_parser() -> tuple[Parser, dict[str, Parser]]:
     doctor = add("doctor", "check this machine, the data, tracking and the cluster", _registry, _out, _tracking)
     doctor.add_argument("--launcher", metavar="NAME", help="a file of launchers/; default: the registry's")
     _json(doctor)
+    doctor.epilog = "exit status: 0 nothing that would stop runs, 1 a problem, 2 bad input."
     clean = add("clean", "remove what finished and abandoned launches have left; asks first", _out, _json)
     clean.add_argument("--yes", action="store_true", help="do not ask")
     clean.add_argument("--days", type=float, default=14.0, metavar="N", help="unfinished launches older than that; 14")

@@ -10,7 +10,7 @@ from suite import slurm
 from suite.jobs import kill
 from suite.launches import Launch, all_launches
 from suite.records import Store
-from suite.tasks import InQueue, Look, is_settled, look
+from suite.tasks import UNKNOWN, InQueue, Look, is_settled, look
 
 PATIENCE_S = 30.0
 POLL_S = 0.2
@@ -85,7 +85,8 @@ def _end_tasks(launches: Collection[Launch], store: Store, patience_s: float) ->
     def idle() -> tuple[list[InQueue], Look]:
         seen = look(launches)
         packs = [(one, [*one.launch.content["packs"][one.pack]["keys"], *_taken_over(one)]) for one in seen.tasks]
-        return [one for one, keys in packs if _is_idle(one.launch, keys, store)], seen
+        known = [(one, keys) for one, keys in packs if one.task.state != UNKNOWN]
+        return [one for one, keys in known if _is_idle(one.launch, keys, store)], seen
 
     found, seen = idle()
     count = len(found)

@@ -204,7 +204,7 @@ class Pilot:
         """Ask for another life, unless SLURM is ending this one for good, or gives one anyhow."""
         ahead = self.settings["signal_seconds"] if self.report.reason == "timeout" else KILL_WAIT_S
         deadline = (self._heard or time.monotonic()) + ahead
-        while time.monotonic() < deadline:
+        while True:
             try:
                 if slurm.state(self.job) != "RUNNING":
                     return
@@ -215,6 +215,8 @@ class Pilot:
                 return
             except slurm.SchedulerUnavailable as error:
                 logger.warning("%s", error)
+                if time.monotonic() > deadline:
+                    break
                 time.sleep(1)
             except slurm.Refused as error:
                 logger.error("SLURM does not requeue this task: %s", error)

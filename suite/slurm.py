@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import os
 import re
 import shutil
@@ -201,6 +202,16 @@ def partitions() -> dict[str, str]:
     listed = [line.split("|") for line in _answer("sinfo", "--noheader", "--format", "%P|%l").splitlines()]
     listed.sort(key=lambda pair: not pair[0].endswith("*"))
     return {name.rstrip("*"): limit for name, limit in listed}
+
+
+def limit_s(text: str) -> float:
+    """Return the seconds of a time limit as sinfo prints it: ``30:00``, ``4:00:00``, ``1-12:00:00``, ``infinite``."""
+    days, _, clock = text.rpartition("-")
+    parts = clock.split(":")
+    if not all(part.isdigit() for part in parts):
+        return math.inf
+    hours, minutes, seconds = ([0] * 3 + [int(part) for part in parts])[-3:]
+    return 86_400 * int(days or 0) + 3_600 * hours + 60 * minutes + seconds
 
 
 def submission_problem(script: str) -> str | None:

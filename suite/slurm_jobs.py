@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import time
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from suite import slurm
@@ -25,6 +26,7 @@ from suite.tasks import Look, add_batch, batches, is_settled, look, note_job, op
 
 #: Of a GPU's memory, in MiB: the CUDA context of one process.
 CONTEXT_MIB = 600.0
+NO_NODE = "Requested node configuration is not available"
 CLASSES = {
     "NODE_FAIL": "node_lost",
     "BOOT_FAIL": "node_lost",
@@ -112,6 +114,21 @@ def parameters(launcher: SlurmLauncher, shape: Pack | None = None) -> dict[str, 
     return {name: value for name, value in given.items() if value is not None} | {"additional_parameters": extra}
 
 
+def script(launcher: SlurmLauncher) -> str:
+    """Return the sbatch script of a job with a launcher's settings that does nothing."""
+    import submitit
+
+    executor = submitit.SlurmExecutor(folder="unused")
+    executor.update_parameters(**parameters(launcher))
+    return str(executor._make_submission_file_text("true", "check"))
+
+
+def small(launcher: SlurmLauncher) -> SlurmLauncher:
+    """Return a launcher that asks for as few resources as will do, at the same place."""
+    memory = min("4G", launcher.memory, key=mebibytes)
+    return replace(launcher, cpus=1, gpus=min(1, launcher.gpus), memory=memory, time="5m", signal_seconds=10)
+
+
 def check(launcher: SlurmLauncher) -> None:
     """Ask the site whether it would take jobs with these settings.
 
@@ -122,21 +139,27 @@ def check(launcher: SlurmLauncher) -> None:
     LaunchError
         If SLURM does not answer.
     """
-    from submitit.slurm import slurm as submitit_slurm
-
     try:
         known = slurm.partitions()
         if launcher.partition is not None and launcher.partition not in known:
             message = f"the site has no partition {launcher.partition!r}; {choices(launcher.partition, known)}"
             raise InputError([Problem("launcher", "partition", message)])
-        executor = submitit_slurm.SlurmExecutor(folder="unused")
-        executor.update_parameters(**parameters(launcher))
-        refusal = slurm.submission_problem(executor._make_submission_file_text("true", "check"))
+        partition = launcher.partition or next(iter(known), "")
+        if launcher.time_s > slurm.limit_s(known.get(partition, "")):
+            message = f"{launcher.time} is longer than partition {partition} lets jobs run ({known[partition]})"
+            advice = "ask for less: a run that needs longer goes on, requeued"
+            raise InputError([Problem("launcher", "time", f"{message}; {advice}")])
+        refusal = slurm.submission_problem(script(launcher))
+        # also said while all nodes are down or drained: then even of a small job
+        if refusal is not None and NO_NODE in refusal:
+            if slurm.submission_problem(script(small(launcher))) is not None:
+                return
+            much = f"{launcher.cpus} cpus, {launcher.memory} of memory and {launcher.gpus} GPUs"
+            refusal = f"no node has {much}; sinfo -o '%P %c %m %G' lists what there is"
     except slurm.SchedulerUnavailable as error:
         raise LaunchError(f"{error}; nothing was submitted") from error
-    # also said while the nodes that would do are down or drained; if they do not exist, sbatch itself will say so
-    if refusal is not None and "Requested node configuration is not available" not in refusal:
-        raise InputError([Problem("launcher", "", f"SLURM would refuse such jobs: {refusal}")])
+    if refusal is not None:
+        raise InputError([Problem("launcher", "", f"SLURM would not carry out such jobs: {refusal}")])
 
 
 class SlurmJobs:

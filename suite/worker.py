@@ -58,7 +58,7 @@ def work(folder: str, number: int, slot: int = 0, beside: int = 1) -> int:
     sys.path.extend(entry for entry in launch.content.get("path", ()) if entry not in sys.path)
     if launch.is_on_cluster:
         for warning in WARNINGS:
-            signal.signal(warning, signal.SIG_IGN)
+            signal.signal(warning, lambda number, frame: None)  # not SIG_IGN, which child processes would inherit
     spread = Spread.joined()
     if not spread.is_first:
         spread.follow(launch, number)

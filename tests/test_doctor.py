@@ -14,9 +14,10 @@ from typing import IO, Any
 
 import pytest
 
+from suite import slurm
 from suite.compose import load
 from suite.data import describe
-from suite.doctor import Finding, cluster, devices, examine, folders, has_problem, rows, to_json, tracking
+from suite.doctor import Finding, devices, examine, folders, has_problem, rows, to_json, tracking
 from suite.doctor.devices import Machine
 from suite.doctor.folders import Mount, Space
 from suite.launchers import SlurmLauncher
@@ -288,7 +289,7 @@ def test_a_machine_without_slurm_is_told_so(tmp_path: Path, monkeypatch: pytest.
     ],
 )
 def test_time_limits_are_read_as_sinfo_prints_them(text: str, seconds: float) -> None:
-    assert cluster.limit_s(text) == seconds
+    assert slurm.limit_s(text) == seconds
 
 
 REPORT = {

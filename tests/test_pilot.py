@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from suite.spread import Spread
 from suite.tasks import TaskReport, report_task, task_report
 from suite.worker import PILOT_DIED, RunWorker, work
 from tests.cluster import TOY, environment
-from tests.test_tasks import A, B, WORKERS, at_home, answers, made_launch, store, submitted, task  # noqa: F401
+from tests.test_tasks import WORKERS, A, B, answers, at_home, made_launch, store, submitted, task  # noqa: F401
 
 SCONTROL = """\
 #!/bin/sh
@@ -43,6 +43,9 @@ REGISTRY = TOY
 REGISTRY = REGISTRY.replace(
     "losses:\n", "losses:\n  greedy: {_target_: tests.toys.Greedy}\n  insatiable: {_target_: tests.test_pilot.Insatiable}\n", 1
 )  # fmt: skip
+
+
+PAUSE = "benchmarks.blobs.profiles.mini.pause_s={}"
 
 
 class Insatiable(Loss):
@@ -122,6 +125,10 @@ class Site:
         assert isinstance(worker, Worker)
         return worker
 
+    def logs(self, step: int) -> None:
+        """Wait until a run has logged a step, this one or a later one."""
+        until(lambda: any(e.get("step", -1) >= step for e in self.events() if e["event"] == "metrics"), "cosine trains")
+
     def requeues(self) -> int:
         """Return how often the task was put back into the queue."""
         calls = self.bin / "calls"
@@ -146,9 +153,9 @@ def site(tmp_path: Path) -> Iterator[Callable[..., Site]]:
 def test_at_the_warning_workers_save_and_the_next_life_goes_on_bit_by_bit(
     site: Callable[..., Site], tmp_path: Path
 ) -> None:
-    here = site("cosine")
+    here = site("cosine", overrides=(PAUSE.format(0.03),))
     life = here.live()
-    here.trains(step=5)
+    here.logs(4)
     os.killpg(life.pid, signal.SIGUSR2)  # as SLURM: to every process of the task
     said = here.ends(life)
     assert (said.state, said.reason, said.job, here.requeues()) == ("requeued", "timeout", "7_0", 1)
@@ -158,7 +165,7 @@ def test_at_the_warning_workers_save_and_the_next_life_goes_on_bit_by_bit(
     assert record.checkpoint.exists() and not record.is_running()
 
     again = here.live(restarts=1)
-    here.trains(step=stopped["step"] + 2)
+    here.logs(stopped["step"] + 1)
     os.killpg(again.pid, signal.SIGKILL)  # its node is lost, and SLURM starts it anew
     again.wait()
     last = here.live(restarts=2)
@@ -200,9 +207,10 @@ def test_a_task_goes_back_into_the_queue_only_where_slurm_would_not_see_to_it_or
     here = site("cosine", signal=named)
     here.state(state)
     life = here.live(restarts)
-    # workers that still import have nothing to save, and end at once
-    until(lambda: (here.launch.folder / "workers" / "0.0.json").exists(), "the worker starts")
+    (worker,) = until(here.launch.workers, "the worker starts")
     os.killpg(life.pid, sent)
+    until(lambda: here.launch.stop_reason(0), "the pilot passes it on")
+    os.kill(worker.process, signal.SIGKILL)  # it has nothing to save yet, and would import torch for seconds
     said = here.ends(life)
     assert (said.state, said.reason, here.requeues()) == expected
 
@@ -211,6 +219,7 @@ def test_workers_that_die_are_replaced_and_a_run_that_kills_its_own_is_given_up(
     here = site("cosine", "dies", slots=2, max_attempts=2)
     life = here.live(CUDA_VISIBLE_DEVICES="3,5")
     worker = here.trains()
+    until(lambda: len(here.launch.workers()) == 2, "both start")
     visible = [
         variable
         for process in {w.process for w in here.launch.workers()}
@@ -229,7 +238,7 @@ def test_workers_that_die_are_replaced_and_a_run_that_kills_its_own_is_given_up(
 
 
 def test_what_runs_out_of_memory_is_tried_once_more_with_fewer_beside_it(site: Callable[..., Site]) -> None:
-    here = site("greedy", "insatiable", slots=2)
+    here = site("greedy", "insatiable", slots=2, overrides=(PAUSE.format(0.0),))
     said = here.ends(here.live())
     assert said.state == "ended"
     assert here.happened("greedy") == ["started", "failed", "started", "finished"]
@@ -406,10 +415,9 @@ def test_a_controller_that_restarts_during_the_warning_is_waited_for_while_there
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     life = Pilot(made_launch(store, [A]), 0)
-    now, asked = [1000.0], [0]
+    now = [1000.0]
 
     def state(job: str) -> str:
-        asked[0] += 1
         if now[0] < 1000.0 + WORKERS["signal_seconds"] - 10:
             raise slurm.SchedulerUnavailable("Unable to contact slurm controller")
         return "RUNNING"
@@ -425,5 +433,6 @@ def test_a_controller_that_restarts_during_the_warning_is_waited_for_while_there
     monkeypatch.setattr(slurm, "state", state)
     monkeypatch.setattr(slurm, "requeue", lambda job: None)
     life._hear(signal.SIGUSR2, None)
+    life._pass_on()
     life._land()
     assert life.report.state == "requeued"

@@ -284,8 +284,10 @@ def test_a_run_is_settled_by_its_own_result_and_by_a_failure_that_stands(store: 
     store.record(A).finish({"record": "r"})
     fail(store, B, launch)
     fail(store, C, launch, again=True)  # it ran out of memory, and is tried once more
-    fail(store, D, launch, finished=launch.content["created"] - 1)  # why this launch was made
+    earlier = made_launch(store, [D])
+    fail(store, D, earlier, finished=launch.content["created"] - 1)  # why this launch was made
     assert [key for key in (A, B, C, D) if is_settled(launch, store, key)] == [A, B]
+    earlier.cancel([D])
     launch.cancel([C])
     assert [one.id for one in open_launches(store)] == [launch.id]
     launch.cancel([D])

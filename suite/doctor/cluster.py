@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -59,20 +58,10 @@ def findings(
     yield _accounting(configuration)
     from suite.doctor import visit  # with it comes submitit, half a second that only those who get here should pay
 
-    refusal = list(_refusals(launcher, partitions)) or list(visit.misfit(launcher))
+    refusal = list(_refusals(launcher))
     yield from refusal or [Finding("slurm", "ok", "the site would take jobs with the launcher's settings")]
     if not refusal:
         yield from visit.findings(launcher, registry, store, tracking_uri, here, patience_s)
-
-
-def limit_s(text: str) -> float:
-    """Return the seconds of a time limit as sinfo prints it: ``30:00``, ``4:00:00``, ``1-12:00:00``, ``infinite``."""
-    days, _, clock = text.rpartition("-")
-    parts = clock.split(":")
-    if not all(part.isdigit() for part in parts):
-        return math.inf
-    hours, minutes, seconds = ([0] * 3 + [int(part) for part in parts])[-3:]
-    return 86_400 * int(days or 0) + 3_600 * hours + 60 * minutes + seconds
 
 
 def _array_size(launcher: SlurmLauncher, configuration: Mapping[str, str]) -> Finding:
@@ -109,18 +98,11 @@ def _accounting(configuration: Mapping[str, str]) -> Finding:
     return Finding("slurm", "warning", what, advice)
 
 
-def _refusals(launcher: SlurmLauncher, partitions: Mapping[str, str]) -> Iterator[Finding]:
+def _refusals(launcher: SlurmLauncher) -> Iterator[Finding]:
     try:
         check(launcher)
     except InputError as error:
         for problem in error.problems:
             yield Finding("slurm", "problem", str(problem), "correct the launcher's file, or say launcher.KEY=VALUE")
-        return
     except (LaunchError, slurm.Refused) as error:
         yield Finding("slurm", "unknown", f"whether the site takes such jobs: {error}", "try again later")
-        return
-    limit = limit_s(partitions.get(launcher.partition, "")) if launcher.partition else math.inf
-    if launcher.time_s > limit:
-        ends = f"partition {launcher.partition} ends jobs after {partitions[launcher.partition or '']}"
-        what = f"launcher.time is {launcher.time}, and {ends}: such jobs would wait for ever"
-        yield Finding("slurm", "problem", what, "a shorter launcher.time: a run that needs longer goes on, requeued")

@@ -19,16 +19,15 @@ from suite.doctor import probe
 from suite.doctor.devices import Machine, torch_findings
 from suite.doctor.findings import Finding
 from suite.doctor.folders import nearest
-from suite.launchers import SlurmLauncher, mebibytes
+from suite.launchers import SlurmLauncher
 from suite.records import Store, held, read_json, write_json
-from suite.slurm_jobs import parameters
+from suite.slurm_jobs import parameters, small
 from suite.snapshot import SnapshotError, code_environment, take
 
 if TYPE_CHECKING:
     from suite.registry import Registry
 
 NAME = f"{slurm.JOB_PREFIX}doctor"
-MOST_MEMORY = "4G"
 #: How long the probe may take once it runs: torch is read from a file system that may be slow.
 WORK_PATIENCE_S = 240.0
 #: How long files of a job that has ended may still be on their way.
@@ -108,33 +107,6 @@ def findings(
             yield report
         else:
             yield from judge(report, visit, launcher, here, len(sizes), tracking_uri)
-
-
-def small(launcher: SlurmLauncher) -> SlurmLauncher:
-    """Return a launcher's settings for a job that looks around: as few resources as will do."""
-    memory = min(MOST_MEMORY, launcher.memory, key=mebibytes)
-    return replace(launcher, cpus=1, gpus=min(1, launcher.gpus), memory=memory, time="5m", signal_seconds=10)
-
-
-def misfit(launcher: SlurmLauncher) -> Iterator[Finding]:
-    """Yield a finding if no node has as much as the launcher asks for: SLURM takes such jobs, and never starts them.
-
-    It says the same of any job while its nodes are down, so what is refused to a small job counts for nothing.
-    """
-    refusals = []
-    for asked in (launcher, small(launcher)):
-        executor = submitit.SlurmExecutor(folder="unused")
-        executor.update_parameters(**parameters(asked))
-        try:
-            refusals.append(slurm.submission_problem(executor._make_submission_file_text("true", "check")))
-        except slurm.SchedulerUnavailable:
-            return
-    if refusals[0] is not None and refusals[1] is None:
-        much = f"{launcher.cpus} cpus, {launcher.memory} of memory and {launcher.gpus} GPUs"
-        what = f"no node has {much}: jobs would wait for ever ({refusals[0]})"
-        yield Finding(
-            "slurm", "problem", what, "ask for less, or for another partition: sinfo -o '%P %c %m %G' lists nodes"
-        )
 
 
 def judge(

@@ -86,7 +86,7 @@ def test_more_than_any_node_has_is_a_problem_though_slurm_takes_such_jobs(
     on_slurm: Cluster, results: Path, here: Machine
 ) -> None:
     refused = only(found_by(registry(results, "launcher.cpus=400"), results, here), "problem")
-    assert refused.what.startswith("no node has 400 cpus, 2G of memory and 0 GPUs: jobs would wait for ever")
+    assert "no node has 400 cpus, 2G of memory and 0 GPUs" in refused.what
     assert on_slurm.jobs() == {}
 
 

@@ -72,6 +72,7 @@ class Pilot:
         self._heard = 0.0
         self._said = 0.0
         self._oom_kills = memory.oom_kills()
+        self._most_deaths = self.settings["max_attempts"] * len(self.content["keys"])
 
     def fly(self) -> None:
         """Work until nothing is left, or until SLURM wants the allocation back."""
@@ -126,7 +127,7 @@ class Pilot:
                 self._blame_memory(worker, len(seats))
                 if self.is_spread:  # its partners cannot go on without it: all start again together
                     self._start_over()
-                elif deaths <= self.settings["max_attempts"] * max(1, len(self.content["keys"])):
+                elif deaths <= self._most_deaths:
                     workers[seat.slot] = self._start(seat, len(seats))
             if self._heard and time.monotonic() - self._heard > self._patience():
                 for worker in workers.values():
@@ -135,7 +136,7 @@ class Pilot:
 
     def _start_over(self) -> None:
         """Ask for another life because a worker died; how often, its runs' attempts bound."""
-        if not self.rank and self._is_work_left():
+        if not self.rank and self._is_work_left() and self.report.restarts < self._most_deaths:
             self.report = replace(self.report, reason=KILLED)
             self._requeue()
 

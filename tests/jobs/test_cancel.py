@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from suite import slurm
@@ -11,20 +9,8 @@ from suite.cancel import cancel
 from suite.launches import Launch, Worker
 from suite.packing import Pack
 from suite.records import Store
-from suite.tasks import TaskReport, report_task
-from tests.test_tasks import (  # noqa: F401
-    A,
-    B,
-    C,
-    D,
-    Queue,
-    at_home,
-    fail,
-    made_launch,
-    queue,
-    store,
-    submitted,
-)
+from suite.tasks import TaskReport, batches, report_task
+from tests.jobs.simulated import A, B, C, D, Queue, fail, made_launch, submitted
 
 
 def put(queue: Queue, launch: Launch, *packs: int, state: str = "PENDING") -> list[str]:
@@ -45,18 +31,12 @@ def leaves(monkeypatch: pytest.MonkeyPatch, queue: Queue, *launches: Launch) -> 
     def answer() -> list[slurm.Task]:
         for one in ask():
             for launch in launches:
-                for batch in (b for b in _batches(launch) if b.name == one.name):
+                for batch in (b for b in batches(launch) if b.name == one.name):
                     if launch.stop_reason(batch.packs[one.index]) == "cancelled" and one.state == "RUNNING":
                         queue.states[one.job] = "COMPLETED"
         return ask()
 
     monkeypatch.setattr(slurm, "queue", answer)
-
-
-def _batches(launch: Launch):  # type: ignore[no-untyped-def]
-    from suite.tasks import batches
-
-    return batches(launch)
 
 
 def test_waiting_tasks_are_taken_out_of_the_queue_and_running_ones_leave_by_themselves(
@@ -156,7 +136,7 @@ def test_a_task_that_carries_out_what_a_lost_one_left_is_not_ended_for_its_own_p
 
 # proposal 25
 def test_tasks_of_another_user_or_cluster_are_asked_by_file_and_never_by_their_number(
-    store: Store, queue: Queue, tmp_path: Path
+    store: Store, queue: Queue
 ) -> None:
     runs = {A: {"key": A, "replaces": None}, B: {"key": B, "replaces": None}}
     packs = [Pack((key,), 1.0, 1, 1, 1) for key in runs]

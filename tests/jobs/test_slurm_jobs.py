@@ -1,4 +1,4 @@
-"""How runs become array tasks, and what a launcher does about those that are lost; see :class:`tests.test_tasks.Queue`."""
+"""How runs become array tasks, and what a launcher does about those that are lost."""
 
 from __future__ import annotations
 
@@ -21,9 +21,16 @@ from suite.records import Store
 from suite.registry import Registry
 from suite.slurm_jobs import SlurmJobs, packs, parameters, slots, worker_settings
 from suite.tasks import TaskReport, batches, look, report_task
-from tests.test_tasks import A, B, Queue, at_home, fail, made_launch, queue, store, submitted  # noqa: F401
+from tests.jobs.simulated import A, B, Queue, fail, made_launch, submitted
 
-LAUNCHER: dict[str, Any] = {"gpus": 0, "cpus": 1, "memory": "1G", "time": "10m", "target": "100s", "max_array_size": 100}
+LAUNCHER: dict[str, Any] = {
+    "gpus": 0,
+    "cpus": 1,
+    "memory": "1G",
+    "time": "10m",
+    "target": "100s",
+    "max_array_size": 100,
+}
 
 
 def launcher(**fields: Any) -> SlurmLauncher:

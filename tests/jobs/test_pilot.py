@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from torch import Tensor
 
 from suite import pilot as module
 from suite import slurm
@@ -22,9 +21,7 @@ from suite.compose import load
 from suite.failures import fruitless_interruptions
 from suite.launch import _specification
 from suite.launches import Launch, Worker
-from suite.losses.base import Loss
 from suite.packing import Pack
-from suite.pairs import Pairs
 from suite.pilot import Pilot
 from suite.plan import Selection, make_plan
 from suite.records import Store, is_held
@@ -32,27 +29,16 @@ from suite.spread import Spread
 from suite.tasks import TaskReport, report_task, task_report
 from suite.worker import PILOT_DIED, RunWorker, work
 from tests.cluster import TOY, environment
-from tests.test_tasks import WORKERS, A, B, answers, at_home, made_launch, store, submitted, task  # noqa: F401
+from tests.jobs.simulated import WORKERS, A, B, made_launch, submitted, task
 
 SCONTROL = """\
 #!/bin/sh
 echo "$@" >> "$(dirname "$0")/calls"
 echo "JobId=7 ArrayJobId=7 JobState=$(cat "$(dirname "$0")/state") Reason=None"
 """
-REGISTRY = TOY
-REGISTRY = REGISTRY.replace(
-    "losses:\n", "losses:\n  greedy: {_target_: tests.toys.Greedy}\n  insatiable: {_target_: tests.test_pilot.Insatiable}\n", 1
-)  # fmt: skip
-
-
+HUNGRY = "  greedy: {_target_: tests.toys.Greedy}\n  insatiable: {_target_: tests.jobs.toys.Insatiable}\n"
+REGISTRY = TOY.replace("losses:\n", f"losses:\n{HUNGRY}", 1)
 PAUSE = "benchmarks.blobs.profiles.mini.pause_s={}"
-
-
-class Insatiable(Loss):
-    """No memory is enough."""
-
-    def forward(self, pairs: Pairs) -> Tensor:
-        raise MemoryError("out of memory")
 
 
 def until(condition: Callable[[], Any], what: str, seconds: float = 60) -> Any:
@@ -66,7 +52,9 @@ def until(condition: Callable[[], Any], what: str, seconds: float = 60) -> Any:
 class Site:
     """A launch of toy runs, one pack, and the processes that carry it out as SLURM would start them."""
 
-    def __init__(self, folder: Path, *losses: str, slots: int = 1, overrides: tuple[str, ...] = (), **settings: Any) -> None:
+    def __init__(
+        self, folder: Path, *losses: str, slots: int = 1, overrides: tuple[str, ...] = (), **settings: Any
+    ) -> None:
         (folder / "benchmarks.yaml").write_text(REGISTRY)
         registry = load(folder / "benchmarks.yaml", ["benchmarks.blobs.estimate_s.mini=1", *overrides])
         self.store = Store(folder / "a results folder")
@@ -91,10 +79,11 @@ class Site:
     def live(self, restarts: int = 0, **variables: str) -> subprocess.Popen[bytes]:
         """Start the array task, with all of its processes in one group."""
         given = {"PATH": f"{self.bin}:{os.environ['PATH']}", "SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "0"}
+        given |= {"CUDA_VISIBLE_DEVICES": "", "SLURM_RESTART_COUNT": str(restarts)}
         code = f"from suite.pilot import pilot; pilot({str(self.launch.folder)!r}, 0)"
         life = subprocess.Popen(
             [sys.executable, "-c", code],
-            env={**environment(), "CUDA_VISIBLE_DEVICES": "", "SLURM_RESTART_COUNT": str(restarts), **given, **variables},
+            env={**environment(), **given, **variables},
             stdout=(self.bin / "log").open("ab"), stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
         self.lives.append(life)
@@ -207,7 +196,7 @@ def test_a_task_goes_back_into_the_queue_only_where_slurm_would_not_see_to_it_or
     here = site("cosine", signal=named)
     here.state(state)
     life = here.live(restarts)
-    (worker,) = until(here.launch.workers, "the worker starts")
+    worker = until(lambda: next((w for w in here.launch.workers() if w.process), None), "the worker starts")
     os.killpg(life.pid, sent)
     until(lambda: here.launch.stop_reason(0), "the pilot passes it on")
     os.kill(worker.process, signal.SIGKILL)  # it has nothing to save yet, and would import torch for seconds
@@ -219,7 +208,7 @@ def test_workers_that_die_are_replaced_and_a_run_that_kills_its_own_is_given_up(
     here = site("cosine", "dies", slots=2, max_attempts=2)
     life = here.live(CUDA_VISIBLE_DEVICES="3,5")
     worker = here.trains()
-    until(lambda: len(here.launch.workers()) == 2, "both start")
+    until(lambda: len([w for w in here.launch.workers() if w.process]) == 2, "both start")
     visible = [
         variable
         for process in {w.process for w in here.launch.workers()}
@@ -345,7 +334,8 @@ def test_a_worker_whose_pilot_dies_while_it_starts_ends(site: Callable[..., Site
     here = site("cosine")
     code = (
         "import os; from pathlib import Path; from suite.launches import Launch; from suite.pilot import Pilot, Seat; "
-        f"print(Pilot(Launch(Path({str(here.launch.folder)!r})), 0)._start(Seat(0, None), 1).pid, flush=True); os._exit(0)"
+        f"life = Pilot(Launch(Path({str(here.launch.folder)!r})), 0); "
+        "print(life._start(Seat(0, None), 1).pid, flush=True); os._exit(0)"
     )
     log = here.bin / "pid"
     with log.open("wb") as stdout:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
+from suite.compose import load
 from suite.data import DataError
 from suite.failures import (
     REMEDIES,
@@ -24,35 +21,19 @@ from suite.failures import (
     is_final,
     record_failure,
 )
-from suite.launches import Launch
-from suite.losses.base import Loss
-from suite.pairs import Pairs
-from suite.records import Record
+from suite.launch import Campaign, start
+from suite.launchers import LocalLauncher
+from suite.local_jobs import LocalJobs
+from suite.plan import Selection, make_plan
+from suite.records import Record, Store
 from suite.training import NonFiniteLoss
-from tests.cluster import suite, toy_registry
-
-class Shy(Loss):
-    """Runs out of memory at first, and then wants to be alone."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.folder = Path(os.environ["SUBMITIT_FOLDER"])
-
-    def forward(self, pairs: Pairs) -> Tensor:
-        if self.training:
-            self.eval()
-            with contextlib.suppress(FileExistsError):
-                (self.folder / "shy").touch(exist_ok=False)
-                raise MemoryError
-            assert len(Launch(self.folder.parent).workers()) == 1, "it is not alone"
-        return pairs.similarity.sum()
-
+from tests.cluster import toy_registry
 
 OURS, EARLIER = "20260101-000000-aaaaaa", "20250101-000000-bbbbbb"
 
 
 def event(text: str) -> dict[str, Any]:
-    """Return the event behind ``name``, ``name:reason@step`` or ``name/class``, of this launch or, with ``-``, another."""
+    """Return the event behind ``name``, ``name:reason@step`` or ``name/class``; with ``-``, of another launch."""
     launch = EARLIER if text.startswith("-") else OURS
     name, _, kind = text.lstrip("-").partition("/")
     name, _, reason = name.partition(":")
@@ -188,20 +169,23 @@ def test_a_failure_before_the_first_start_can_be_written(tmp_path: Path) -> None
     assert (failure["class"], failure["record"], is_final(failure)) == ("node_lost", "", True)
 
 
-def test_on_this_machine_what_runs_out_of_memory_is_tried_once_more_alone(tmp_path: Path) -> None:
+def test_on_this_machine_what_runs_out_of_memory_is_tried_once_more_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = toy_registry(tmp_path)
-    more = "  shy: {_target_: tests.test_failures.Shy}\n  insatiable: {_target_: tests.test_pilot.Insatiable}\n"
-    file.write_text(file.read_text().replace("losses:\n", f"losses:\n{more}", 1))
-    select = ["--profile", "smoke", "--losses", "shy", "insatiable", "--seeds", "0"]
-    done = suite(tmp_path, "run", *select, "launcher.workers=2")
-    assert done.returncode == 1, done.stdout + done.stderr
-    assert "1 runs done, 1 failed" in done.stdout
-    found: dict[str, list[str]] = {}
-    for log in (tmp_path / "results" / "runs").glob("*/events.jsonl"):
-        loss = json.loads((log.parent / "run.json").read_text())["loss"]
-        named = (json.loads(line)["event"] for line in log.read_text().splitlines())
-        found[loss] = [name for name in named if name != "metrics"]
-    assert found == {
-        "shy": ["started", "failed", "started", "finished"],
-        "insatiable": ["started", "failed", "started", "failed"],
-    }
+    hungry = "  shy: {_target_: tests.jobs.toys.Shy}\n  insatiable: {_target_: tests.jobs.toys.Insatiable}\n"
+    file.write_text(file.read_text().replace("losses:\n", f"losses:\n{hungry}", 1))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    registry, store = load(file, ["launcher.workers=2"]), Store(tmp_path / "results")
+    runs = make_plan(registry, Selection(("blobs",), ("shy", "insatiable"), ("0",), "smoke"), store).runs
+    launcher = registry.document.launcher
+    assert isinstance(launcher, LocalLauncher)
+    jobs = LocalJobs(start(runs, registry, store), launcher, store)
+    campaign = Campaign(jobs, runs, store)
+    campaign.begin()
+    outcome = campaign.watch(lambda view: None)
+    campaign.close()
+    assert ([run.loss for run in outcome.failed], outcome.executed, outcome.left) == (["insatiable"], 1, 0)
+    happened = {run.loss: [e["event"] for e in store.record(run.key).events()] for run in runs}
+    assert [name for name in happened["shy"] if name != "metrics"] == ["started", "failed", "started", "finished"]
+    assert happened["insatiable"] == ["started", "failed", "started", "failed"]

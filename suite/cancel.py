@@ -91,7 +91,7 @@ def _end_tasks(launches: Collection[Launch], store: Store, patience_s: float) ->
     found, seen = idle()
     count = len(found)
     if seen.silence:
-        return 0, seen.silence
+        return 0, seen.silence if seen.tasks else ""
     try:
         # those that run end by themselves, when their workers have saved
         slurm.cancel([one.task.job for one in found if one.task.state == "PENDING"])

@@ -18,6 +18,7 @@ from suite.launch import POLL_S, Campaign, Outcome, View, start, to_execute
 from suite.launchers import Launcher, SlurmLauncher
 from suite.launches import Launch, all_launches, forget_finished, live_launches
 from suite.plan import Plan, Run
+from suite.problems import InputError, Problem
 from suite.records import Record, Store
 from suite.registry import Registry
 from suite.terminal import Display
@@ -69,6 +70,7 @@ class Report:
     mirror_error: str | None
     seconds: float
     on_cluster: bool
+    started: int
 
 
 def fetch_data(registry: Registry, plan: Plan, options: RunOptions, display: Display) -> None:
@@ -146,7 +148,7 @@ def carry_out(registry: Registry, plan: Plan, store: Store, options: RunOptions,
 
             check(launcher)
         if not is_on_cluster:
-            _say_what_is_not_spread(registry, mine, display)
+            _refuse_what_is_spread(mine, launcher.kind)
         jobs = jobs_of(start(mine, registry, store), launcher, store) if mine else None
         campaign = Campaign(jobs, mine, store, CLUSTER_POLL_S if is_on_cluster else POLL_S)
         campaign.begin(options.detach)
@@ -163,15 +165,23 @@ def carry_out(registry: Registry, plan: Plan, store: Store, options: RunOptions,
     stale = sum(run.state == "stale" for run in rest)
     done = sum(run.state == "done" for run in rest)
     seconds = time.monotonic() - began
-    return Report(outcome, done, stale, skipped, options.detach, mirrored, error, seconds, is_on_cluster)
+    return Report(outcome, done, stale, skipped, options.detach, mirrored, error, seconds, is_on_cluster, len(to_do))
 
 
-def _say_what_is_not_spread(registry: Registry, runs: Sequence[Run], display: Display) -> None:
+def _refuse_what_is_spread(runs: Sequence[Run], launcher: str) -> None:
     """Name the benchmarks that ask for several processes a run, which only a cluster gives them."""
-    for name in dict.fromkeys(run.benchmark for run in runs):
-        asked = registry.document.benchmarks[name].resources.get(runs[0].profile)  # type: ignore[call-overload]
-        if asked is not None and asked.processes > 1:
-            display.say(f"{name}: this launcher computes a run in one process, not in {asked.processes}")
+    asked = {run.benchmark: run.config["processes"] for run in runs if run.config.get("processes", 1) > 1}
+    problems = [
+        Problem(
+            f"benchmarks.{name}.resources",
+            "",
+            f"asks for {processes} processes a run, which --launcher slurm gives and {launcher} does not; "
+            f"without them: ~benchmarks.{name}.resources",
+        )
+        for name, processes in asked.items()
+    ]
+    if problems:
+        raise InputError(problems)
 
 
 def jobs_of(launch: Launch, launcher: Launcher, store: Store) -> Jobs:
@@ -244,6 +254,23 @@ def status_json(plan: Plan, store: Store) -> dict[str, Any]:
     tasks, silence = array_tasks(store)
     cluster = {"tasks": tasks, "silence": silence}
     return {"matrix": cells, "summary": plan.to_json()["summary"], "launches": launches, "cluster": cluster}
+
+
+def stillborn_tasks(store: Store) -> list[tuple[str, str]]:
+    """Return the array tasks that ended before they began to work, each with the key of a run that it was to do."""
+    from suite.tasks import batches, is_settled, look, open_launches, task_report
+
+    launches = open_launches(store)
+    seen = look(launches)
+    found = []
+    for launch in launches if not seen.silence else ():
+        jobs = {pack: job for batch in batches(launch) for pack, job in batch.jobs()}
+        for pack in jobs.keys() - seen.of(launch).keys():
+            keys = set(launch.content["packs"][pack]["keys"]) - launch.cancelled()
+            left = sorted(key for key in keys if not is_settled(launch, store, key))
+            if left and task_report(launch, pack) is None:
+                found.append((jobs[pack], left[0]))
+    return found
 
 
 def array_tasks(store: Store) -> tuple[list[dict[str, Any]], str]:

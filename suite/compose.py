@@ -285,7 +285,8 @@ def _known_keys(path: KeyPath, composed: Mapping[str, Any]) -> list[str]:
         (5, "benchmarks"): Resources,
     }
     fields = tables.get((len(path), path[0]), Document).__dataclass_fields__  # type: ignore[attr-defined]
-    return ["_target_" if name == "target" else name for name in fields if not name.startswith("__")]
+    names = [name for name in fields if not name.startswith("__")]
+    return names if path[0] == "launcher" else ["_target_" if name == "target" else name for name in names]
 
 
 def _launcher_kind(detail: Mapping[str, Any]) -> str:

@@ -12,9 +12,9 @@ from suite.records import Record
 REMEDIES: Final[Mapping[str, str]] = {
     "out_of_memory": "tried once more with fewer runs beside it",
     "killed": "tried launcher.max_attempts times",
-    "node_lost": "tried elsewhere, launcher.max_attempts times",
+    "node_lost": "continued elsewhere; submitted launcher.max_attempts times",
     "timeout": "continued, as long as it gets on",
-    "preempted": "continued, launcher.max_requeues times",
+    "preempted": "continued; submitted launcher.max_attempts times",
     "data": "not tried again",
     "non_finite": "not tried again",
     "user_code": "not tried again",

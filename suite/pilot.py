@@ -146,7 +146,7 @@ class Pilot:
         if seat.devices is not None:
             environment["CUDA_VISIBLE_DEVICES"] = seat.devices
         if self.is_spread:
-            environment |= _rendezvous()
+            environment |= _rendezvous(self.content["nodes"])
         arguments = [str(self.launch.folder), str(self.pack), str(seat.slot), str(beside)]
         return subprocess.Popen([sys.executable, "-m", "suite.worker", *arguments], env=environment)
 
@@ -250,14 +250,14 @@ def _devices(slots: int) -> list[str | None]:
     return [gpus[(slot + local) % len(gpus)] if gpus else None for slot in range(slots)]
 
 
-def _rendezvous() -> Mapping[str, str]:
+def _rendezvous(nodes: int) -> Mapping[str, str]:
     """Return the variables by which the processes of a spread run find each other."""
     from submitit.helpers import TorchDistributedEnvironment
 
     found = TorchDistributedEnvironment()
     return {
         # a site whose nodes do not know each other by SLURM's names says so in launcher.setup
-        "MASTER_ADDR": os.environ.get("MASTER_ADDR", found.master_addr),
+        "MASTER_ADDR": os.environ.get("MASTER_ADDR", found.master_addr if nodes > 1 else "127.0.0.1"),
         "MASTER_PORT": str(found.master_port),
         "RANK": str(found.rank),
         "WORLD_SIZE": str(found.world_size),

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from suite.cancel import Cancelled
-from suite.commands import Report, array_tasks, continue_command, matrix
+from suite.commands import Report, array_tasks, continue_command, matrix, stillborn_tasks
 from suite.failures import REMEDIES
 from suite.jobs import worker_count
 from suite.launchers import SlurmLauncher
@@ -73,8 +73,9 @@ def _with_launcher(made: Plan, registry: Registry, seconds: float) -> str:
         packed = packs([run for run in made.runs if run.state in ("missing", "failed")], registry, launcher)
         hours = sum(pack.seconds * pack.nodes * max(1, launcher.gpus, pack.gpus) for pack in packed) / 3600
         longest = clock(max((pack.seconds for pack in packed), default=0.0))
-        unit = "GPU-hours" if launcher.gpus else f"hours of {launcher.cpus} cores"
-        return f"{len(packed)} array tasks of up to {longest}, {hours:.1f} {unit}"
+        amount, unit = (f"{hours:.1f}", "hours") if hours >= 1 else (f"{60 * hours:.0f}", "minutes")
+        cost = f"{amount} GPU-{unit}" if launcher.gpus else f"{amount} {unit} of {launcher.cpus} cores"
+        return f"{len(packed)} array tasks of up to {longest}, {cost}"
     workers = worker_count(launcher)
     return f"about {clock(seconds / workers)} with {workers} workers"
 
@@ -120,6 +121,8 @@ def _array_tasks(store: Store) -> None:
     tasks, silence = array_tasks(store)
     if silence:
         _print(f"SLURM does not answer: {silence}. What its jobs do is unknown; nothing is submitted again meanwhile")
+    for job, key in stillborn_tasks(store):
+        _print(f"array task {job} ended without having begun: python -m suite logs {key[:12]} --task")
     if not tasks:
         return
     rows = [
@@ -163,7 +166,10 @@ def report(made: Report, planned: Plan, store: Store, uri: str) -> None:
     for run in made.not_retried:
         _print(f"not tried again: {run.name}: {run.reason} (it would fail the same way; --rerun failed tries it)")
     if made.detached:
-        _print(f"{outcome.left} runs started in the background, or there before; python -m suite status shows them")
+        earlier = outcome.left - made.started
+        there = f", {earlier} are in the hands of earlier launches" if earlier else ""
+        _print(f"{made.started} runs started in the background{there}; python -m suite status shows them")
+        _print("when they are done: python -m suite sync, then python -m analysis tables")
         return
     if not outcome.executed and not outcome.failed and not outcome.left and not outcome.cancelled:
         _print(f"nothing to run: {made.already_done} of {len(planned.runs)} runs are done")

@@ -77,7 +77,7 @@ def queue() -> list[Task]:
     SchedulerUnavailable
     """
     fields = "%i|%K|%T|%r|%N|%j"
-    lines = _answer("squeue", "--noheader", "--array", "--user", str(os.getuid()), "--format", fields).splitlines()
+    lines = _told("squeue", "--noheader", "--array", "--user", str(os.getuid()), "--format", fields).splitlines()
     tasks = []
     for line in lines:
         job, index, state, reason, nodes, name = line.strip().split("|", 5)
@@ -188,7 +188,7 @@ def configuration() -> dict[str, str]:
     ------
     SchedulerUnavailable
     """
-    pairs = (line.partition("=") for line in _answer("scontrol", "show", "config").splitlines())
+    pairs = (line.partition("=") for line in _told("scontrol", "show", "config").splitlines())
     return {name.strip(): value.strip() for name, sign, value in pairs if sign}
 
 
@@ -199,7 +199,7 @@ def partitions() -> dict[str, str]:
     ------
     SchedulerUnavailable
     """
-    listed = [line.split("|") for line in _answer("sinfo", "--noheader", "--format", "%P|%l").splitlines()]
+    listed = [line.split("|") for line in _told("sinfo", "--noheader", "--format", "%P|%l").splitlines()]
     listed.sort(key=lambda pair: not pair[0].endswith("*"))
     return {name.rstrip("*"): limit for name, limit in listed}
 
@@ -238,6 +238,14 @@ _SILENT = re.compile(
     r"Transport endpoint|Unable to establish|slurm_load_\w+ error|Slurm temporarily unable",
     re.IGNORECASE,
 )
+
+
+def _told(*command: str) -> str:
+    """Run a command that asks about the site as a whole: whatever keeps it from answering, nothing is known then."""
+    try:
+        return _answer(*command)
+    except Refused as error:
+        raise SchedulerUnavailable(f"{command[0]}: {error}") from error
 
 
 def _answer(*command: str, given: str | None = None) -> str:

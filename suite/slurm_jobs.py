@@ -308,7 +308,8 @@ class SlurmJobs:
             record = self._store.record(key)
             with record.claimed() as ours:
                 if ours and not self._is_settled(key):
-                    message = f"{how}, {attempts} times in all\n{self._last_words()}"
+                    words = self._last_words()
+                    message = f"{how}, {attempts} times in all: {words.splitlines()[-1]}\n{words}"
                     record_failure(record, self.launch.id, kind, message, attempts)
 
     def _submit(self, wanted: Sequence[int], waiting: int) -> None:
@@ -347,7 +348,9 @@ class SlurmJobs:
             if not slurm.is_silence(said):  # else the array may be in the queue all the same, to be found by its name
                 remove_batch(batch)
             return said
-        note_job(batch, jobs[0].job_id.partition("_")[0])
+        job = jobs[0].job_id.partition("_")[0]
+        note_job(batch, job)
+        self._notice = f"SLURM: submitted {len(chosen)} array tasks as job {job}"
         for number in chosen:
             self._lost -= {number}
         return ""

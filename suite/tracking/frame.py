@@ -72,7 +72,8 @@ def experiments(uri: str) -> list[str]:
 def _existing(uri: str) -> Iterator[Any]:
     file = store.sqlite_file(uri)
     if file is not None and not file.exists():
-        raise store.TrackingUnavailable(f"MLflow store {uri}: there is no such file")
+        hint = "python -m suite sync makes it from the records"
+        raise store.TrackingUnavailable(f"MLflow store {uri}: there is no such file; {hint}")
     with store.reachable(uri):
         yield store.open_client(uri)
 

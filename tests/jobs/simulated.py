@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from suite import slurm
 from suite.launchers import SlurmLauncher
 from suite.launches import Launch
 from suite.packing import Pack
+from suite.plan import Run
 from suite.records import Store
 from suite.slurm_jobs import worker_settings
 from suite.tasks import Batch, add_batch, note_job
@@ -142,3 +143,30 @@ def fail(store: Store, key: str, launch: Launch, **fields: Any) -> None:
     store.record(key).folder.mkdir(exist_ok=True)
     failure = {"record": "r", "class": "user_code", "message": "no", "launch": launch.id, "finished": time.time()}
     store.record(key).fail({**failure, **fields})
+
+
+FIELDS: dict[str, Any] = {
+    "gpus": 0,
+    "cpus": 1,
+    "memory": "1G",
+    "time": "10m",
+    "target": "100s",
+    "max_array_size": 100,
+}
+
+
+def launcher(**fields: Any) -> SlurmLauncher:
+    return SlurmLauncher("slurm", **{**FIELDS, **fields})
+
+
+def run(key: str, seconds: float = 10.0, benchmark: str = "blobs", **fields: Any) -> Run:
+    settings: dict[str, Any] = {"kind": "loss", "seed": 0, "profile": "mini", "purpose": "evaluation", **fields}
+    return Run(key, benchmark, "cosine", metric={}, config={}, code={}, estimate_s=seconds, **settings)
+
+
+def runs(keys: Iterable[str], **fields: Any) -> dict[str, Run]:
+    return {key: run(key, **fields) for key in keys}
+
+
+def keys(count: int) -> list[str]:
+    return [f"{number:064x}" for number in range(count)]

@@ -61,7 +61,6 @@ def record_of(folder: Path, *texts: str) -> Record:
         (DataError("checksum"), "data"),
         (KeyError("no such thing"), "user_code"),
         (RuntimeError("shapes do not fit"), "user_code"),
-        # proposal 10
         (OSError(errno.ENOMEM, "Cannot allocate memory"), "out_of_memory"),
         (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), "out_of_memory"),
         (OSError(errno.ENOENT, "No such file or directory"), "user_code"),
@@ -72,7 +71,6 @@ def test_an_exception_has_a_class(error: Exception, kind: str) -> None:
     assert kind in REMEDIES
 
 
-# proposal 10
 def test_what_the_cpus_allocator_cannot_give_is_out_of_memory() -> None:
     with pytest.raises(RuntimeError) as raised:
         torch.empty(2**48)

@@ -164,7 +164,6 @@ def test_what_tasks_say_of_themselves_survives_the_launchers_end(store: Store) -
     assert (task_report(found, 0), task_report(found, 1)) == (said, None)
 
 
-# proposal 12
 def test_a_failure_in_this_launch_settles_it_though_the_nodes_clock_is_slow(store: Store) -> None:
     launch = made_launch(store, [A])
     fail(store, A, launch, finished=launch.content["created"] - 300)

@@ -80,7 +80,7 @@ def test_a_lost_node_costs_a_checkpoint_and_nothing_else(site: Site, calm: dict[
 
 def test_a_time_limit_shorter_than_the_run_is_survived_bit_by_bit(site: Site) -> None:
     # SLURM looks at limits every half minute: the run has to be longer than that and the limit, which is in minutes
-    slowly = "benchmarks.blobs.profiles.mini.pause_s=1.0"
+    slowly = "benchmarks.blobs.profiles.mini.pause_s=0.75"
     site.run("--profile", "mini", "--losses", "cosine", "--seeds", "0", slowly,
              "launcher.time=1m", "launcher.signal_seconds=40")  # fmt: skip
     (happened,) = events(site.folder).values()

@@ -141,12 +141,15 @@ def check(launcher: SlurmLauncher) -> None:
     """
     try:
         known = slurm.partitions()
-        if launcher.partition is not None and launcher.partition not in known:
-            message = f"the site has no partition {launcher.partition!r}; {choices(launcher.partition, known)}"
-            raise InputError([Problem("launcher", "partition", message)])
-        partition = launcher.partition or next(iter(known), "")
-        if launcher.time_s > slurm.limit_s(known.get(partition, "")):
-            message = f"{launcher.time} is longer than partition {partition} lets jobs run ({known[partition]})"
+        named = launcher.partition.split(",") if launcher.partition is not None else list(known)[:1]
+        for partition in named:
+            if partition not in known:
+                message = f"the site has no partition {partition!r}; {choices(partition, known)}"
+                raise InputError([Problem("launcher", "partition", message)])
+        slurm.identity()  # what a launch is signed with: better silent now than in the middle of it
+        if named and launcher.time_s > max(slurm.limit_s(known[partition]) for partition in named):
+            limits = " and ".join(f"{partition} lets jobs run ({known[partition]})" for partition in named)
+            message = f"{launcher.time} is longer than partition {limits}"
             advice = "ask for less: a run that needs longer goes on, requeued"
             raise InputError([Problem("launcher", "time", f"{message}; {advice}")])
         refusal = slurm.submission_problem(script(launcher))

@@ -208,7 +208,7 @@ def test_a_full_disk_is_one_clear_error_and_nothing_is_lost(folder: Path) -> Non
         pytest.skip("mounting a small file system needs root")
     disk = folder / "results"
     disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)], capture_output=True).returncode:
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(disk)], capture_output=True).returncode:
         pytest.skip("mounting is not allowed here")
     arguments = ["--profile", "mini", "--losses", "cosine", "--seeds", "0-1", "--tracking-uri"]
     uri = f"sqlite:///{folder / 'elsewhere.db'}"

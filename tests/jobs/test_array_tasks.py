@@ -9,10 +9,13 @@ from typing import Any, cast
 
 import pytest
 
+from suite import slurm
+from suite.jobs import LaunchError
 from suite.launchers import Resources, SlurmLauncher
 from suite.packing import Pack
+from suite.problems import InputError
 from suite.registry import Registry
-from suite.slurm_jobs import packs, parameters, slots, worker_settings
+from suite.slurm_jobs import check, packs, parameters, slots, worker_settings
 from tests.jobs.simulated import keys, launcher, run
 
 
@@ -118,3 +121,25 @@ def test_workers_learn_how_many_threads_they_have() -> None:
     assert worker_settings(launcher(cpus=8))["threads"] == 1
     assert worker_settings(launcher(cpus=8, gpus=1))["threads"] is None
     assert worker_settings(launcher(cpus=8, gpus=1, threads=2))["threads"] == 2
+
+
+@pytest.mark.usefixtures("queue")
+def test_partitions_may_be_several_and_the_longest_limit_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slurm, "partitions", lambda: {"short": "30:00", "long": "1-00:00:00"})
+    monkeypatch.setattr(slurm, "submission_problem", lambda script: None)
+    check(launcher(partition="short,long", time="4h"))
+    for fields in ({"partition": "short,nowhere"}, {"partition": "short", "time": "4h"}, {"time": "4h"}):
+        with pytest.raises(InputError):
+            check(launcher(**fields))
+
+
+@pytest.mark.usefixtures("queue")
+def test_a_controller_that_does_not_say_which_cluster_this_is_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    def silent() -> str:
+        raise slurm.SchedulerUnavailable("Unable to contact slurm controller")
+
+    monkeypatch.setattr(slurm, "partitions", lambda: {"short": "30:00"})
+    monkeypatch.setattr(slurm, "submission_problem", lambda script: None)
+    monkeypatch.setattr(slurm, "identity", silent)
+    with pytest.raises(LaunchError, match="nothing was submitted"):
+        check(launcher(time="10m"))

@@ -20,7 +20,7 @@ from suite.failures import record_failure, unfinished_step
 from suite.jobs import THREADS
 from suite.launches import Launch
 from suite.records import Store, held
-from suite.tasks import HEARTBEAT_S, TaskReport, is_settled, report_task, task_report
+from suite.tasks import HEARTBEAT_S, TaskReport, batches, is_settled, report_task, task_report
 
 logger = logging.getLogger("suite")
 
@@ -85,10 +85,15 @@ class Pilot:
         with held(self._say().with_suffix(".lock")):
             self.launch.go_on(self.pack)
             self._begin_again(before)
-            slots = 1 if self.is_spread else self.content["slots"]
+            slots = 1 if self.is_spread else self._slots()
             while self._work(_seats(slots)) and slots > 1:
                 slots //= 2  # what ran out of memory gets more of it
             self._land()
+
+    def _slots(self) -> int:
+        """Return how many runs go side by side: half as many each time that the whole task was lost."""
+        lost = sum(self.pack in batch.packs for batch in batches(self.launch)) - 1
+        return max(1, int(self.content["slots"]) >> max(0, lost))
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
         self._signals.append(number)

@@ -71,11 +71,10 @@ def _with_launcher(made: Plan, registry: Registry, seconds: float) -> str:
         from suite.slurm_jobs import packs
 
         packed = packs([run for run in made.runs if run.state in ("missing", "failed")], registry, launcher)
-        hours = sum(pack.seconds * pack.nodes * max(1, launcher.gpus, pack.gpus) for pack in packed) / 3600
+        devices = sum(pack.seconds * pack.nodes * max(1, launcher.gpus, pack.gpus) for pack in packed)
         longest = clock(max((pack.seconds for pack in packed), default=0.0))
-        amount, unit = (f"{hours:.1f}", "hours") if hours >= 1 else (f"{60 * hours:.0f}", "minutes")
-        cost = f"{amount} GPU-{unit}" if launcher.gpus else f"{amount} {unit} of {launcher.cpus} cores"
-        return f"{len(packed)} array tasks of up to {longest}, {cost}"
+        what = "of GPU time" if launcher.gpus else f"of {launcher.cpus} cores"
+        return f"{len(packed)} array tasks of up to {longest}, {clock(devices)} {what}"
     workers = worker_count(launcher)
     return f"about {clock(seconds / workers)} with {workers} workers"
 

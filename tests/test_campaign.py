@@ -143,6 +143,19 @@ def test_a_detached_campaign_is_seen_followed_and_joined_by_the_next_command(fol
     assert set(map(tuple, mlflow_runs(folder).values())) == {("FINISHED",)}
 
 
+def test_on_a_machine_with_gpus_there_is_one_worker_a_gpu_and_each_sees_its_own(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")  # what the suite goes by; torch has no need to find them
+    registry = folder / "benchmarks.yaml"
+    registry.write_text(registry.read_text().replace("tests.toys.Blobs", "tests.toys.Where"))
+    arguments = ["--profile", "mini", "--losses", "cosine", "--seeds", "0-1", SLOWLY]
+    assert "with 2 workers" in suite(folder, "plan", *arguments).stdout
+    done = suite(folder, "run", *arguments)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert sorted(values["test/accuracy"] for values in metrics(folder).values()) == [2.0, 5.0]
+
+
 def test_a_command_that_waits_takes_over_from_workers_that_die(folder: Path) -> None:
     arguments = ["--profile", "mini", "--losses", "cosine", "--seeds", "0-1", SLOWLY]
     assert suite(folder, "run", *arguments, "--detach").returncode == 0

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given, settings
@@ -101,6 +101,22 @@ class OtherBlobs:
     def __init__(self, epochs: int = 1, batch: int = 32, pause_s: float = 0.0) -> None: ...
 
     def task(self, context: object) -> None: ...
+
+
+class Spread:
+    distributed: ClassVar[bool] = True
+
+
+class SpreadBlobs(OtherBlobs, Spread): ...
+
+
+def test_a_run_that_is_spread_over_processes_is_another_run_but_a_reference_never_is(project: Project) -> None:
+    project.edit("_target_: tests.toys.Blobs", "_target_: tests.test_plan.SpreadBlobs")
+    before = keys(project)
+    after = keys(project, "benchmarks.blobs.resources.smoke.gpus=2")
+    assert changed(before, after) == {name for name in before if name.startswith(("blobs/cosine", "blobs/infonce"))}
+    assert keys(project, "benchmarks.blobs.resources.smoke={gpus: 1, nodes: 2}") == after
+    assert keys(project, "benchmarks.blobs.resources.mini.gpus=2") == before
 
 
 def test_profile_and_seed_enter_a_key(project: Project) -> None:

@@ -62,6 +62,18 @@ class BlobsTask(Task):
         return super().reference(name)
 
 
+class Where(Blobs):
+    """Blobs whose accuracy is the number of the GPU that the process sees."""
+
+    def task(self, context: Context) -> Task:
+        return WhereTask(self, context)
+
+
+class WhereTask(BlobsTask):
+    def evaluate(self, split: str) -> Metrics:
+        return {"accuracy": float(os.environ["CUDA_VISIBLE_DEVICES"])}
+
+
 @dataclass(frozen=True)
 class Nothing:
     """Does nothing: what is left is overhead."""

@@ -19,7 +19,7 @@ from suite.records import Store, held, write_json
 from suite.spread import Spread
 from suite.tasks import TaskReport, report_task, task_report
 from suite.worker import PILOT_DIED, RunWorker, work
-from tests.jobs.simulated import WORKERS, A, B, made_launch
+from tests.jobs.simulated import WORKERS, A, B, made_launch, submitted
 
 
 def test_gpus_are_shared_out_evenly_one_to_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,6 +29,16 @@ def test_gpus_are_shared_out_evenly_one_to_a_worker(monkeypatch: pytest.MonkeyPa
     assert module._devices(1) == ["1"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert module._devices(2) == [None, None]
+
+
+def test_a_task_that_was_lost_goes_on_with_half_as_many_side_by_side(store: Store) -> None:
+    launch = made_launch(store, [A, B])
+    launch.content["packs"][0]["slots"] = 4
+    sides = []
+    for number in range(4):
+        submitted(launch, 0, job=str(number))
+        sides.append(Pilot(launch, 0)._slots())
+    assert sides == [4, 2, 1, 1]
 
 
 def in_hand(launch: Launch, store: Store, key: str, *steps: int) -> None:

@@ -141,7 +141,7 @@ def carry_out(registry: Registry, plan: Plan, store: Store, options: RunOptions,
         fetch_data(registry, plan, options, display)
         # what an earlier launch has in hand is in ours, too: should its workers die, ours take over
         mine = to_do if options.detach else [*to_do, *awaited]
-        if awaited:
+        if awaited and not options.detach:
             display.say(f"{len(awaited)} runs are in the hands of an earlier launch")
         if isinstance(launcher, SlurmLauncher) and mine:
             from suite.slurm_jobs import check

@@ -86,7 +86,8 @@ class Pilot:
             self.launch.go_on(self.pack)
             self._begin_again(before)
             slots = 1 if self.is_spread else self._slots()
-            while self._work(_seats(slots)) and slots > 1:
+            # a task whose runs others have done meanwhile starts nobody: the others of a spread run are there already
+            while (self.is_spread or self._is_work_left()) and self._work(_seats(slots)) and slots > 1:
                 slots //= 2  # what ran out of memory gets more of it
             self._land()
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests.cluster import ROOT, command, environment, events, metrics, plan, suite, toy_registry
 from tests.slurm.cluster import Cluster
-from tests.slurm.sites import FOUR, SITE, SLOWLY, Site, until
+from tests.slurm.sites import FOUR, SITE, SLOWLY, TWO, Site, until
 
 
 @pytest.fixture
@@ -57,25 +57,26 @@ def test_requeued_cancelled_and_killed_from_outside_a_campaign_ends_complete(
 def test_preempted_by_a_higher_partition_a_run_goes_on_where_it_was(
     site: Site, calm: dict[str, dict[str, float]]
 ) -> None:
-    launcher = site.start(*FOUR, SLOWLY, "launcher.partition=low")
-    site.training(4)
+    launcher = site.start(*TWO, SLOWLY, "launcher.partition=low")
+    site.training(2)
     script = "#!/bin/sh\nsleep 3"
     for _ in range(2):
         site.cluster.run("sbatch", "--partition=high", "--exclusive", "--output=/dev/null", given=script)
     until(lambda: any(t["restarts"] for t in site.tasks()), "a task has been preempted and is back")
     site.ended(launcher)
-    site.check(4, calm)
+    site.check(2, calm)
 
 
 def test_a_lost_node_costs_a_checkpoint_and_nothing_else(site: Site, calm: dict[str, dict[str, float]]) -> None:
-    launcher = site.start(*FOUR, SLOWLY)
-    site.training(4)
-    site.cluster.kill_node("gpu1")
+    launcher = site.start(*TWO, SLOWLY)
+    site.training(2)
+    node = site.cluster.run("squeue", "--noheader", "--format", "%N").split()[0]
+    site.cluster.kill_node(node)
     try:
         site.ended(launcher)
     finally:
-        site.cluster.restart_node("gpu1")
-    site.check(4, calm)
+        site.cluster.restart_node(node)
+    site.check(2, calm)
 
 
 def test_a_time_limit_shorter_than_the_run_is_survived_bit_by_bit(site: Site) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,72 +16,7 @@ from suite import provenance, snapshot
 from suite.records import Store
 from suite.snapshot import Snapshot, SnapshotError, snapshots, take
 from tests.conftest import ROOT, forget_sources
-
-
-@pytest.fixture
-def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder that modules are imported from."""
-    folder = tmp_path / "user"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    monkeypatch.syspath_prepend(folder)
-    forget_sources()
-    yield folder
-    forget_sources()
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "results")
-
-
-def write(folder: Path, files: Mapping[str, str | bytes]) -> None:
-    """Write files by their paths below a folder."""
-    for name, content in files.items():
-        file = folder / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(content.encode() if isinstance(content, str) else content)
-
-
-def package(folder: Path) -> Path:
-    """Write a package with a module and a data file."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "__init__.py").touch()
-    write(folder, {"losses.py": "VALUE = 1\n", "data/table": "1,2\n"})
-    return folder
-
-
-def copied(taken: Snapshot, top: str) -> dict[str, bytes]:
-    """The files of a snapshot whose paths begin with `top`."""
-    files = (path for path in taken.code.rglob("*") if path.is_file())
-    return {name: p.read_bytes() for p in files if (name := str(p.relative_to(taken.code))).startswith(top)}
-
-
-def described(taken: Snapshot) -> dict[str, object]:
-    content: dict[str, object] = json.loads((taken.folder / "snapshot.json").read_text())
-    return content
-
-
-def python(code: str, path: Path, cwd: Path) -> str:
-    """What an interpreter prints that has `path` first."""
-    environment = {**os.environ, "PYTHONPATH": str(path), "PYTHONSAFEPATH": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-    done = subprocess.run([sys.executable, "-c", code], cwd=cwd, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
-
-
-def git(folder: Path, *arguments: str) -> str:
-    identity = ("-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false")
-    command = ["git", *identity, *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
-
-
-def repository(folder: Path) -> str:
-    """Commit everything in a folder; returns the commit."""
-    git(folder, "init", "--quiet")
-    git(folder, "add", ".")
-    git(folder, "commit", "--quiet", "-m", "all")
-    return git(folder, "rev-parse", "HEAD")
+from tests.snapshots.folders import copied, described, package, python, write
 
 
 def test_the_suite_is_copied_whole_and_its_files_are_listed_with_their_hashes(store: Store) -> None:
@@ -357,74 +291,6 @@ def test_an_installed_suite_outside_any_repository_is_copied(store: Store, tmp_p
     assert copied(taken, "") == copied(take(Store(tmp_path / "other"), []), "")
     assert described(taken)["repositories"] == []
     assert not (folder / "uncommitted.patch").exists()
-
-
-def of_user(taken: Snapshot, user: Path) -> dict[str, object]:
-    """What a snapshot says of the user's repository."""
-    repositories = described(taken)["repositories"]
-    assert isinstance(repositories, list)
-    (found,) = (one for one in repositories if one["folder"] == str(user.resolve()))
-    assert isinstance(found, dict)
-    return found
-
-
-def test_a_clean_repository_is_named_by_its_commit(user: Path, store: Store) -> None:
-    package(user / "mine")
-    commit = repository(user)
-    write(user, {"notes": "of no concern"})
-    taken = take(store, ["mine"])
-    assert of_user(taken, user) == {"folder": str(user.resolve()), "commit": commit, "patch": None, "untracked": []}
-    write(user, {"mine/new.py": ""})
-    said = of_user(take(store, ["mine"]), user)
-    assert (said["commit"], said["untracked"]) == (f"{commit}+dirty", ["mine/new.py"])
-
-
-def test_the_patch_of_a_dirty_repository_leads_from_the_commit_to_the_copy(
-    user: Path, store: Store, tmp_path: Path
-) -> None:
-    package(user / "mine")
-    write(user, {"mine/gone.py": "", "mine/picture": bytes(range(256)), "unrelated": "1"})
-    commit = repository(user)
-    git(user, "config", "diff.noprefix", "true")
-    git(user, "config", "color.diff", "always")
-    write(user, {"mine/losses.py": "VALUE = 2\n", "mine/picture": bytes(reversed(range(256))), "unrelated": "2"})
-    write(user, {"mine/new.py": "NEW = 1\n"})
-    (user / "mine/gone.py").unlink()
-    taken = take(store, ["mine"])
-    said = of_user(taken, user)
-    assert said["commit"] == f"{commit}+dirty"
-    assert said["untracked"] == ["mine/new.py"]
-
-    clone = tmp_path / "clone"
-    git(tmp_path, "clone", "--quiet", str(user), str(clone))
-    git(clone, "apply", str(taken.folder / str(said["patch"])))
-    (clone / "mine/new.py").write_text("NEW = 1\n")
-    files = (path for path in (clone / "mine").rglob("*") if path.is_file())
-    assert {str(path.relative_to(clone)): path.read_bytes() for path in files} == copied(taken, "mine")
-    assert (clone / "unrelated").read_text() == "1"
-
-
-def test_a_patch_that_is_too_large_is_not_kept(user: Path, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    package(user / "mine")
-    commit = repository(user)
-    write(user, {"mine/losses.py": "VALUE = 2\n"})
-    monkeypatch.setattr(snapshot, "LARGEST_PATCH", 10)
-    taken = take(store, ["mine"])
-    assert of_user(taken, user) == {
-        "folder": str(user.resolve()),
-        "commit": f"{commit}+dirty",
-        "patch": None,
-        "untracked": [],
-    }
-
-
-def test_an_environment_that_a_checkout_ignores_is_not_taken_for_part_of_it(user: Path, store: Store) -> None:
-    write(user, {".gitignore": "mine/\n", "readme": ""})
-    repository(user)
-    package(user / "mine")
-    repositories = described(take(store, ["mine"]))["repositories"]
-    assert isinstance(repositories, list)
-    assert str(user.resolve()) not in [one["folder"] for one in repositories]
 
 
 def test_a_module_two_folders_deep_without_init_is_found(user: Path, store: Store) -> None:

@@ -5,8 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOSSES ?=
 ARGUMENTS ?=
-# The suite's tests share two cores; a third process works while another waits for SLURM.
-TEST_PROCESSES ?= 3
+# The suite's tests share the cores: more processes than that only wait for each other.
+TEST_PROCESSES ?= 2
 
 # Debian splits ensurepip from Python; as root we can fetch it.
 install_venv = [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && \

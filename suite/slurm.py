@@ -64,11 +64,6 @@ class Ended:
     nodes: str
 
 
-def is_installed() -> bool:
-    """Whether this machine has SLURM's commands."""
-    return shutil.which("sbatch") is not None and shutil.which("squeue") is not None
-
-
 def queue() -> list[Task]:
     """Return this user's jobs of the suite that wait or run, every array task by itself.
 

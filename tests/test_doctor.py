@@ -17,7 +17,7 @@ import pytest
 from suite import slurm
 from suite.compose import load
 from suite.data import describe
-from suite.doctor import Finding, devices, examine, folders, has_problem, rows, to_json, tracking
+from suite.doctor import Finding, devices, examine, folders, has_problem, to_json, tracking
 from suite.doctor.devices import Machine
 from suite.doctor.folders import Mount, Space
 from suite.launchers import SlurmLauncher
@@ -338,9 +338,8 @@ def test_what_a_node_reports_is_judged(
     assert states(judge({**REPORT, **changed}, visit, launcher, MACHINE, 2, "http://there")) == expected
 
 
-def test_findings_for_people_and_for_programs() -> None:
+def test_findings_for_programs() -> None:
     fine = Finding("disk", "ok", "room")
     found = [fine, Finding("slurm", "problem", "no", "do")]
-    assert rows(found) == [("disk", "ok", "room"), ("slurm", "problem", "no\n→ do")]
     assert has_problem(found) and not has_problem([fine, Finding("probe", "unknown", "?", "later")])
     assert to_json(found)["healthy"] is False and to_json(found)["findings"][1]["advice"] == "do"

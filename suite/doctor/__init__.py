@@ -9,14 +9,14 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from suite.doctor import data, devices, folders, tracking
-from suite.doctor.findings import Finding, has_problem, rows, to_json
+from suite.doctor.findings import Finding, has_problem, to_json
 from suite.launchers import SlurmLauncher
 
 if TYPE_CHECKING:
     from suite.records import Store
     from suite.registry import Registry
 
-__all__ = ["Finding", "examine", "has_problem", "rows", "to_json"]
+__all__ = ["Finding", "examine", "has_problem", "to_json"]
 
 
 def examine(registry: Registry, store: Store, tracking_uri: str, patience_s: float = 120.0) -> Iterator[Finding]:

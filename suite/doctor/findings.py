@@ -32,11 +32,6 @@ class Finding:
     advice: str = ""
 
 
-def rows(findings: Iterable[Finding]) -> list[tuple[str, str, str]]:
-    """Return a row a finding, as a table shows them: topic, state, and what was found with what to do about it."""
-    return [(f.topic, f.state, f"{f.what}\n→ {f.advice}" if f.advice else f.what) for f in findings]
-
-
 def to_json(findings: Iterable[Finding]) -> dict[str, Any]:
     """Return what ``doctor --json`` prints."""
     listed = list(findings)

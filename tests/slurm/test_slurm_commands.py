@@ -127,7 +127,6 @@ def test_a_job_of_a_lost_node_is_back_in_the_queue_and_another_one_has_failed(on
 
 
 def test_the_site_is_asked_for_its_limits_and_partitions(on_slurm: Cluster) -> None:
-    assert scheduler.is_installed()
     settings = scheduler.configuration()
     assert settings["MaxArraySize"] == "1001"
     assert settings["AccountingStorageType"] == "accounting_storage/slurmdbd"

@@ -10,7 +10,7 @@ from suite import slurm
 from suite.jobs import kill
 from suite.launches import Launch, all_launches
 from suite.records import Store
-from suite.tasks import UNKNOWN, InQueue, Look, is_settled, look
+from suite.tasks import UNKNOWN, InQueue, Look, look, open_keys
 
 PATIENCE_S = 30.0
 POLL_S = 0.2
@@ -54,10 +54,12 @@ def cancel(store: Store, keys: Collection[str] | None = None, patience_s: float 
     runs = set()
     for launch in launches:
         unwanted = launch.content["runs"].keys() & (launch.content["runs"].keys() if keys is None else set(keys))
-        unwanted = {key for key in unwanted - launch.cancelled() if not is_settled(launch, store, key)}
+        unwanted = set(open_keys(launch, store, unwanted))
         runs |= unwanted
         launch.cancel(unwanted)
-    here = [launch for launch in launches if not launch.is_on_cluster and _is_idle(launch, list(launch.keys()), store)]
+    here = [
+        launch for launch in launches if not launch.is_on_cluster and not any(open_keys(launch, store, launch.keys()))
+    ]
     workers = sum(len(launch.workers()) for launch in here)
     for launch in here:
         launch.stop(reason="cancelled")
@@ -67,11 +69,6 @@ def cancel(store: Store, keys: Collection[str] | None = None, patience_s: float 
         time.sleep(POLL_S)
     kill([worker for launch in here for worker in launch.workers()])
     return Cancelled(len(runs), workers, tasks, silence)
-
-
-def _is_idle(launch: Launch, keys: Collection[str], store: Store) -> bool:
-    cancelled = launch.cancelled()
-    return all(key in cancelled or is_settled(launch, store, key) for key in keys)
 
 
 def _taken_over(one: InQueue) -> list[str]:
@@ -86,7 +83,7 @@ def _end_tasks(launches: Collection[Launch], store: Store, patience_s: float) ->
         seen = look(launches)
         packs = [(one, [*one.launch.content["packs"][one.pack]["keys"], *_taken_over(one)]) for one in seen.tasks]
         known = [(one, keys) for one, keys in packs if one.task.state != UNKNOWN]
-        return [one for one, keys in known if _is_idle(one.launch, keys, store)], seen
+        return [one for one, keys in known if not any(open_keys(one.launch, store, keys))], seen
 
     found, seen = idle()
     count = len(found)

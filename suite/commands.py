@@ -26,6 +26,7 @@ from suite.terminal import Display
 if TYPE_CHECKING:
     from suite.data import Progress
     from suite.data import Store as DataStore
+    from suite.tasks import InQueue, Look
 
 
 #: On a shared file system, a look at every record costs more than on a local disk.
@@ -251,51 +252,65 @@ def status_json(plan: Plan, store: Store) -> dict[str, Any]:
     """Return what ``status --json`` prints."""
     cells = [{"benchmark": b, "loss": loss, **states} for (b, loss), states in matrix(plan).items()]
     launches = [{"id": launch.id, "workers": [vars(w) for w in launch.workers()]} for launch in live_launches(store)]
-    tasks, silence = array_tasks(store)
-    cluster = {"tasks": tasks, "silence": silence}
-    return {"matrix": cells, "summary": plan.to_json()["summary"], "launches": launches, "cluster": cluster}
+    summary = plan.to_json()["summary"]
+    return {"matrix": cells, "summary": summary, "launches": launches, "cluster": vars(cluster(store))}
 
 
-def stillborn_tasks(store: Store) -> list[tuple[str, str]]:
-    """Return the array tasks that ended before they began to work, each with the key of a run that it was to do."""
-    from suite.tasks import batches, is_settled, look, open_launches, task_report
+@dataclass(frozen=True)
+class Cluster:
+    """What SLURM has of a results folder.
+
+    Attributes
+    ----------
+    tasks : list of mapping
+        A row an array task in the queue.
+    stillborn : list of mapping
+        Tasks that ended before they began to work: ``job``, and the ``key`` of a run that it was to do.
+    silence : str
+        Why SLURM does not answer, if it does not.
+    """
+
+    tasks: list[dict[str, Any]]
+    stillborn: list[dict[str, str]]
+    silence: str
+
+
+def cluster(store: Store) -> Cluster:
+    """Ask SLURM, once, for the array tasks of a results folder."""
+    from suite.tasks import look, open_launches
 
     launches = open_launches(store)
     seen = look(launches)
-    found = []
-    for launch in launches if not seen.silence else ():
-        jobs = {pack: job for batch in batches(launch) for pack, job in batch.jobs()}
-        for pack in jobs.keys() - seen.of(launch).keys():
-            keys = set(launch.content["packs"][pack]["keys"]) - launch.cancelled()
-            left = sorted(key for key in keys if not is_settled(launch, store, key))
-            if left and task_report(launch, pack) is None:
-                found.append((jobs[pack], left[0]))
-    return found
+    stillborn = [] if seen.silence else [row for launch in launches for row in _stillborn(launch, store, seen)]
+    return Cluster([_task_row(one) for one in seen.tasks], stillborn, seen.silence)
 
 
-def array_tasks(store: Store) -> tuple[list[dict[str, Any]], str]:
-    """Return what SLURM has of this results folder, and why it does not answer if it does not."""
-    from suite.tasks import look, open_launches, task_report
+def _stillborn(launch: Launch, store: Store, seen: Look) -> Iterator[dict[str, str]]:
+    from suite.tasks import batches, open_keys, task_report
 
-    seen = look(open_launches(store))
-    rows = []
-    for one in seen.tasks:
-        said = task_report(one.launch, one.pack)
-        content = one.launch.content["packs"][one.pack]
-        rows.append(
-            {
-                "job": one.task.job,
-                "state": one.task.state,
-                "reason": one.task.reason if one.task.state == "PENDING" else "",
-                "nodes": one.task.nodes,
-                "launch": one.launch.id,
-                "pack": one.pack,
-                "runs": len(content["keys"]),
-                "side_by_side": content["slots"],
-                "restarts": said.restarts if said is not None else 0,
-            }
-        )
-    return rows, seen.silence
+    jobs = {pack: job for batch in batches(launch) for pack, job in batch.jobs()}
+    for pack in jobs.keys() - seen.of(launch).keys():
+        left = next(open_keys(launch, store, launch.content["packs"][pack]["keys"]), None)
+        if left is not None and task_report(launch, pack) is None:
+            yield {"job": jobs[pack], "key": left}
+
+
+def _task_row(one: InQueue) -> dict[str, Any]:
+    from suite.tasks import task_report
+
+    said = task_report(one.launch, one.pack)
+    content = one.launch.content["packs"][one.pack]
+    return {
+        "job": one.task.job,
+        "state": one.task.state,
+        "reason": one.task.reason if one.task.state == "PENDING" else "",
+        "nodes": one.task.nodes,
+        "launch": one.launch.id,
+        "pack": one.pack,
+        "runs": len(content["keys"]),
+        "side_by_side": content["slots"],
+        "restarts": said.restarts if said is not None else 0,
+    }
 
 
 def waiting(store: Store, key: str) -> str:

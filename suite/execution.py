@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from suite import memory, provenance, targets
-from suite.failures import classify, deserves_fewer_beside
+from suite.failures import classify, record_failure
 from suite.records import Record, atomic_write
 
 if TYPE_CHECKING:
@@ -130,13 +130,8 @@ class Execution:
             raise StorageError(error.errno, f"cannot write results: {error.strerror}", error.filename) from error
         kind, message = classify(error), f"{type(error).__name__}: {error}"
         logger.error("failed (%s)\n%s", kind, traceback.format_exc())
-        beside = self.worker.beside
-        again = kind == "out_of_memory" and deserves_fewer_beside(self.record, self.launch, beside)
-        failure = {"class": kind, "message": message, "traceback": traceback.format_exc(), "attempt": self.attempt}
-        times = {"started": self.started, "finished": time.time(), "launch": self.launch}
-        self.record.append("failed", **{"class": kind, "message": message, "launch": self.launch})
-        self.record.fail({"record": self._id, **failure, **times, "beside": beside, "again": again})
-        return 0 if again else 1
+        where = (self.record, self.launch, kind, message, self.attempt, self.worker.beside)
+        return 0 if record_failure(*where, traceback.format_exc(), self.started) else 1
 
     def _log_step(self, steps: int, step: Step, metrics: Metrics) -> None:
         self._step = step.index

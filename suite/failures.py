@@ -84,11 +84,44 @@ def fruitless_interruptions(record: Record, launch: str) -> int:
     return count
 
 
-def record_failure(record: Record, launch: str, kind: str, message: str, attempts: int, beside: int = 1) -> None:
-    """Write a failure that no worker lived to write. Needs the run's lock."""
-    before = record.run() or {"record": ""}
-    times = {"started": time.time(), "finished": time.time()}
-    failure = {"class": kind, "message": message, "traceback": "", "attempt": attempts, "launch": launch}
+def record_failure(
+    record: Record,
+    launch: str,
+    kind: str,
+    message: str,
+    attempt: int,
+    beside: int = 1,
+    traceback: str = "",
+    started: float | None = None,
+) -> bool:
+    """Write why an attempt failed; returns whether it is tried once more in this launch. Needs the run's lock.
+
+    Parameters
+    ----------
+    record : Record
+    launch : str
+        The launch's id.
+    kind : str
+        The failure's class.
+    message : str
+    attempt : int
+    beside : int
+        How many runs there were at most side by side, this one among them.
+    traceback : str
+    started : float, optional
+        Unix time at which the attempt began; now, if nobody lived to tell.
+    """
+    now = time.time()
     again = kind == "out_of_memory" and deserves_fewer_beside(record, launch, beside)
+    failure = {"class": kind, "message": message, "traceback": traceback, "attempt": attempt, "launch": launch}
+    times = {"started": now if started is None else started, "finished": now}
+    before = record.run() or {"record": ""}
     record.append("failed", **{"class": kind, "message": message, "launch": launch})
     record.fail({"record": before["record"], **failure, **times, "beside": beside, "again": again})
+    return again
+
+
+def wants_memory(record: Record, launch: str) -> bool:
+    """Whether a run has run out of memory in a launch and is to be tried once more with fewer beside it."""
+    failure = record.failure()
+    return failure is not None and not is_final(failure) and failure["launch"] == launch

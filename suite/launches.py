@@ -109,17 +109,12 @@ class Launch:
     def order(self, number: int) -> Iterator[str]:
         """Yield keys in the order in which worker `number` tries them.
 
-        Its own pack first. On this machine then the others', from their ends, where their owners come last; on a
-        cluster, where others have time limits of their own, only what lost array tasks have left.
+        Its own pack first; on this machine then the others', from their ends, where their owners come last.
         """
         packs = [pack["keys"] for pack in self.content["packs"]]
         own = number % max(1, len(packs))
         yield from packs[own] if packs else ()
         if self.is_on_cluster:
-            from suite.tasks import orphans
-
-            for pack in orphans(self, beside=own):
-                yield from packs[pack]
             return
         rest = [list(reversed(packs[(own + shift) % len(packs)])) for shift in range(1, len(packs))]
         for depth in range(max((len(pack) for pack in rest), default=0)):
@@ -231,6 +226,11 @@ def live_launches(store: Store) -> list[Launch]:
 
 
 FORGET_S = 3600.0
+
+
+def living_workers(store: Store) -> list[Worker]:
+    """Return what the living workers of a results folder are doing, whatever their launch."""
+    return [worker for launch in all_launches(store) for worker in launch.workers()]
 
 
 def forget_finished(store: Store) -> None:

@@ -11,9 +11,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from suite.failures import wants_memory
 from suite.jobs import THREADS, LaunchError, gpus, kill, thread_count, worker_count
 from suite.launchers import LocalLauncher
-from suite.launches import Launch, Worker, live_launches
+from suite.launches import Launch, Worker, living_workers
 from suite.plan import Run
 from suite.records import Store
 from suite.snapshot import code_environment
@@ -86,7 +87,7 @@ class LocalJobs:
             return
         waiting = [key for key in open_runs if not self._store.record(key).is_running()]
         idle = workers - (len(open_runs) - len(waiting))
-        for_all = [key for key in waiting if not self._wants_memory(key)]
+        for_all = [key for key in waiting if not wants_memory(self._store.record(key), self.launch.id)]
         beside = self.parallel() if for_all else 1
         if len(for_all or waiting) <= max(idle, 0) or (workers and not for_all):
             return
@@ -103,7 +104,7 @@ class LocalJobs:
 
     def workers(self) -> list[Worker]:
         """Return what the living workers of this results folder do, those of other launches among them."""
-        return [worker for launch in live_launches(self._store) for worker in launch.workers()]
+        return living_workers(self._store)
 
     def notice(self) -> str:
         """Return nothing: the workers speak for themselves."""
@@ -127,10 +128,6 @@ class LocalJobs:
         deadline = time.monotonic() + 5
         while self._alive() and time.monotonic() < deadline:
             time.sleep(0.02)
-
-    def _wants_memory(self, key: str) -> bool:
-        failure = self._store.record(key).failure()
-        return failure is not None and bool(failure.get("again")) and failure["launch"] == self.launch.id
 
     def _submit(self, beside: int) -> None:
         """Start a worker, on a GPU of its own if there are any."""

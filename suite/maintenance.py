@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Collection
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from suite.clean import Litter, describe, find, remove
-from suite.doctor import Finding
 from suite.printing import table
 from suite.records import Store
+
+if TYPE_CHECKING:
+    from suite.doctor import Finding
 
 SIGNS: Final = {"ok": "ok", "warning": "WARNING", "problem": "PROBLEM", "unknown": "UNKNOWN"}
 

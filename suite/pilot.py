@@ -16,11 +16,11 @@ from pathlib import Path
 from types import FrameType
 
 from suite import memory, slurm
-from suite.failures import record_failure, unfinished_step
+from suite.failures import record_failure, unfinished_step, wants_memory
 from suite.jobs import THREADS
 from suite.launches import Launch
 from suite.records import Store, held
-from suite.tasks import HEARTBEAT_S, TaskReport, batches, is_settled, report_task, task_report
+from suite.tasks import HEARTBEAT_S, TaskReport, batches, open_keys, order, report_task, task_report
 
 logger = logging.getLogger("suite")
 
@@ -138,7 +138,9 @@ class Pilot:
             if self._heard and time.monotonic() - self._heard > self._patience():
                 for worker in workers.values():
                     worker.kill()
-        return not self._signals and len(seats) > 1 and any(self._wants_memory(key) for key in self.content["keys"])
+        records = map(self.store.record, self.content["keys"])
+        wanted = (wants_memory(record, self.launch.id) for record in records)
+        return not self._signals and len(seats) > 1 and any(wanted)
 
     def _start_over(self) -> None:
         """Ask for another life because a worker died; how often, its runs' attempts bound."""
@@ -189,10 +191,6 @@ class Pilot:
                     )
                     record_failure(record, self.launch.id, "out_of_memory", message, 1, beside)
 
-    def _wants_memory(self, key: str) -> bool:
-        failure = self.store.record(key).failure()
-        return failure is not None and bool(failure.get("again")) and failure["launch"] == self.launch.id
-
     def _land(self) -> None:
         """Leave, or go back into the queue if SLURM ends a task that has work left."""
         if self._signals and self._is_work_left() and self.report.restarts < self.settings["max_requeues"]:
@@ -204,8 +202,7 @@ class Pilot:
     def _is_work_left(self) -> bool:
         if self.launch.stop_reason() is not None:
             return False
-        open_keys = set(self.launch.order(self.pack)) - self.launch.cancelled()
-        return any(not is_settled(self.launch, self.store, key) for key in open_keys)
+        return any(open_keys(self.launch, self.store, order(self.launch, self.pack)))
 
     def _requeue(self) -> None:
         """Ask for another life, unless SLURM is ending this one for good, or gives one anyhow."""

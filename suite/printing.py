@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from suite.cancel import Cancelled
-from suite.commands import Report, array_tasks, continue_command, matrix, stillborn_tasks
+from suite.commands import Report, cluster, continue_command, matrix
 from suite.failures import REMEDIES
 from suite.jobs import worker_count
 from suite.launchers import SlurmLauncher
@@ -117,11 +117,14 @@ MOST_TASKS = 30
 
 
 def _array_tasks(store: Store) -> None:
-    tasks, silence = array_tasks(store)
-    if silence:
-        _print(f"SLURM does not answer: {silence}. What its jobs do is unknown; nothing is submitted again meanwhile")
-    for job, key in stillborn_tasks(store):
-        _print(f"array task {job} ended without having begun: python -m suite logs {key[:12]} --task")
+    found = cluster(store)
+    tasks = found.tasks
+    if found.silence:
+        _print(
+            f"SLURM does not answer: {found.silence}. What its jobs do is unknown; nothing is submitted again meanwhile"
+        )
+    for one in found.stillborn:
+        _print(f"array task {one['job']} ended without having begun: python -m suite logs {one['key'][:12]} --task")
     if not tasks:
         return
     rows = [

@@ -15,7 +15,7 @@ from suite import slurm
 from suite.failures import deaths, record_failure
 from suite.jobs import LaunchError
 from suite.launchers import Resources, SlurmLauncher, mebibytes
-from suite.launches import Launch, Worker, live_launches
+from suite.launches import Launch, Worker, living_workers
 from suite.packing import Demand, Pack, arrays, pack, side_by_side
 from suite.plan import Run
 from suite.problems import InputError, Problem, choices
@@ -225,7 +225,7 @@ class SlurmJobs:
 
     def workers(self) -> list[Worker]:
         """Return what the living workers of this results folder do."""
-        return [worker for launch in live_launches(self._store) for worker in launch.workers()]
+        return living_workers(self._store)
 
     def notice(self) -> str:
         """Return what the array tasks wait for."""
@@ -245,7 +245,7 @@ class SlurmJobs:
         if self._look.silence:
             return
         open_packs = self._out_of_hand(open_runs)
-        submitted = {pack: jobs for pack, jobs in self._jobs_by_pack().items() if jobs}
+        submitted = self._jobs_by_pack()
         lost = frozenset(open_packs & submitted.keys())
         again = lost & self._lost  # twice in a row: a task's last words may still be on their way
         self._lost = lost - again
@@ -255,7 +255,7 @@ class SlurmJobs:
     def _out_of_hand(self, open_runs: Mapping[str, Run]) -> set[int]:
         """Return the packs with open runs that no array task has, and that nobody executes."""
         keys = {key for one in self._look.tasks for key in one.wanted()}
-        keys |= {str(w.key) for launch in live_launches(self._store) for w in launch.workers() if w.key}
+        keys |= {str(worker.key) for worker in living_workers(self._store) if worker.key}
         keys |= self.launch.cancelled()
         return {
             number
@@ -354,8 +354,6 @@ class SlurmJobs:
         job = jobs[0].job_id.partition("_")[0]
         note_job(batch, job)
         self._notice = f"SLURM: submitted {len(chosen)} array tasks as job {job}"
-        for number in chosen:
-            self._lost -= {number}
         return ""
 
     @functools.cached_property

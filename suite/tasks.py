@@ -150,6 +150,16 @@ def orphans(launch: Launch, beside: int) -> Iterator[int]:
             yield pack
 
 
+def order(launch: Launch, number: int) -> Iterator[str]:
+    """Yield keys in the order in which worker `number` tries them: on a cluster, what lost tasks have left comes last.
+
+    What other tasks will do is left to them there: they have time limits of their own.
+    """
+    yield from launch.order(number)
+    for pack in orphans(launch, beside=number) if launch.is_on_cluster else ():
+        yield from launch.content["packs"][pack]["keys"]
+
+
 @dataclass(frozen=True)
 class InQueue:
     """An array task that SLURM has, or may have.
@@ -198,13 +208,14 @@ class Look:
 
 def open_launches(store: Store) -> list[Launch]:
     """Return the launches on a cluster with runs that are neither done nor failed since, nor cancelled."""
-    return [launch for launch in all_launches(store) if launch.is_on_cluster and _has_open_runs(launch, store)]
+    clusters = (launch for launch in all_launches(store) if launch.is_on_cluster)
+    return [launch for launch in clusters if any(open_keys(launch, store, launch.keys()))]
 
 
-def _has_open_runs(launch: Launch, store: Store) -> bool:
-    return any(
-        not is_settled(launch, store, key) for key in launch.content["runs"].keys() - launch.cancelled()
-    )  # fmt: skip
+def open_keys(launch: Launch, store: Store, keys: Iterable[str]) -> Iterator[str]:
+    """Yield those of a launch's runs that are neither done nor failed since, nor cancelled."""
+    cancelled = launch.cancelled()
+    return (key for key in keys if key not in cancelled and not is_settled(launch, store, key))
 
 
 def is_settled(launch: Launch, store: Store, key: str) -> bool:

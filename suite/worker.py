@@ -25,7 +25,7 @@ from suite.failures import deaths, fruitless_interruptions, record_failure
 from suite.launches import Launch, Worker
 from suite.records import Record, Store
 from suite.spread import Spread
-from suite.tasks import is_settled
+from suite.tasks import is_settled, order
 
 HOST = socket.gethostname()
 #: What SLURM sends to every process of a task; the pilot knows what it means, and says so by a file.
@@ -103,7 +103,7 @@ class RunWorker:
         prepare_process(self.launch.threads(self.number))
         ended = 0
         with self._outliving_pilot():
-            for key in self.launch.order(self.number):
+            for key in order(self.launch, self.number):
                 if self.stop_reason(now=True) is not None:
                     break
                 if key not in self._cancelled:

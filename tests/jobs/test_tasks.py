@@ -20,6 +20,7 @@ from suite.tasks import (
     is_settled,
     look,
     open_launches,
+    order,
     orphans,
     report_task,
     task_report,
@@ -112,7 +113,7 @@ def test_the_packs_of_lost_tasks_are_taken_over_and_no_others(store: Store) -> N
     says(3, "running", True)
     says(4, "requeued", True)  # SLURM has it back in its queue; pack 5 has never begun
     assert list(orphans(launch, 0)) == [1, 3]
-    assert list(launch.order(0)) == [A, B, D]
+    assert list(order(launch, 0)) == [A, B, D]
     with held(says(3, "running", True).with_suffix(".lock")):
         assert list(orphans(launch, 0)) == [1]
     report_task(launch, TaskReport(0, "7_0", "here", "ended"))

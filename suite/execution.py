@@ -91,7 +91,15 @@ class Execution:
         checkpoint = Checkpoint(self.record.checkpoint, self._checkpoint_due, _save)
         with self._timed("training"):
             report = functools.partial(self._log_step, task.epochs * task.steps_per_epoch)
-            train(task, loss, context.streams, report, checkpoint, self._is_to_stop)
+            train(
+                task,
+                loss,
+                context.streams,
+                report,
+                checkpoint,
+                self._is_to_stop,
+                report_histograms=lambda shares: self.record.append("histograms", shares=dict(shares)),
+            )
         with self._timed("evaluation"):
             return evaluate(task)
 

@@ -29,10 +29,13 @@ from suite.steps import Step, Training
 from suite.streams import Streams
 
 Metrics = Mapping[str, float]
+Histograms = Mapping[str, list[float]]
+"""Shares of values by name, over as many equally wide bins of [-1, 1] as there are shares."""
 
 DIAGNOSED_POINTS = 5
 #: Logging passes over all similarities once more: where steps are few and large, half the work of a step.
 LEAST_STRIDE = 4
+HISTOGRAM_BINS = 100
 
 
 @dataclass(frozen=True)
@@ -218,6 +221,7 @@ def train(
     checkpoint: Checkpoint | None = None,
     stop: Callable[[], bool] = lambda: False,
     log_points: int = 50,
+    report_histograms: Callable[[Histograms], None] = lambda histograms: None,
 ) -> None:
     """Train a task's model to the end, from its checkpoint if there is one.
 
@@ -239,6 +243,8 @@ def train(
         Asked after every step; if true, saves a checkpoint and raises.
     log_points : int
         About how many steps report metrics.
+    report_histograms : callable (Histograms) -> None
+        Called after the last step with the cosines of its positives and negatives, if it had a contrastive part.
 
     Raises
     ------
@@ -286,6 +292,8 @@ def train(
             metrics = {**metrics, **_diagnostics(task)}
         if rank() == 0:
             report(step, metrics)
+            if index + 1 == steps and objective.pairs is not None and loss is not None:
+                report_histograms(_similarity_histograms(objective.pairs))
         _pause(checkpoint, parts, index + 1, agreed(stop()) and index + 1 < steps)
 
 
@@ -349,6 +357,19 @@ def _similarities(pairs: Pairs) -> Metrics:
         sums += torch.stack([torch.stack([positive, negative]), counts.double()])
     positive, negative = (sums[0] / sums[1].clamp(min=1)).tolist()
     return {"train/similarity_positive": positive, "train/similarity_negative": negative}
+
+
+@torch.no_grad()
+def _similarity_histograms(pairs: Pairs) -> Histograms:
+    """Return the shares of the cosines of positives and of negatives; a role that no pair has is left out."""
+    counts = torch.zeros(2, HISTOGRAM_BINS, dtype=torch.int64, device=pairs.device)
+    for block in pairs.blocks():
+        bins = ((block.similarity.double() + 1) * (HISTOGRAM_BINS / 2)).long().clamp(0, HISTOGRAM_BINS - 1)
+        positive = block.roles.positive
+        for row, role in enumerate((positive, block.roles.candidate & ~positive)):
+            counts[row] += torch.bincount(bins[role], minlength=HISTOGRAM_BINS)
+    named = zip(("similarity_positive", "similarity_negative"), counts.double(), strict=True)
+    return {name: (row / row.sum()).tolist() for name, row in named if row.sum() > 0}
 
 
 def _resume(checkpoint: Checkpoint | None, parts: Mapping[str, Any]) -> int:

@@ -2,6 +2,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -11,9 +12,11 @@ from suite.pairs import Pairs
 from suite.records import atomic_write
 from suite.streams import Streams
 from suite.training import (
+    HISTOGRAM_BINS,
     Batches,
     Checkpoint,
     Context,
+    Histograms,
     Interrupted,
     Metrics,
     NonFiniteLoss,
@@ -162,6 +165,22 @@ def test_logged_cosines_are_the_means_over_all_positives_and_all_negatives() -> 
         chosen = first.positive if role == "positive" else first.candidate & ~first.positive
         expected = first.similarity.double()[chosen].mean().item()
         assert reported[0][f"train/similarity_{role}"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_last_step_has_the_histograms_of_its_cosines() -> None:
+    class Noting(InfoNCE):
+        def forward(self, pairs: Pairs) -> Tensor:
+            noted.append(Pairs(pairs.similarity.detach(), pairs.positive, pairs.candidate, pairs.index))
+            return super().forward(pairs)
+
+    noted: list[Pairs] = []
+    reported: list[Histograms] = []
+    train(Blobs(epochs=1).task(context()), Noting(0.2), Streams(0), report_histograms=reported.append)
+    [histograms] = reported
+    last = noted[-1]
+    for role, chosen in (("positive", last.positive), ("negative", last.candidate & ~last.positive)):
+        expected, _ = np.histogram(last.similarity.double()[chosen].numpy(), bins=HISTOGRAM_BINS, range=(-1, 1))
+        assert histograms[f"similarity_{role}"] == pytest.approx(expected / expected.sum(), abs=1e-12)
 
 
 def test_where_steps_are_few_every_fourth_is_logged_and_the_last() -> None:

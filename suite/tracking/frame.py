@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 PAGE = 5000
 TEXT_TAGS = ("key", "record", "benchmark", "loss", "kind", "profile", "purpose", "metric", "goal", "git", "failure")
+ORIGIN_TAGS = ("code", "packages", "hardware")
 #: SQL has no infinity; MLflow stores the largest float instead.
 LARGEST = 1.7976931348623157e308
 
@@ -32,9 +33,9 @@ def frame(uri: str, experiment: str) -> pd.DataFrame:
     -------
     pandas.DataFrame
         A row a run, ordered by benchmark, loss, seed and run id, with the columns ``key record benchmark loss kind seed
-        profile purpose metric goal margin git failure status run_id start end`` (times in UTC), one column a metric
-        (``val/...``, ``test/...``, ``train/...`` at its last step, ``seconds/...``) and one a parameter
-        (``param.<name>``). Empty if there is no such experiment.
+        profile purpose metric goal margin git failure code packages hardware status run_id start end`` (times in UTC;
+        code, packages and hardware as JSON), one column a metric (``val/...``, ``test/...``, ``train/...`` at its last
+        step, ``seconds/...``) and one a parameter (``param.<name>``). Empty if there is no such experiment.
 
     Raises
     ------
@@ -45,7 +46,8 @@ def frame(uri: str, experiment: str) -> pd.DataFrame:
 
     with _existing(uri) as client, store.without_collector():
         rows = [_row(run) for run in _runs(client, experiment)]
-    columns = [*TEXT_TAGS[:5], "seed", *TEXT_TAGS[5:9], "margin", *TEXT_TAGS[9:], "status", "run_id", "start", "end"]
+    columns = [*TEXT_TAGS[:5], "seed", *TEXT_TAGS[5:9], "margin", *TEXT_TAGS[9:], *ORIGIN_TAGS]
+    columns += ["status", "run_id", "start", "end"]
     table = pd.DataFrame(rows)
     rest = sorted(set(table.columns) - set(columns))
     table = table.reindex(columns=[*columns, *rest]).astype({"seed": "Int64", "margin": float})
@@ -91,7 +93,7 @@ def _runs(client: Any, experiment: str) -> Iterator[Any]:
 
 def _row(run: Any) -> dict[str, Any]:
     tags, info = run.data.tags, run.info
-    row: dict[str, Any] = {name: tags.get(f"suite.{name}") for name in TEXT_TAGS}
+    row: dict[str, Any] = {name: tags.get(f"suite.{name}") for name in (*TEXT_TAGS, *ORIGIN_TAGS)}
     row |= {"seed": _number(tags.get("suite.seed"), int), "margin": _number(tags.get("suite.margin"), float)}
     row |= {"status": info.status, "run_id": info.run_id, "start": info.start_time, "end": info.end_time}
     row |= {name: _finite_or_infinite(value) for name, value in run.data.metrics.items()}

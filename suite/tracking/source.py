@@ -15,6 +15,8 @@ from typing import Any
 
 PARAM_LIMIT = 6000
 TAG_LIMIT = 5000
+#: Of a source file's sha256: enough to tell versions apart.
+CODE_DIGITS = 12
 
 Json = dict[str, Any]
 Point = tuple[str, int, float, int]
@@ -67,6 +69,7 @@ class Record:
     def tags(self) -> dict[str, str]:
         """Return the MLflow tags but for the origin."""
         run, metric = self.run, self.run.get("metric") or {}
+        provenance = run.get("provenance") or {}
         values = {
             "key": self.key,
             "record": self.record,
@@ -79,7 +82,10 @@ class Record:
             "metric": clean_name(metric.get("name", "")),
             "goal": metric.get("goal", "maximise"),
             "margin": metric.get("margin", ""),
-            "git": (run.get("provenance") or {}).get("git", ""),
+            "git": provenance.get("git", ""),
+            "code": _compact({module: digest[:CODE_DIGITS] for module, digest in (run.get("code") or {}).items()}),
+            "packages": _compact(provenance.get("packages") or {}),
+            "hardware": _compact(provenance.get("hardware") or {}),
             "digest": self.digest,
             "failure": self.failure_line(),
         }
@@ -185,11 +191,7 @@ class Events:
                 continue
             time = milliseconds(event.get("time", 0))
             self.last_time = max(self.last_time, time)
-            values = event.get("values")
-            if event.get("event") != "metrics" or not isinstance(values, dict):
-                continue
-            step = int(event.get("step", 0))
-            for name, value in values.items():
+            for name, step, value in _logged(event):
                 if (name, step) not in self._seen:
                     self._seen.add((name, step))
                     yield clean_name(name), step, as_number(value), time
@@ -236,6 +238,22 @@ def as_number(value: Any) -> float:
         return float(value)
     except (TypeError, ValueError):
         return math.nan
+
+
+def _compact(values: Mapping[str, Any]) -> str:
+    """Return a mapping as one line of JSON, empty without entries; what MLflow would cut, as a single digest."""
+    text = json.dumps(values, sort_keys=True, separators=(",", ":")) if values else ""
+    return text if len(text) <= TAG_LIMIT else json.dumps({"*": hashlib.sha256(text.encode()).hexdigest()})
+
+
+def _logged(event: Json) -> Iterator[tuple[str, int, Any]]:
+    """Yield the values of an event by name and step; the shares of a histogram have their bin for a step."""
+    if event.get("event") == "metrics" and isinstance(event.get("values"), dict):
+        step = int(event.get("step", 0))
+        yield from ((name, step, value) for name, value in event["values"].items())
+    elif event.get("event") == "histograms" and isinstance(event.get("shares"), dict):
+        for name, shares in event["shares"].items():
+            yield from ((f"histogram/{name}", index, share) for index, share in enumerate(shares))
 
 
 def _parse(line: bytes) -> Json | None:

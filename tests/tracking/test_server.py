@@ -125,6 +125,8 @@ def series(folder: Path) -> dict[str, list[tuple[int, float]]]:
         event = json.loads(line)
         for name, value in event.get("values", {}).items():
             found.setdefault(name, []).append((event["step"], value))
+        for name, shares in event.get("shares", {}).items():
+            found[f"histogram/{name}"] = list(enumerate(shares))
     result = json.loads((folder / "result.json").read_text())
     final = result["metrics"] | {f"seconds/{name}": value for name, value in result["seconds"].items()}
     return found | {name: [(0, value)] for name, value in final.items()}

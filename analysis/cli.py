@@ -160,7 +160,8 @@ def _collected(options: argparse.Namespace) -> Collected:
 
 def _tables(options: argparse.Namespace) -> int:
     from analysis.render import write
-    from analysis.tables import Table, all_tables
+    from analysis.table import Table
+    from analysis.tables import all_tables
 
     collected = _collected(options)
     made: dict[str, list[Table]] = {profile: all_tables(collected, profile) for profile in collected.profiles}

@@ -9,7 +9,8 @@ import pandas as pd
 
 from analysis.collect import Collected
 from analysis.select import natural
-from analysis.tables import MISSING, Block, Cell, Summary, Table, loss_order
+from analysis.table import MISSING, Block, Cell, Summary, Table
+from analysis.tables import loss_order
 from suite.tracking.frame import LARGEST
 from suite.tracking.store import open_client, reachable
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analysis.tables import Cell, Table
+from analysis.table import Cell, Table
 
 if TYPE_CHECKING:
     import rich.console

@@ -16,7 +16,8 @@ from analysis.collect import Collected
 from analysis.paired import BlockTest, Difference, block_test
 from analysis.render import markdown
 from analysis.select import Choice, choose, members, natural
-from analysis.tables import ARROWS, MISSING, Block, Cell, Summary, Table, decimals_for, loss_order
+from analysis.table import ARROWS, MISSING, Block, Cell, Summary, Table
+from analysis.tables import decimals_for, loss_order
 
 SWEPT, PARAMETER = "infonce", "temperature"
 UNTRAINED, NO_CONTRAST = "untrained", "no_contrast"

@@ -4,85 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 
 import pandas as pd
 
 from analysis.collect import Collected, collect
 from analysis.select import Choice, choose, members, natural, row_name, runs_of
+from analysis.table import ARROWS, MISSING, Block, Cell, Summary, Table
 
-MISSING = "—"
 REFERENCES = ("chance", "raw", "popularity", "untrained", "no_contrast", "supervised", "published")
 SHOWN = 10  # of the runs that are left out, under the main table
-ARROWS = {"maximise": "↑", "minimise": "↓"}
 CSV_COLUMNS = ["row", "kind", "benchmark", "metric", "goal", "n", "of", "mean", "std", "best"]
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A printed figure."""
-
-    text: str
-    bold: bool = False
-
-
-@dataclass(frozen=True)
-class Block:
-    """Rows that belong together: a label and a cell a column."""
-
-    title: str
-    rows: list[tuple[str, list[Cell]]]
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table before it is written in any format.
-
-    Attributes
-    ----------
-    name : str
-        Names its files.
-    profile : str
-    caption : str
-    header : list of str
-        Of the label column and of each column of cells.
-    blocks : list of Block
-        Divided by a rule.
-    notes : list of str
-        Sentences underneath.
-    data : DataFrame
-        The same figures unrounded, for CSV.
-    """
-
-    name: str
-    profile: str
-    caption: str
-    header: list[str]
-    blocks: list[Block]
-    notes: list[str] = field(default_factory=list)
-    data: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=CSV_COLUMNS))
-
-
-@dataclass(frozen=True)
-class Summary:
-    """Figures of several seeds: count, mean, standard deviation with ddof 1 (NaN for one seed)."""
-
-    n: int
-    mean: float
-    std: float
-
-    @classmethod
-    def over(cls, values: pd.Series) -> Summary:
-        """Summarise the finite ones of `values`."""
-        known = values.astype(float).dropna()
-        return cls(len(known), float(known.mean()), float(known.std(ddof=1)))
-
-    def text(self, decimals: int, of: int = 0) -> str:
-        """Print as ``mean ± std (n)``, with ``n of N`` where seeds are missing."""
-        if self.n == 0:
-            return MISSING
-        spread = "" if math.isnan(self.std) else f" ± {self.std:.{decimals}f}"
-        return f"{self.mean:.{decimals}f}{spread} ({f'{self.n} of {of}' if self.n < of else self.n})"
 
 
 def overview(logged: pd.DataFrame, profile: str) -> Table:

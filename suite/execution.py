@@ -45,6 +45,7 @@ class Execution:
         self.attempt = attempt
         self.started = time.time()
         self.seconds: dict[str, float] = {}
+        self.samples = 0.0
         self._saved = time.monotonic()
         self._unsaved = 0
         self._id = ""
@@ -90,7 +91,7 @@ class Execution:
         logger.info("training: %d epochs of %d steps", task.epochs, task.steps_per_epoch)
         checkpoint = Checkpoint(self.record.checkpoint, self._checkpoint_due, _save)
         with self._timed("training"):
-            report = functools.partial(self._log_step, task.epochs * task.steps_per_epoch)
+            report = functools.partial(self._log_step, task)
             train(
                 task,
                 loss,
@@ -112,6 +113,7 @@ class Execution:
             "record": self._id,
             "metrics": values,
             "seconds": {part: self.seconds.get(part, 0.0) for part in ("setup", "training", "evaluation")},
+            "samples_per_s": self._samples_per_s(),
             "memory_mib": memory.peak(),
             "started": self.started,
             "finished": time.time(),
@@ -141,11 +143,16 @@ class Execution:
         where = (self.record, self.launch, kind, message, self.attempt, self.worker.beside)
         return 0 if record_failure(*where, traceback.format_exc(), self.started) else 1
 
-    def _log_step(self, steps: int, step: Step, metrics: Metrics) -> None:
+    def _log_step(self, task: Task, step: Step, metrics: Metrics) -> None:
         self._step = step.index
+        self.samples += task.samples / task.steps_per_epoch
         if metrics:
             self.record.append("metrics", step=step.index, values=dict(metrics))
-        self._say("training", step.index + 1, steps)
+        self._say("training", step.index + 1, task.epochs * task.steps_per_epoch)
+
+    def _samples_per_s(self) -> float | None:
+        """Return the training samples a second of this attempt, all processes together; None if it trained nothing."""
+        return self.samples / self.seconds["training"] if self.samples else None
 
     def _checkpoint_due(self) -> bool:
         settings = self.worker.settings

@@ -111,6 +111,8 @@ class Record:
             yield clean_name(name), 0, as_number(value), time
         for name, value in (self.result.get("seconds") or {}).items():
             yield clean_name(f"seconds/{name}"), 0, as_number(value), time
+        if self.result.get("samples_per_s") is not None:
+            yield "samples_per_s", 0, as_number(self.result["samples_per_s"]), time
 
     def ended(self, last_event: int) -> int:
         """Return when the run ended, ms; `last_event` is the time of its last event."""

@@ -129,6 +129,7 @@ def series(folder: Path) -> dict[str, list[tuple[int, float]]]:
             found[f"histogram/{name}"] = list(enumerate(shares))
     result = json.loads((folder / "result.json").read_text())
     final = result["metrics"] | {f"seconds/{name}": value for name, value in result["seconds"].items()}
+    final["samples_per_s"] = result["samples_per_s"]
     return found | {name: [(0, value)] for name, value in final.items()}
 
 

@@ -4,108 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
 from analysis.collect import Collected
-from analysis.select import Choice
-from analysis.significance import MarginTests, Paired
-from suite.claims import Claim, Published
+from analysis.comparison import Comparison, compare, described, family
+from analysis.published import Reproduction, reproductions
+from analysis.rows import AT_ORDER, DECLARED, ROW_COLUMNS, by_seed, labels_of, notes_on, rows_of
+from analysis.select import VALIDATED, Choice, choose, natural
+from analysis.verdict import Verdict, judge
+from suite.claims import Claim, Declared, Published
 
-ROW_COLUMNS = ["row", "loss", "at", "kind", "benchmark", "seed", "test", "val", "run_id"]
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """A row against another on one benchmark, paired by seed.
-
-    Attributes
-    ----------
-    benchmark, metric, goal : str
-    margin : float
-        NaN if none is declared.
-    row, against : str
-        Labels of rows.
-    seeds : tuple of int
-        Those that both have.
-    differences : array [seeds]
-        Test metric of `row` minus that of `against`, in the metric's unit, the sign turned where the metric is minimised:
-        positive is better.
-    paired : Paired
-    margins : MarginTests
-    p_holm : float
-        `paired.p_t` after Holm's correction over the family that was tested with it.
-    """
-
-    benchmark: str
-    metric: str
-    goal: str
-    margin: float
-    row: str
-    against: str
-    seeds: tuple[int, ...]
-    differences: np.ndarray
-    paired: Paired
-    margins: MarginTests
-    p_holm: float
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What the runs say of a claim on one benchmark, or overall.
-
-    Attributes
-    ----------
-    claim : str
-        Its name in the registry.
-    declared : Claim
-    benchmark : str
-        Empty for the overall verdict.
-    label : str
-        ``better``, ``not worse``, ``worse`` or ``inconclusive``.
-    holds : bool or None
-        Whether the claim holds; None if the runs cannot tell.
-    reason : str
-        A sentence.
-    comparison : Comparison or None
-        None overall, and where there was nothing to compare.
-    """
-
-    claim: str
-    declared: Claim
-    benchmark: str
-    label: str
-    holds: bool | None
-    reason: str
-    comparison: Comparison | None = None
-
-
-@dataclass(frozen=True)
-class Reproduction:
-    """A published figure beside ours.
-
-    Attributes
-    ----------
-    benchmark : str
-    published : Published
-    label : str
-        ``reproduced``, ``close``, ``not reproduced`` or ``not comparable``.
-    reason : str
-        A sentence.
-    n : int
-        Our seeds; 0 if nothing compares.
-    mean, low, high : float
-        Ours with its 95 % t-interval; NaN where there is none.
-    """
-
-    benchmark: str
-    published: Published
-    label: str
-    reason: str
-    n: int
-    mean: float
-    low: float
-    high: float
+__all__ = ["ROW_COLUMNS", "Claim", "Comparison", "Evidence", "Published", "Reproduction", "Verdict", "gather"]
 
 
 @dataclass(frozen=True)
@@ -120,9 +29,9 @@ class Evidence:
     choices : tuple of Choice
         What validation chose of every sweep in every benchmark.
     rows : DataFrame
-        The columns of `ROW_COLUMNS`: evaluation runs by the row of the tables that they stand in; a run may stand in
-        several (where validation chose what is declared). `row` is the label, `loss` and `at` (``declared``,
-        ``validated``, ``median``, or empty for a loss without a sweep) what it stands for.
+        From :func:`analysis.rows.rows_of`: evaluation runs by the row of the tables that they stand in. `row` is the
+        label, `loss` and `at` (``declared``, ``validated``, ``median``, or empty for a loss without a sweep) what it
+        stands for.
     labels, references : tuple of str
         Labels of the losses' rows and of the references', in the order of the tables.
     baseline : str
@@ -151,4 +60,67 @@ class Evidence:
     @property
     def benchmarks(self) -> list[str]:
         """The benchmarks with evaluation runs, in the order of the tables."""
-        return sorted(self.rows["benchmark"].unique())
+        return sorted(self.rows["benchmark"].unique(), key=natural)
+
+    def scores(self) -> pd.DataFrame:
+        """Return mean test metrics [benchmarks, rows of losses], higher is better, of rows that no benchmark lacks."""
+        columns = {}
+        for label in self.labels:
+            means = {name: _mean(self.rows, name, label) for name in self.benchmarks}
+            if all(value == value for value in means.values()):
+                columns[label] = means
+        return pd.DataFrame(columns, index=self.benchmarks)
+
+
+def gather(collected: Collected, declared: Declared, profile: str) -> Evidence:
+    """Derive everything that the tables, the figures and the report of a profile show.
+
+    Parameters
+    ----------
+    collected : Collected
+        Of one or of more profiles.
+    declared : Declared
+        What the registry claims; without a baseline, InfoNCE if there is one.
+    profile : str
+    """
+    mine = collected.of(profile)
+    choices = choose(mine.runs)
+    rows = rows_of(mine.runs, choices)
+    labels = labels_of(rows, "loss")
+    baseline = _baseline(rows, declared.baseline or "infonce")
+    compared = [
+        compare(rows, benchmark, label, baseline)
+        for benchmark in sorted(rows["benchmark"].unique(), key=natural)
+        for label in labels
+        if baseline and label != baseline and _has(rows, benchmark, label) and _has(rows, benchmark, baseline)
+    ]
+    return Evidence(
+        profile,
+        mine,
+        tuple(choices),
+        rows,
+        tuple(labels),
+        tuple(labels_of(rows, "reference")),
+        baseline,
+        tuple(family(compared)),
+        tuple(judge(declared.claims, rows)),
+        tuple(reproductions(declared.published, rows, profile)),
+        tuple(notes_on(rows, choices)),
+    )
+
+
+def _baseline(rows: pd.DataFrame, loss: str) -> str:
+    """Return the label of a loss's validated row, else of its declared one; empty if it was not run."""
+    mine = rows[(rows["loss"] == loss) & (rows["kind"] == "loss")].drop_duplicates("row")
+    by_at = dict(zip(mine["at"], mine["row"], strict=True))
+    return next((str(by_at[at]) for at in (VALIDATED, DECLARED, AT_ORDER[0]) if at in by_at), "")
+
+
+def _has(rows: pd.DataFrame, benchmark: str, label: str) -> bool:
+    return bool(((rows["benchmark"] == benchmark) & (rows["row"] == label)).any())
+
+
+def _mean(rows: pd.DataFrame, benchmark: str, label: str) -> float:
+    here = rows[rows["benchmark"] == benchmark]
+    sign = -1.0 if described(here)[1] == "minimise" else 1.0
+    return sign * float(by_seed(here, benchmark, label).mean())

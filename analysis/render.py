@@ -1,12 +1,13 @@
-"""A table as Markdown, LaTeX, CSV, or for the terminal. The same table gives the same bytes."""
+"""A table as Markdown, LaTeX, CSV, HTML, or for the terminal. The same table gives the same bytes."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from analysis.html_table import html
 from analysis.table import Cell, Table
 
 if TYPE_CHECKING:
@@ -16,8 +17,11 @@ LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
     "|": r"\textbar{}", '"': r"\textquotedbl{}", "±": r"$\pm$", "↑": r"$\uparrow$", "↓": r"$\downarrow$", "—": "---",
-    "…": r"\dots{}", "→": r"$\rightarrow$", "τ": r"$\tau$", "\n": " ",
+    "…": r"\dots{}", "→": r"$\rightarrow$", "τ": r"$\tau$", "⁺": r"\textsuperscript{+}",
+    "⁻": r"\textsuperscript{$-$}", "\n": " ",
 }  # fmt: skip
+LAST_LATIN = 0x17F  # what LaTeX's T1 fonts have
+LONGEST = 40  # characters of a cell that stands in one line
 MARKDOWN = re.compile(r"([\\`*|\[\]<>])")
 
 
@@ -36,16 +40,23 @@ def markdown(table: Table) -> str:
 
 
 def latex(table: Table) -> str:
-    """Write a table as a LaTeX float for the package ``booktabs``."""
+    """Write a table as a LaTeX float for the packages ``booktabs`` and ``graphicx``, no wider than a line.
+
+    Columns of sentences become paragraphs; any other table that is too wide is made smaller.
+    """
     label = f"tab:{_slug(table.profile)}-{_slug(table.name)}"
     lines = [r"\begin{table}", r"\centering", rf"\caption{{{escape_latex(table.caption)}}}", rf"\label{{{label}}}"]
-    lines += [rf"\begin{{tabular}}{{l{'c' * (len(table.header) - 1)}}}", r"\toprule"]
+    kinds = "".join(_latex_column(table, i) for i in range(len(table.header) - 1))
+    lines += [r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"]
+    lines += [rf"\begin{{tabular}}{{l{kinds}}}", r"\toprule"]
     lines.append(" & ".join(escape_latex(text) for text in table.header) + r" \\")
     for block in table.blocks:
         lines.append(r"\midrule")
+        if table.is_titled:
+            lines.append(rf"\multicolumn{{{len(table.header)}}}{{l}}{{\emph{{{escape_latex(block.title)}}}}} \\")
         for label, cells in block.rows:
             lines.append(" & ".join([escape_latex(label), *(_latex_cell(cell) for cell in cells)]) + r" \\")
-    lines += [r"\bottomrule", r"\end{tabular}"]
+    lines += [r"\bottomrule", r"\end{tabular}}"]
     if table.notes:
         lines += [r"\par\smallskip\begin{flushleft}\footnotesize"]
         lines += [escape_latex(note) + r"\\" for note in table.notes[:-1]] + [escape_latex(table.notes[-1])]
@@ -69,26 +80,38 @@ def for_terminal(table: Table) -> rich.console.Group:
         shown.add_column(Text(name), justify="left" if i == 0 else "right", overflow="fold", no_wrap=i == 0)
     for block in table.blocks:
         shown.add_section()
+        if table.is_titled:
+            shown.add_row(Text(block.title, style="italic"))
         for label, cells in block.rows:
             shown.add_row(Text(label), *(Text(cell.text, style="bold" if cell.bold else "") for cell in cells))
     return Group(Text(table.caption), shown)
 
 
+FORMATS: Final[dict[str, Callable[[Table], str]]] = {".md": markdown, ".tex": latex, ".csv": csv, ".html": html}
+
+
 def write(tables: Iterable[Table], folder: Path) -> list[Path]:
-    """Write tables in the three formats into ``folder/<profile>`` and return the paths."""
+    """Write tables in every format into ``folder/<profile>`` and return the paths."""
     written = []
     for table in tables:
-        for suffix, text in ((".md", markdown(table)), (".tex", latex(table)), (".csv", csv(table))):
+        for suffix, make in FORMATS.items():
             path = folder / _slug(table.profile) / (_slug(table.name) + suffix)
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
+            path.write_text(make(table), encoding="utf-8")
             written.append(path)
     return written
 
 
 def escape_latex(text: str) -> str:
-    """Escape what LaTeX would take for a command."""
-    return "".join(LATEX.get(character, character) for character in text)
+    """Escape what LaTeX would take for a command; what its fonts lack is named by its code point."""
+    return "".join(
+        LATEX.get(one) or (one if ord(one) <= LAST_LATIN else rf"\texttt{{U+{ord(one):04X}}}") for one in text
+    )
+
+
+def _latex_column(table: Table, index: int) -> str:
+    longest = max((len(cells[index].text) for block in table.blocks for _, cells in block.rows), default=0)
+    return r"p{16em}" if longest > LONGEST else "c"
 
 
 def _latex_cell(cell: Cell) -> str:

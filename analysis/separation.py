@@ -15,9 +15,9 @@ import pandas as pd
 from analysis.collect import Collected
 from analysis.paired import BlockTest, Difference, block_test
 from analysis.render import markdown
+from analysis.rows import loss_order
 from analysis.select import Choice, choose, members, natural
-from analysis.table import ARROWS, MISSING, Block, Cell, Summary, Table
-from analysis.tables import decimals_for, loss_order
+from analysis.table import ARROWS, MISSING, Block, Cell, Summary, Table, decimals_for
 
 SWEPT, PARAMETER = "infonce", "temperature"
 UNTRAINED, NO_CONTRAST = "untrained", "no_contrast"

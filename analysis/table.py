@@ -54,6 +54,8 @@ class Table:
         Sentences underneath.
     data : DataFrame
         The same figures unrounded, for CSV.
+    is_titled : bool
+        The blocks' titles are needed to understand their rows.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Table:
     blocks: list[Block]
     notes: list[str] = field(default_factory=list)
     data: pd.DataFrame = field(default_factory=pd.DataFrame)
+    is_titled: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,3 +88,9 @@ class Summary:
             return MISSING
         spread = "" if math.isnan(self.std) else f" ± {self.std:.{decimals}f}"
         return f"{self.mean:.{decimals}f}{spread} ({f'{self.n} of {of}' if self.n < of else self.n})"
+
+
+def decimals_for(values: pd.Series, digits: int = 4) -> int:
+    """Return the decimals that give the largest of some values so many significant digits."""
+    finite = [abs(value) for value in values.dropna() if math.isfinite(value) and value != 0]
+    return digits if not finite else min(8, max(1, digits - 1 - math.floor(math.log10(max(finite)))))

@@ -1,7 +1,7 @@
 import random
 
 from analysis.collect import collect
-from analysis.select import choose, natural, row_name
+from analysis.select import MEDIAN, VALIDATED, choose, natural, row_label
 from tests.analysis.frames import logged, row
 
 
@@ -52,11 +52,21 @@ def test_of_equals_the_first_in_natural_order() -> None:
     assert chosen(*sweep("image", {"10.0": [0.5], "9.0": [0.5]})) == [("image", "temperature=9.0")]
 
 
+def test_the_middle_of_the_grid_is_the_better_of_two_and_the_cost_is_counted() -> None:
+    values = {"0.1": [0.1, 0.1], "0.2": [0.9, 0.9], "0.5": [0.4, 0.6], "1.0": [0.7, 0.7]}
+    timed = [{**one, "seconds/training": 30.0, "seconds/setup": 1.5} for one in sweep("image", values)]
+    (choice,) = choose(collect(logged(*timed)).runs)
+    assert (choice.at(VALIDATED), choice.at(MEDIAN)) == ("temperature=0.2", "temperature=1.0")
+    assert (choice.settings, choice.seeds, choice.runs, choice.seconds) == (4, 2, 8, 8 * 31.5)
+    (three,) = choose(collect(logged(*(one for one in timed if "=0.2" not in one["loss"]))).runs)
+    assert three.median == "temperature=0.5" and three.median_mean == 0.5
+    (down,) = choose(collect(logged(*({**one, "goal": "minimise"} for one in timed))).runs)
+    assert (down.setting, down.median) == ("temperature=0.1", "temperature=0.5")
+
+
 def test_names_of_rows() -> None:
-    same = choose(collect(logged(*sweep("a", {"0.2": [0.5]}), *sweep("b", {"0.2": [0.5]}))).runs)
-    assert row_name(same) == "infonce (tau validated: 0.2)"
-    different = choose(collect(logged(*sweep("a", {"0.2": [0.5]}), *sweep("b", {"0.5": [0.5]}))).runs)
-    assert row_name(different) == "infonce (tau validated)"
+    assert row_label("infonce", VALIDATED, "temperature=0.2") == "infonce (tau validated)"
+    assert row_label("temperature_free", MEDIAN, "scale=4.0") == "temperature_free (scale median)"
 
 
 def test_natural_order() -> None:

@@ -7,11 +7,24 @@ import pytest
 from rich.console import Console
 
 from analysis.collect import collect
+from analysis.evidence import Evidence, gather
+from analysis.main_table import main_table
 from analysis.render import csv, escape_latex, for_terminal, latex, markdown
-from analysis.tables import Cell, Table, all_tables, overview, sweep_table
+from analysis.sweeps import selection_table, sweep_table
+from analysis.table import Table
+from analysis.tables import all_tables, overview
+from suite.claims import Declared
 from tests.analysis.frames import logged, row
 
 RNG = np.random.default_rng(0)
+
+
+def evidence(*rows: dict) -> Evidence:
+    return gather(collect(logged(*rows)), Declared(), "mini")
+
+
+def named(name: str, *rows: dict) -> Table:
+    return next(table for table in all_tables(evidence(*rows)) if table.name == name)
 
 
 def cells(table: Table) -> dict[str, list[str]]:
@@ -65,9 +78,36 @@ def test_best_of_a_minimised_metric() -> None:
 
 
 @pytest.mark.parametrize(("other", "shared"), [(0.50004, True), (0.5002, False)])
-def test_ties_at_printed_precision_share_bold(other: float, shared: bool) -> None:
+def test_with_one_seed_those_that_print_alike_share_bold(other: float, shared: bool) -> None:
     rows = [row("image", "infonce", 0, 0.5), row("image", "dystress", 0, other)]
     assert bold(overview(logged(*rows), "mini")) == (["infonce", "dystress"] if shared else ["dystress"])
+
+
+def test_what_a_paired_test_does_not_tell_from_the_best_shares_bold() -> None:
+    best = RNG.normal(0.8, 0.05, 6)
+    rows = seeds("image", "infonce", list(best)) + seeds("image", "macl", list(best - 0.02 + RNG.normal(0, 0.001, 6)))
+    rows += seeds("image", "dystress", list(best - 0.001 + RNG.normal(0, 0.002, 6)))
+    assert bold(overview(logged(*rows), "mini")) == ["infonce", "dystress"]
+
+
+def test_marks_say_what_differs_from_the_baseline_after_correction() -> None:
+    base = RNG.normal(0.8, 0.05, 6)
+    rows = seeds("image", "infonce", list(base)) + seeds("image", "siglip", list(base + RNG.normal(0, 0.01, 6)))
+    rows += seeds("image", "dcl", list(base + 0.05 + RNG.normal(0, 0.001, 6)))
+    rows += seeds("image", "macl", list(base - 0.05 + RNG.normal(0, 0.001, 6)))
+    table = overview(logged(*rows), "mini")
+    ends = {label: line[0][-1] for label, line in cells(table).items()}
+    assert ends == {"infonce": ")", "siglip": ")", "dcl": "⁺", "macl": "⁻"}
+    assert "⁺ ⁻ better or worse than infonce" in table.caption and "over 3 tests" in table.caption
+    minimised = overview(logged(*({**one, "goal": "minimise"} for one in rows)), "mini")
+    assert {label: line[0][-1] for label, line in cells(minimised).items()} == {**ends, "dcl": "⁻", "macl": "⁺"}
+
+
+def test_the_half_interval_may_stand_for_the_standard_deviation() -> None:
+    values = [0.5, 0.6, 0.7]
+    table = main_table(evidence(*seeds("image", "infonce", values)), spread="interval")
+    half = 4.302652729911275 * 0.1 / math.sqrt(3)  # t(.975; 2)
+    assert cells(table)["infonce"] == [f"0.6000 ± {half:.4f} (3)"] and "95 % t-interval" in table.caption
 
 
 def test_decimals_follow_the_scale_of_the_column() -> None:
@@ -85,45 +125,78 @@ def sweep() -> list[dict]:
     return selection + evaluation
 
 
-def test_validated_row_is_made_of_the_chosen_member_on_evaluation_seeds() -> None:
-    table = overview(logged(*sweep(), *seeds("image", "infonce", [0.5, 0.5, 0.5])), "mini")
+def test_a_sweep_has_the_declared_the_validated_and_the_middle_member() -> None:
+    selection = [
+        row("image", f"infonce@temperature={t}", seed, None, purpose="selection", **{"val/accuracy": v})
+        for t, v in (("0.1", 0.1), ("0.2", 0.9), ("0.5", 0.5), ("1.0", 0.6))
+        for seed in (10, 11)
+    ]
+    tested = {"0.1": 0.9, "0.2": 0.3, "0.5": 0.4, "1.0": 0.6}
+    members = [row("image", f"infonce@temperature={t}", s, value) for t, value in tested.items() for s in range(3)]
+    table = overview(logged(*selection, *members, *seeds("image", "infonce", [0.8] * 3)), "mini")
     assert cells(table) == {
-        "infonce": ["0.5000 ± 0.0000 (3)"],
-        "infonce (tau validated: 0.2)": ["0.8000 ± 0.0000 (3)"],
+        "infonce (tau declared)": ["0.8000 ± 0.0000 (3)"],
+        "infonce (tau validated)": ["0.3000 ± 0.0000 (3)"],
+        "infonce (tau median)": ["0.6000 ± 0.0000 (3)"],  # ranked 0.2, 1.0, 0.5, 0.1: of two, the better one
     }
-    assert bold(table) == ["infonce (tau validated: 0.2)"]
+    assert "infonce (tau validated): image 0.2; chosen on validation, 8 training runs." in table.notes
 
 
-def test_runs_at_the_hosts_value_stand_for_the_chosen_member_where_it_is_the_same() -> None:
+def test_runs_at_the_declared_value_stand_for_the_chosen_member_where_it_is_the_same() -> None:
     selection = [one for one in sweep() if one["purpose"] == "selection"]
     host = [row("image", "infonce", seed, 0.7, **{"param.loss.temperature": "0.2"}) for seed in range(3)]
-    table = overview(logged(*selection, *host), "mini")
-    assert cells(table)["infonce (tau validated: 0.2)"] == cells(table)["infonce"] == ["0.7000 ± 0.0000 (3)"]
+    found = cells(overview(logged(*selection, *host), "mini"))
+    assert found["infonce (tau validated)"] == found["infonce (tau declared)"] == ["0.7000 ± 0.0000 (3)"]
     other = [{**one, "param.loss.temperature": "0.5"} for one in host]
-    assert list(cells(overview(logged(*selection, *other), "mini"))) == ["infonce"]
+    assert list(cells(overview(logged(*selection, *other), "mini"))) == ["infonce (tau declared)"]
 
 
 def test_values_chosen_differently_are_named_in_a_note() -> None:
     elsewhere = [{**one, "benchmark": "graph", "val/accuracy": 1 - one["val/accuracy"]} for one in sweep()]
     table = overview(logged(*sweep(), *elsewhere), "mini")
-    assert list(cells(table)) == ["infonce (tau validated)"]
-    assert "infonce (tau validated): graph 0.1, image 0.2." in table.notes
+    assert "infonce (tau validated): graph 0.1, image 0.2; chosen on validation, 8 training runs." in table.notes
 
 
-def test_choice_without_evaluation_runs_is_said() -> None:
+def test_choice_without_evaluation_runs_is_said_with_the_command_that_makes_them() -> None:
     rows = [one for one in sweep() if one["purpose"] == "selection"] + seeds("image", "dystress", [0.5])
     table = overview(logged(*rows), "mini")
     assert list(cells(table)) == ["dystress"]
     assert "image: validation chose infonce@temperature=0.2, which has no evaluation run yet." in table.notes
+    command = "python -m suite run --benchmarks image --losses infonce@temperature=0.2 --profile mini"
+    assert f"To be run: {command}" in named("selection", *rows).notes
 
 
 def test_sweep_table() -> None:
-    table = sweep_table(collect(logged(*sweep())), "mini", "infonce")
+    table = sweep_table(evidence(*sweep()), "infonce")
     assert table.header == ["", "image: val accuracy ↑", "image: test accuracy ↑"]
-    assert table.blocks[0].rows == [
-        ("temperature=0.1", [Cell("0.1000 ± 0.0000 (2)"), Cell("0.9000 ± 0.0000 (3)")]),
-        ("temperature=0.2", [Cell("0.2000 ± 0.0000 (2)", bold=True), Cell("0.8000 ± 0.0000 (3)")]),
+    assert [(label, [(cell.text, cell.bold) for cell in line]) for label, line in table.blocks[0].rows] == [
+        ("temperature=0.1", [("0.1000 ± 0.0000 (2)", False), ("0.9000 ± 0.0000 (3)", False)]),
+        ("temperature=0.2", [("0.2000 ± 0.0000 (2)", True), ("0.8000 ± 0.0000 (3)", False)]),
     ]
+
+
+def test_an_ablation_is_completed_by_the_loss_as_declared_and_has_no_empty_column() -> None:
+    rows = [row("image", f"temperature_free@scale={x}", s, 0.4) for x in ("1.0", "2.0") for s in range(2) if x != "2.0"]
+    rows += [row("image", "temperature_free@scale=2.0", 9, 0.1, status="FAILED")]
+    rows += [row("image", "temperature_free", s, 0.7, **{"param.loss.scale": "2.0"}) for s in range(2)]
+    rows += [row("image", "temperature_free@scale=2.0", 5, None, purpose="evaluation", status="KILLED")]
+    rows += [row("graph", "temperature_free@scale=2.0", 0, 0.3)]
+    table = sweep_table(evidence(*rows), "temperature_free")
+    assert table.header == ["", "graph: test accuracy ↑", "image: test accuracy ↑"]
+    assert cells(table)["scale=2.0"] == ["0.3000 (1)", "0.7000 ± 0.0000 (2)"]
+    assert "Nothing was chosen" in table.notes[0]
+
+
+def test_the_selection_table_says_what_choosing_cost() -> None:
+    host = [row("image", "infonce", 0, 0.7, **{"param.loss.temperature": "0.1"})]
+    table = selection_table(evidence(*sweep(), *host))
+    assert table is not None
+    assert cells(table) == {
+        "image: infonce (tau declared)": ["0.1", "0.1000", "2", "2", "0", "0.0"],
+        "image: infonce (tau validated)": ["0.2", "0.2000", "2", "2", "4", "0.0"],
+        "image: infonce (tau median)": ["0.2", "0.2000", "2", "2", "4", "0.0"],
+    }
+    assert selection_table(evidence(*seeds("image", "infonce", [0.5]))) is None
 
 
 def test_benchmark_table_has_secondary_metrics_and_seconds() -> None:
@@ -131,8 +204,8 @@ def test_benchmark_table_has_secondary_metrics_and_seconds() -> None:
         row("image", "infonce", s, 0.5, **{"test/b10": 0.1 * s, "test/b9": 0.2, "seconds/training": s}) for s in (1, 3)
     ]
     rows += [row("graph", "infonce", 0, **{"test/other": 1.0})]
-    table = all_tables(collect(logged(*rows)), "mini")[2]
-    assert table.name == "benchmark-image" and table.header == ["", "accuracy", "b9", "b10", "training [s]"]
+    table = named("benchmark-image", *rows)
+    assert table.header == ["", "accuracy", "b9", "b10", "training [s]"]
     expected = ["0.5000 ± 0.0000 (2)", "0.2000 ± 0.0000 (2)", "0.2000 ± 0.1414 (2)", "2.0"]
     assert cells(table)["infonce"] == expected
 
@@ -140,16 +213,15 @@ def test_benchmark_table_has_secondary_metrics_and_seconds() -> None:
 @pytest.mark.parametrize(
     ("goal", "said"),
     [
-        ("maximise", "better than no_contrast: accuracy +0.0333 ± 0.0577 (n = 3), above in 1 of 3 seeds."),
-        ("minimise", "worse than no_contrast: accuracy +0.0333 ± 0.0577 (n = 3), below in 0 of 3 seeds."),
+        ("maximise", "better than no_contrast, not significantly: accuracy +0.0333 [-0.1101, +0.1768], n = 3."),
+        ("minimise", "worse than no_contrast, not significantly: accuracy +0.0333 [-0.1101, +0.1768], n = 3."),
     ],
 )
 def test_contrast_against_no_contrast_is_paired_by_seed(goal: str, said: str) -> None:
     rows = seeds("recommendation", "infonce", [0.5, 0.6, 0.8, 0.1], goal=goal)
     rows += seeds("recommendation", "no_contrast", [0.5, 0.6, 0.7], kind="reference", goal=goal)
     notes = overview(logged(*rows, row("image", "infonce", 0)), "mini").notes
-    assert notes[0] == f"recommendation: infonce is on average {said}"
-    assert len(notes) == 2 and "significance" in notes[1]
+    assert notes == [f"recommendation: infonce is on average {said}"]
 
 
 def test_level_with_no_contrast_and_no_common_seed() -> None:
@@ -158,16 +230,15 @@ def test_level_with_no_contrast_and_no_common_seed() -> None:
         row("r", "dystress", 9, 0.5),
         row("r", "no_contrast", 0, 0.5, kind="reference"),
     ]
-    notes = overview(logged(*rows), "mini").notes
-    assert notes[0].startswith(
-        "r: infonce is on average level with no_contrast: accuracy +0.0000 (n = 1), above in 0 of 1"
-    )
-    assert notes[1] == "r: dystress and no_contrast share no seed."
+    assert overview(logged(*rows), "mini").notes == [
+        "r: infonce is on average level with no_contrast (one seed): accuracy +0.0000, n = 1.",
+        "r: dystress and no_contrast share no seed.",
+    ]
 
 
 def test_left_out_runs_are_under_the_table_and_in_their_own() -> None:
     rows = seeds("image", "infonce", [0.5]) + [row("image", "dystress", s, status="KILLED") for s in range(12)]
-    tables = all_tables(collect(logged(*rows)), "mini")
+    tables = all_tables(evidence(*rows))
     assert "Left out: image/dystress/seed0 (evaluation): ended before it was done." in tables[0].notes
     assert tables[0].notes[-1] == "2 more runs are left out, see left-out.csv."
     assert len(tables[-1].blocks[0].rows) == 12 and csv(tables[-1]).count("\n") == 13
@@ -210,7 +281,7 @@ def test_the_order_of_the_store_does_not_matter() -> None:
     texts = set()
     for _ in range(5):
         RNG.shuffle(rows)
-        tables = all_tables(collect(logged(*rows)), "mini")
+        tables = all_tables(evidence(*rows))
         texts.add("".join(write(table) for table in tables for write in (markdown, latex, csv)))
     assert len(texts) == 1
 

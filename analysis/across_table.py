@@ -1,0 +1,65 @@
+"""The table across benchmarks: average ranks, and mean differences in margins."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+
+from analysis.across import Ranks, hierarchical_bootstrap, ranks
+from analysis.evidence import Evidence
+from analysis.table import MISSING, Block, Cell, Table
+
+
+def across_table(evidence: Evidence) -> Table | None:
+    """Average ranks over benchmarks, and mean differences in margins with a hierarchical bootstrap; None for one."""
+    scores = evidence.scores()
+    if scores.shape[0] < 2 or scores.shape[1] < 2:
+        return None
+    ranked = ranks(scores)
+    order = sorted(zip(ranked.mean_ranks, ranked.names, strict=True))
+    rows, data = [], []
+    for rank, name in order:
+        aggregate = _aggregate(evidence, name)
+        cells = [Cell(f"{rank:.2f}", value=rank)]
+        cells += [Cell(MISSING)] * 2 if aggregate is None else aggregate_cells(*aggregate)
+        rows.append((name, cells))
+        data.append([name, rank, *(aggregate or (math.nan,) * 3)])
+    return Table(
+        "across",
+        evidence.profile,
+        f"Across {scores.shape[0]} benchmarks, profile {evidence.profile}: average rank (1 is best) of the rows that "
+        f"no benchmark lacks, and the mean over benchmarks of the difference from {evidence.baseline}, in margins, "
+        "with a 95 % interval of the hierarchical bootstrap (benchmarks, then seeds). So few benchmarks stand for no "
+        "others: it is the interval of these.",
+        ["", "average rank", "mean difference in margins", "95 % interval"],
+        [Block("", rows)],
+        [_what_ranks_show(ranked)],
+        pd.DataFrame(data, columns=["row", "mean_rank", "mean", "low", "high"]),
+    )
+
+
+def _what_ranks_show(ranked: Ranks) -> str:
+    critical, largest = ranked.critical_difference, ranked.largest_difference
+    end = (
+        f"which is more than the largest that could be observed, {largest:g}: no two rows can be told apart"
+        if critical > largest
+        else f"of at most {largest:g}"
+    )
+    return (
+        f"Friedman: statistic {ranked.friedman_statistic:.3g}, p = {ranked.friedman_p:.2g}. Nemenyi: a difference of "
+        f"{critical:.2f} average ranks is significant at 5 %, {end}."
+    )
+
+
+def _aggregate(evidence: Evidence, row: str) -> tuple[float, float, float] | None:
+    mine = [one for one in evidence.comparisons if one.row == row]
+    if len(mine) < len(evidence.benchmarks) or any(one.paired.n < 2 or math.isnan(one.margin) for one in mine):
+        return None
+    found = hierarchical_bootstrap({one.benchmark: one.differences / one.margin for one in mine})
+    return found.mean, found.low, found.high
+
+
+def aggregate_cells(mean: float, low: float, high: float) -> list[Cell]:
+    """Print a mean difference in margins and its interval."""
+    return [Cell(f"{mean:+.2f}", value=mean), Cell(f"[{low:+.2f}, {high:+.2f}]", value=low)]

@@ -1,0 +1,48 @@
+import numpy as np
+import pytest
+
+from analysis.collect import collect
+from analysis.evidence import gather
+from analysis.published import Reproduction
+from suite.claims import Declared, Published
+from tests.analysis.frames import logged, row
+
+SPREAD = np.array([-1.0, -0.5, 0.0, 0.5, 1.0])
+
+
+def held(mean: float, noise: float = 0.002, n: int = 5, **others: object) -> Reproduction:
+    described = {"metric": "accuracy", "differs": "other splits", "profile": "mini", **others}
+    published = Published(loss="infonce", value=0.8, source="a paper", **described)
+    rows = [row("graph", "infonce", seed, mean + noise * SPREAD[seed], margin=0.01) for seed in range(n)]
+    declared = Declared("infonce", published={"graph": [published], "elsewhere": [published]})
+    (found,) = gather(collect(logged(*rows)), declared, "mini").reproductions
+    return found
+
+
+@pytest.mark.parametrize(
+    ("mean", "noise", "label"),
+    [
+        (0.803, 0.002, "reproduced"),
+        (0.803, 0.02, "close"),
+        (0.812, 0.01, "close"),
+        (0.83, 0.002, "not reproduced"),
+        (0.77, 0.002, "not reproduced"),
+    ],
+)
+def test_labels(mean: float, noise: float, label: str) -> None:
+    found = held(mean, noise)
+    assert found.label == label and found.n == 5 and found.mean == pytest.approx(mean)
+    assert found.low < mean < found.high
+
+
+def test_one_seed_is_never_a_reproduction() -> None:
+    assert held(0.8, n=1).label == "close" and held(0.9, n=1).label == "not reproduced"
+    assert "one seed, no interval" in held(0.8, n=1).reason
+
+
+def test_another_protocol_does_not_compare() -> None:
+    assert held(0.8, profile=None).label == "not comparable" and held(0.8, profile=None).reason == "other splits"
+    paper = held(0.8, profile="paper")
+    assert paper.label == "not comparable" and "profile paper follows the published protocol" in paper.reason
+    other = held(0.8, metric="f1")
+    assert other.label == "not comparable" and other.reason == "no run of infonce has test/f1"

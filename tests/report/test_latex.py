@@ -1,7 +1,6 @@
 """The LaTeX tables, compiled."""
 
 import os
-import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -34,34 +33,36 @@ def compiled(content: str, folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace", timeout=120)
 
 
-def tables() -> list[str]:
-    """Every kind of table, with every character that LaTeX or a user could take offence at."""
+def tables(name: str = HOSTILE) -> list[str]:
+    """Every kind of table, with a name that a user could give."""
     rows = [
         row(benchmark, loss, seed, 0.5 + 0.01 * seed, margin=0.01, samples_per_s=1000.0)
-        for benchmark in ("image", HOSTILE)
-        for loss in ("infonce", "dystress", HOSTILE)
+        for benchmark in ("image", name)
+        for loss in ("infonce", "dystress", name)
         for seed in range(4)
     ]
-    rows += [row("image", HOSTILE, seed, 0.4, kind="reference") for seed in range(4)]
-    rows += [row("image", "dcl", 0, status="FAILED", failure=f"{HOSTILE}: \n é → … τ ± ≥ 数")]
+    rows += [row("image", name, seed, 0.4, kind="reference") for seed in range(4)]
+    rows += [row("image", "dcl", 0, status="FAILED", failure=f"{name}: \n é → … τ ± ≥ 数")]
     rows += [
         row("image", f"infonce@temperature={t}", seed, None, purpose="selection", **{"val/accuracy": t})
         for t in (0.1, 0.2)
         for seed in (10, 11)
     ]
-    claims = {"one": Claim(HOSTILE, "not_worse", "infonce", "validated", HOSTILE)}
-    published = {"image": [Published("infonce", "accuracy", 0.5, HOSTILE, HOSTILE, profile="mini")]}
+    claims = {"one": Claim(name, "not_worse", "infonce", "validated", name)}
+    published = {"image": [Published("infonce", "accuracy", 0.5, name, name, profile="mini")]}
     evidence = gather(collect(logged(*rows)), Declared("infonce", claims, published), "mini")
     return [latex(table) for table in all_tables(evidence)]
 
 
-def test_every_table_compiles_and_none_is_wider_than_a_line(tmp_path: Path) -> None:
-    made = tables()
-    done = compiled("\n\\clearpage\n".join(made), tmp_path)
+def test_every_table_compiles_whatever_the_names(tmp_path: Path) -> None:
+    done = compiled("\n\\clearpage\n".join(tables()), tmp_path)
     assert done.returncode == 0, done.stdout[-3000:]
     assert (tmp_path / "all.pdf").stat().st_size > 10_000
-    too_wide = [float(points) for points in re.findall(r"Overfull \\hbox \(([\d.]+)pt too wide", done.stdout)]
-    assert max(too_wide, default=0) < 3  # of 345: a word in a note that cannot be broken
+
+
+def test_no_table_is_wider_than_a_line(tmp_path: Path) -> None:
+    done = compiled("\n\\clearpage\n".join(tables("a loss with a rather long name of its own")), tmp_path)
+    assert done.returncode == 0 and r"Overfull \hbox" not in done.stdout
 
 
 def test_a_table_with_a_raw_command_does_not_compile(tmp_path: Path) -> None:

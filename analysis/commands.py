@@ -64,10 +64,8 @@ def report(options: argparse.Namespace) -> None:
     if options.json:
         print(json.dumps({"files": [str(path) for path in files]}, indent=1))
         return
-    from analysis.verdict_tables import verdicts_table
-
-    _show({profile: [verdicts_table(one)] for profile, one in evidence.items()})
-    print(f"{loaded.out / 'report.html'}: the report; beside it {len(files) - 1} files of tables and figures")
+    _show_verdicts(evidence)
+    print(f"\n{loaded.out / 'report.html'}: the report; beside it {len(files) - 1} files of tables and figures")
 
 
 def verdict(options: argparse.Namespace) -> None:
@@ -75,11 +73,14 @@ def verdict(options: argparse.Namespace) -> None:
     from analysis.verdict_tables import published_table, verdicts_table
 
     loaded = _load(options)
+    evidence = loaded.evidence()
     made = {
         profile: [table for table in (verdicts_table(one), published_table(one)) if table is not None]
-        for profile, one in loaded.evidence().items()
+        for profile, one in evidence.items()
     }
-    _write_and_show(loaded, made, options.json)
+    if not options.json:
+        _show_verdicts(evidence)
+    _write_and_show(loaded, made, options.json, first=0)
 
 
 def tables(options: argparse.Namespace) -> None:
@@ -236,6 +237,14 @@ def _show(made: Mapping[str, Sequence[Table]]) -> None:
             console.print(for_terminal(table))
             for note in table.notes:
                 console.print(note, markup=False, highlight=False)
+
+
+def _show_verdicts(evidence: Mapping[str, Evidence]) -> None:
+    from analysis.verdict_text import lines
+
+    for profile, one in evidence.items():
+        print(f"Profile {profile}: differences of the primary test metric, positive is better, 95 % intervals")
+        print("\n".join(lines(one)))
 
 
 def _as_json(tables: Sequence[Table], files: Sequence[Path], first: int | None) -> dict[str, Any]:

@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from analysis import plots, render
 from analysis.evidence import Evidence
 from analysis.main_table import Spread
-from analysis.plots import write_figures
-from analysis.render import write
 from analysis.report.page import write_report
 from analysis.source import Logged
 from analysis.tables import all_tables
 
 
-def write_everything(
-    evidence: Mapping[str, Evidence], logged: Logged, out: Path, spread: Spread = "std"
-) -> list[Path]:
+def write_everything(evidence: Mapping[str, Evidence], logged: Logged, out: Path, spread: Spread = "std") -> list[Path]:
     """Write ``report.html``, ``tables/<profile>/`` and ``plots/<profile>/`` and return the files, the page first.
 
     Parameters
@@ -29,7 +26,12 @@ def write_everything(
         What stands behind ± in the main table.
     """
     tables = {profile: all_tables(one, spread) for profile, one in evidence.items()}
-    files = [path for made in tables.values() for path in write(made, out / "tables")]
-    drawn = {profile: write_figures(one, logged, out / "plots" / profile) for profile, one in evidence.items()}
-    page = write_report(list(evidence.values()), tables, drawn, logged, out / "report.html")
+    drawn = {profile: plots.images(one, logged) for profile, one in evidence.items()}
+    shown = {
+        profile: [(one.name, one.caption, one.svg.decode()) for one in images if one.svg]
+        for profile, images in drawn.items()
+    }
+    page = write_report(list(evidence.values()), tables, shown, logged, out / "report.html")
+    files = [path for made in tables.values() for path in render.write(made, out / "tables")]
+    files += [path for profile, images in drawn.items() for path in plots.write(images, out / "plots" / profile)]
     return [page, *files]

@@ -149,8 +149,9 @@ def _open_question(tested: _Tested) -> str:
         return "not above 0, and no margin is declared"
     if one.paired.std == 0:
         return "all differences are equal, so that a t-test has no noise to go by"
-    if one.paired.low > -one.margin or one.paired.high < -one.margin:
-        return f"the interval alone would tell, but not{_over(tested.tests)}"
+    alone = NOT_WORSE if one.paired.low > -one.margin else WORSE if one.paired.high < -one.margin else ""
+    if alone:
+        return f"the interval alone says {alone}, which does not survive Holm's correction over {tested.tests} tests"
     below = ", below 0, but by less or more than the margin is open" if one.paired.high < 0 else ""
     return f"the interval reaches across -{one.margin:g}{below}{_seeds_to_tell(one)}"
 

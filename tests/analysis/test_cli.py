@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +12,9 @@ from tests.records_factory import write_run
 
 
 @pytest.fixture(autouse=True)
-def no_server(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_server_and_no_registry(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +38,8 @@ def test_tables_are_written_and_the_same_twice(out: Path, tmp_path: Path, capsys
         contents.append([(file.relative_to(tmp_path / name), file.read_bytes()) for file in files])
     assert contents[0] == contents[1]
     written = {str(path) for path, _ in contents[0]}
-    stems = ("main", "benchmark-image", "left-out")
-    kinds = ("md", "tex", "csv")
+    stems = ("main", "verdicts", "significance", "seeds", "cost", "benchmark-image", "left-out")
+    kinds = ("md", "tex", "csv", "html")
     assert written == {f"tables/{p}/{stem}.{kind}" for p in ("mini", "smoke") for stem in stems for kind in kinds}
     shown = capsys.readouterr().out
     assert "0.5500 ± 0.0707 (2)" in shown and "failed: non_finite: the loss is nan" in shown
@@ -102,3 +104,40 @@ def test_bad_command_lines(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(arguments)
     assert stopped.value.code == 2
+
+
+def test_a_report_from_a_bundle_lies_beside_it_and_is_the_same_twice(
+    out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["export", "--tracking-uri", default_uri(out), "--out", str(tmp_path / "first")]) == 0
+    bundle = tmp_path / "first" / "runs.parquet"
+    (tmp_path / "second").mkdir()
+    shutil.copy(bundle, tmp_path / "second" / "runs.parquet")
+    contents = []
+    for name in ("first", "second"):
+        assert main(["report", "--from", str(tmp_path / name / "runs.parquet")]) == 0
+        files = [path for path in sorted((tmp_path / name).rglob("*.*")) if path.name != "manifest.json"]
+        contents.append({str(path.relative_to(tmp_path / name)): path.read_bytes() for path in files})
+    assert contents[0] == contents[1]
+    assert {"report.html", "tables/mini/main.tex", "tables/mini/verdicts.html"} <= set(contents[0])
+    assert "The registry declares no claim." in capsys.readouterr().out
+
+
+def test_verdicts_are_about_the_claims_of_the_registry_and_then_of_the_bundle(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed in range(5):
+        write_run(tmp_path, "image", "infonce", seed, test=0.5 + seed / 100)
+        write_run(tmp_path, "image", "temperature_free", seed, test=0.6 + seed / 90)
+    Mirror(tmp_path, default_uri(tmp_path), "first").push()
+    claimed = ["--registry", str(Path(__file__).parents[2] / "benchmarks.yaml")]
+    assert main(["verdict", "--out", str(tmp_path), *claimed]) == 0
+    said = "temperature_free is not worse than infonce (declared): holds"
+    assert said in capsys.readouterr().out
+    assert main(["export", "--out", str(tmp_path), *claimed]) == 0
+    assert main(["verdict", "--from", str(tmp_path / "runs.parquet")]) == 0
+    assert said in capsys.readouterr().out
+    assert main(["verdict", "--from", str(tmp_path / "runs.parquet"), "--json"]) == 0
+    capsys.readouterr()
+    assert main(["select", "--out", str(tmp_path)]) == 0
+    assert "no sweep was run" in capsys.readouterr().out

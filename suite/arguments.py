@@ -14,6 +14,13 @@ selections take names, comma lists, globs, slices of the registry, `all`, and ~n
 anything else is a Hydra override, e.g. launcher.workers=1 or benchmarks.image.profiles.mini.epochs=5.
 exit status: 0 all selected runs done, 1 some failed, 2 bad input, 130 interrupted."""
 
+VERIFY_EPILOG = """\
+Where processor, device, threads and packages are those that a result was made with, all metrics must come back bit for
+bit; elsewhere within T + T x value. Settings, data files and code are compared with what was logged, too. Without a
+selection, --from draws from all runs of the bundle. Nothing is written: no record, no MLflow.
+exit status: 0 nothing differs, 1 something does, 2 bad input or nothing to verify, 130 interrupted."""
+TOLERANCE = "on a machine of another kind, a metric may differ by T + T x its value; 0.01"
+
 
 class Parser(argparse.ArgumentParser):
     """An argument parser that suggests the option that was meant."""
@@ -73,6 +80,18 @@ def make_parser() -> tuple[Parser, dict[str, Parser]]:
     check.add_argument("overrides", nargs="*", default=[], metavar="KEY=VALUE", help="its parameters")
     check.add_argument("--registry", type=Path, metavar="FILE", help="default: ./benchmarks.yaml")
     check.epilog = "exit status: 0 it conforms, 1 a check failed, 2 bad input."
+    verify = add("verify", "run a sample of finished runs again and compare", _selection, _registry, _out, _json)
+    verify.add_argument(
+        "--from", dest="bundle", type=Path, metavar="FILE", help="runs of a bundle (.parquet), not of OUT"
+    )
+    verify.add_argument("--sample", type=int, default=3, metavar="N", help="how many, over the benchmarks in turn; 3")
+    verify.add_argument("--all", action="store_true", help="every finished run of the selection")
+    verify.add_argument("--seed", type=int, default=0, metavar="S", help="of the draw: another draws others; 0")
+    verify.add_argument("--tolerance", type=float, default=0.01, metavar="T", help=TOLERANCE)
+    verify.add_argument("--offline", action="store_true", help="never fetch data")
+    verify.add_argument("--mirror", metavar="DIR_OR_URL", help="where to look for data first")
+    verify.set_defaults(profile=None)
+    verify.epilog = VERIFY_EPILOG
     doctor = add("doctor", "check this machine, the data, tracking and the cluster", _registry, _out, _tracking)
     doctor.add_argument("--launcher", metavar="NAME", help="a file of launchers/; default: the registry's")
     _json(doctor)

@@ -6,10 +6,12 @@ import itertools
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from suite import targets
+from suite.claims import Claim
 from suite.launchers import SlurmLauncher
 from suite.lines import KeyPath, Lines, dotted
 from suite.problems import InputError, Problem, choices, shown
@@ -47,9 +49,10 @@ class _Checks:
             ("loss", "losses", document.losses),
             ("benchmark", "benchmarks", document.benchmarks),
             ("slice", "slices", document.slices),
+            ("claim", "claims", document.claims),
         ):
             for name in named:
-                if name in RESERVED[kind]:
+                if name in RESERVED.get(kind, ()):
                     self.complain((section, name), f"{name!r} is a built-in selection: no {kind} may have this name")
                 elif not re.fullmatch(r"[A-Za-z]\w*(-\w+)*", name):
                     message = f"{name!r} will not do as a name: letters, digits, _ and -, beginning with a letter"
@@ -195,6 +198,8 @@ class _Checks:
             message = f"{shown(both)} are also evaluation seeds: what is chosen with a seed may not be reported with it"
             self.complain(("selection_seeds",), message)
         self.slices(registry)
+        self.claims(registry)
+        self.published(registry)
         for name, entry in registry.losses.items():
             if entry.sweep_of is None:
                 self.references(registry, name, entry)
@@ -218,6 +223,46 @@ class _Checks:
                     except SelectionError as error:
                         where = self.lines(("slices", name, kind, index))
                         self.problems.append(Problem(where, f"slices.{name}.{kind}", str(error)))
+
+    def claims(self, registry: Registry) -> None:
+        said: dict[Claim, str] = {}
+        for name, claim in registry.document.claims.items():
+            path: KeyPath = ("claims", name)
+            self.declared_loss(registry, (*path, "loss"), claim.loss)
+            self.declared_loss(registry, (*path, "than"), claim.than)
+            same = said.setdefault(replace(claim, source=""), name)
+            if same != name:
+                self.complain(path, f"says the same as {same}, and would be tested twice")
+            if claim.loss == claim.than and claim.at == "declared":
+                self.complain((*path, "than"), f"{claim.loss} would be compared with itself")
+            is_swept = any(entry.sweep_of == claim.than for entry in registry.losses.values())
+            if claim.at != "declared" and claim.than in registry.document.losses:
+                if not is_swept and not self.is_reported(f"losses.{claim.than}.sweep"):
+                    message = f"{claim.than} has no sweep to choose from; only 'declared' means anything here"
+                    self.complain((*path, "at"), message)
+                elif not registry.selection_seeds:
+                    message = f"{claim.at!r} is chosen with selection_seeds, and the registry has none"
+                    self.complain((*path, "at"), message)
+
+    def declared_loss(self, registry: Registry, path: KeyPath, name: str) -> None:
+        """Check that a claim or a published figure is about a loss as it is declared."""
+        if name in registry.document.losses:
+            return
+        if name in registry.losses:
+            message = f"{name!r} is a member of a sweep: name the loss, {registry.losses[name].sweep_of}"
+            message += "; `at` of a claim says which member" if path[0] == "claims" else ""
+        else:
+            message = f"no loss {name!r}; {choices(name, registry.document.losses)}"
+        self.complain(path, message)
+
+    def published(self, registry: Registry) -> None:
+        for benchmark, entry in registry.document.benchmarks.items():
+            for index, figure in enumerate(entry.published):
+                path: KeyPath = ("benchmarks", benchmark, "published", index)
+                self.declared_loss(registry, (*path, "loss"), figure.loss)
+                if figure.profile is not None and figure.profile not in entry.profiles:
+                    message = f"the benchmark has no such profile; {choices(figure.profile, entry.profiles)}"
+                    self.complain((*path, "profile"), message)
 
     def references(self, registry: Registry, name: str, entry: LossEntry) -> None:
         """Check the arguments that refer to settings of a benchmark, in the first benchmark where they fail."""

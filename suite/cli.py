@@ -123,12 +123,16 @@ def _run(options: argparse.Namespace) -> int:
 
 def _plan(options: argparse.Namespace) -> int:
     from suite import printing
+    from suite.forecast import forecast
 
-    registry, plan, _ = _made_plan(options)
+    registry, plan, store = _made_plan(options)
+    power = forecast(plan, registry, store)
     if options.json:
-        print(json.dumps(plan.to_json(), indent=1))
-    else:
-        printing.plan(plan, registry, options.runs)
+        print(json.dumps({**plan.to_json(), "power": power.to_json() if power is not None else None}, indent=1))
+        return OK
+    printing.plan(plan, registry, options.runs)
+    if power is not None:
+        printing.power(power)
     return OK
 
 
@@ -236,13 +240,13 @@ def _sync(options: argparse.Namespace) -> int:
 
 
 def _list(options: argparse.Namespace) -> int:
-    from suite import printing
+    from suite import listing
 
     registry = _load(options)
     if options.json:
-        print(json.dumps(printing.listing(registry), indent=1))
+        print(json.dumps(listing.to_json(registry), indent=1))
     else:
-        printing.registry(registry)
+        listing.show(registry)
     return OK
 
 
@@ -288,6 +292,20 @@ def _data(options: argparse.Namespace) -> int:
     return OK if data(options) else FAILED
 
 
+def _verify(options: argparse.Namespace) -> int:
+    from suite.verify_command import check_options, of_bundle, of_plan, verify
+
+    check_options(options)
+    if options.bundle is not None:
+        registry = _load(options)
+        logged = of_bundle(options.bundle, registry, options)
+    else:
+        options.profile = options.profile or "mini"
+        registry, plan, store = _made_plan(options)
+        logged = of_plan(plan, store)
+    return OK if verify(registry, logged, options) else FAILED
+
+
 def _doctor(options: argparse.Namespace) -> int:
     from suite.doctor import examine, has_problem, to_json
     from suite.maintenance import show_finding
@@ -325,6 +343,7 @@ HANDLERS: Final[dict[str, Callable[[argparse.Namespace], int]]] = {
     "schema": _schema,
     "ui": _ui,
     "data": _data,
+    "verify": _verify,
     "doctor": _doctor,
     "clean": _clean,
 }

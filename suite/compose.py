@@ -19,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import TypeAdapter, ValidationError
 
 from suite.checks import checked_registry
+from suite.claims import Claim, Published
 from suite.launchers import LocalLauncher, Resources, SlurmLauncher
 from suite.lines import KeyPath, Lines, dotted, relative
 from suite.problems import COMMAND_LINE, InputError, Problem, choices, refusal
@@ -195,6 +196,9 @@ _BENCHMARK: Final = {
     "metric": {"name": "-", "goal": "maximise", "margin": 1.0},
     "profiles": {"mini": {}},
 }
+_WRITTEN: Final = {"target": "_target_", "relation": "is"}
+"""Fields that are no names in Python, or no good ones."""
+
 _STAND_INS: Final[Mapping[KeyPath, Any]] = {
     ("experiment",): "-",
     ("seeds",): 0,
@@ -262,6 +266,10 @@ def _holds(node: Any, part: str | int) -> bool:
 
 
 def _mend(composed: dict[str, Any], path: KeyPath) -> None:
+    if path[0] == "claims":
+        path = path[:2]
+    elif path[2:3] == ("published",):
+        path = path[:3]
     node: Any = composed
     for part in path[:-1]:
         if not isinstance(node[part], dict):
@@ -281,12 +289,13 @@ def _known_keys(path: KeyPath, composed: Mapping[str, Any]) -> list[str]:
         (2, "launcher"): SlurmLauncher if of_slurm else LocalLauncher,
         (3, "benchmarks"): BenchmarkEntry,
         (3, "slices"): Slice,
+        (3, "claims"): Claim,
         (4, "benchmarks"): Metric,
-        (5, "benchmarks"): Resources,
+        (5, "benchmarks"): Published if path[2:3] == ("published",) else Resources,
     }
     fields = tables.get((len(path), path[0]), Document).__dataclass_fields__  # type: ignore[attr-defined]
     names = [name for name in fields if not name.startswith("__")]
-    return names if path[0] == "launcher" else ["_target_" if name == "target" else name for name in names]
+    return names if path[0] == "launcher" else [_WRITTEN.get(name, name) for name in names]
 
 
 def _launcher_kind(detail: Mapping[str, Any]) -> str:

@@ -129,7 +129,7 @@ def make_plan(registry: Registry, selection: Selection, store: Store) -> Plan:
         If a part of the selection names nothing.
     """
     benchmarks, losses, seeds = _selected(registry, selection)
-    runs = list(_expand(registry, benchmarks, losses, seeds, selection.profile))
+    runs = list(expand(registry, benchmarks, losses, seeds, selection.profile))
     return Plan(registry.document.experiment, selection.profile, tuple(_with_states(runs, registry, store)))
 
 
@@ -161,9 +161,10 @@ def _selected(registry: Registry, selection: Selection) -> tuple[list[str], list
     return found
 
 
-def _expand(
+def expand(
     registry: Registry, benchmarks: Sequence[str], losses: Sequence[str], seeds: Sequence[int], profile: str
 ) -> Iterator[Run]:
+    """Yield runs in no particular state; among the losses, ``references`` stands for the reference figures."""
     for benchmark in benchmarks:
         for name in losses:
             if name == REFERENCES:
@@ -205,6 +206,26 @@ def _runs(
         config = {**shared, "seed": seed}
         purpose: Literal["evaluation", "selection"] = "selection" if seed in of_selection else "evaluation"
         yield Run(key_of(config), benchmark, loss, kind, seed, profile, purpose, metric, config, code)
+
+
+def run_of(
+    registry: Registry, benchmark: str, loss: str, kind: Literal["loss", "reference"], seed: int, profile: str
+) -> Run:
+    """Return one run as the registry makes it, in no particular state.
+
+    Raises
+    ------
+    LookupError
+        If the registry has no such benchmark, profile, loss or reference.
+    """
+    entries = registry.document.benchmarks
+    if benchmark not in entries:
+        raise LookupError(f"the registry has no benchmark {benchmark!r}")
+    if (benchmark, profile) not in registry.settings:
+        raise LookupError(f"the registry has no profile {profile!r} of {benchmark}")
+    if loss not in (registry.losses if kind == "loss" else entries[benchmark].references):
+        raise LookupError(f"the registry has no {kind} {loss!r}" + (f" of {benchmark}" if kind == "reference" else ""))
+    return next(_runs(registry, benchmark, loss, kind, [seed], profile))
 
 
 def _with_states(runs: Sequence[Run], registry: Registry, store: Store) -> Iterator[Run]:

@@ -1,4 +1,4 @@
-"""How plans, reports and registries look to people."""
+"""How plans, states and reports look to people."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from suite.terminal import clock, label
 if TYPE_CHECKING:
     from suite.conformance import Result
     from suite.data import Finding, Status
+    from suite.forecast import Forecast, Needed
     from suite.named_loss import NamedLoss
 
 
@@ -63,6 +64,26 @@ def plan(made: Plan, registry: Registry, every_run: bool) -> None:
         _print(f"to do: {clock(seconds)} of one worker, {_with_launcher(made, registry, seconds)}")
     if summary["stale"]:
         _print("stale runs are run again only when asked: --rerun stale")
+
+
+def power(found: Forecast) -> None:
+    """Print what the selected seeds can show."""
+    over = f" over the {found.benchmarks} benchmarks of a claim" if found.benchmarks > 1 else ""
+    needs = "which is enough" if found.can_reject else f"it takes {found.seeds_to_reject} seeds"
+    _print(
+        f"{found.seeds} evaluation seeds: the exact sign-flip test gives no p below {found.smallest_p:.3g}; to be "
+        f"significant at 0.05 after Holm's correction{over}, {needs}. Verdicts are by t-tests, assuming normal noise."
+    )
+    rows = [(one.benchmark, f"{one.margin:g}", *_needed(one)) for one in found.needed]
+    table(("benchmark", "margin", "std of paired differences", "seeds for 80 % power at the margin"), rows)
+
+
+def _needed(one: Needed) -> tuple[str, str]:
+    from suite.power import SEEDS_LIMIT
+
+    if one.std is None:
+        return "unknown: no finished runs", ""
+    return f"{one.std:.2g} (from {one.runs} runs)", f"more than {SEEDS_LIMIT}" if one.seeds is None else str(one.seeds)
 
 
 def _with_launcher(made: Plan, registry: Registry, seconds: float) -> str:
@@ -245,52 +266,6 @@ def facts(known: Iterable[tuple[str, str]]) -> None:
     """Print labelled facts."""
     for name, text in known:
         _print(f"{name:<22} {text}")
-
-
-def listing(registry: Registry) -> dict[str, Any]:
-    """Return what ``list --json`` prints."""
-    document = registry.document
-    return {
-        "benchmarks": {name: sorted(entry.profiles) for name, entry in document.benchmarks.items()},
-        "losses": {name: registry.losses[name].target.path for name in registry.losses},
-        "slices": {name: {k: v for k, v in vars(s).items() if v is not None} for name, s in document.slices.items()},
-        "seeds": registry.seeds,
-        "selection_seeds": registry.selection_seeds,
-    }
-
-
-def registry(shown: Registry) -> None:
-    """Print a registry."""
-    document = shown.document
-    rows = [
-        (
-            name,
-            entry.target,
-            f"{entry.metric.name} ({entry.metric.goal}, margin {entry.metric.margin:g})",
-            ", ".join(entry.profiles),
-            ", ".join(entry.data),
-        )
-        for name, entry in document.benchmarks.items()
-    ]
-    table(("benchmark", "class", "metric", "profiles", "data"), rows)
-    members = [entry.sweep_of for entry in shown.losses.values()]
-    losses = [
-        (
-            name,
-            entry.target.path,
-            " ".join(f"{k}={v}" for k, v in entry.arguments.items()),
-            f"{members.count(name)} members: {name}@*" if name in members else "",
-        )
-        for name, entry in shown.losses.items()
-        if entry.sweep_of is None
-    ]
-    table(("loss", "class", "arguments", "sweep"), losses)
-    slices = [
-        (name, *(" ".join(map(str, part)) if part else "" for part in (s.benchmarks, s.losses)), str(s.seeds or ""))
-        for name, s in document.slices.items()
-    ]
-    table(("slice", "benchmarks", "losses", "seeds"), slices)
-    _print(f"seeds {document.seeds}; selection seeds {document.selection_seeds}; registry {shown.file}")
 
 
 def datasets(shown: Sequence[Status], as_json: bool) -> None:

@@ -17,6 +17,7 @@ from annotated_types import Gt, MinLen
 from pydantic import BeforeValidator, ConfigDict, Field, PydanticUserError, TypeAdapter, ValidationError
 
 from suite import targets
+from suite.claims import Claim, Declared, Published
 from suite.launchers import STRICT, Launcher, Resources
 from suite.problems import choices, refusal, shown
 from suite.targets import Target
@@ -92,6 +93,8 @@ class BenchmarkEntry:
         Until finished runs tell better.
     resources : mapping of profile to Resources
         Where one run is spread over several GPUs or nodes.
+    published : list of Published
+        Figures of others for the same task, to hold the runs against.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
@@ -103,6 +106,7 @@ class BenchmarkEntry:
     references: dict[str, Literal["once", "per_seed"]] = field(default_factory=dict)
     estimate_s: dict[Literal["smoke", "mini", "paper"], Annotated[float, Gt(0)]] = field(default_factory=dict)
     resources: dict[Literal["smoke", "mini", "paper"], Resources] = field(default_factory=dict)
+    published: list[Published] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -121,6 +125,8 @@ class Document:
 
     Attributes
     ----------
+    claims : mapping of name to Claim
+        What the runs are to decide; written down before they are run.
     catalogues : list of str
         Files with data sets beside the suite's own, as :func:`suite.data.load_catalogue` reads them; a relative path
         starts at the registry.
@@ -135,6 +141,7 @@ class Document:
     launcher: Launcher
     selection_seeds: OptionalSeeds = field(default_factory=list)
     slices: dict[str, Slice] = field(default_factory=dict)
+    claims: dict[str, Claim] = field(default_factory=dict)
     catalogues: list[str] = field(default_factory=list)
 
 
@@ -188,6 +195,13 @@ class Registry:
     def catalogues(self) -> list[Path]:
         """The registry's own catalogues of data sets, absolute."""
         return [self.file.parent / path for path in self.document.catalogues]
+
+    @property
+    def declared(self) -> Declared:
+        """What the registry says about results: nothing of it enters a run's key."""
+        document = self.document
+        published = {name: entry.published for name, entry in document.benchmarks.items() if entry.published}
+        return Declared(document.baseline, document.claims, published)
 
     @functools.cached_property
     def checksums(self) -> Mapping[str, Mapping[str, str]]:

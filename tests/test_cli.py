@@ -43,6 +43,7 @@ def test_help_names_every_command(project: Project) -> None:
         "schema",
         "ui",
         "data",
+        "verify",
     ]:
         assert re.search(rf"^ +{command}\s", ended.stdout, re.MULTILINE), command
 

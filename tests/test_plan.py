@@ -341,5 +341,6 @@ def test_json_of_a_plan(project: Project) -> None:
         "summary": {
             "runs": 1, "missing": 1, "queued": 0, "running": 0, "done": 0, "failed": 0, "stale": 0, "to_do_s": 1.0
         },
+        "power": None,
     }  # fmt: skip
     assert not (project.folder / "results").exists()

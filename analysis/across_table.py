@@ -16,7 +16,7 @@ def across_table(evidence: Evidence) -> Table | None:
     scores = evidence.scores()
     if scores.shape[0] < 2 or scores.shape[1] < 2:
         return None
-    ranked = ranks(scores)
+    ranked = ranks(scores, evidence.standard_errors())
     order = sorted(zip(ranked.mean_ranks, ranked.names, strict=True))
     rows, data = [], []
     for rank, name in order:
@@ -30,8 +30,8 @@ def across_table(evidence: Evidence) -> Table | None:
         evidence.profile,
         f"Across {scores.shape[0]} benchmarks, profile {evidence.profile}: average rank (1 is best) of the rows that "
         f"no benchmark lacks, and the mean over benchmarks of the difference from {evidence.baseline}, in margins, "
-        "with a 95 % interval of the hierarchical bootstrap (benchmarks, then seeds). So few benchmarks stand for no "
-        "others: it is the interval of these.",
+        "with a 95 % interval of the hierarchical bootstrap (benchmarks, then seeds), which takes the benchmarks for a "
+        "sample of such benchmarks; a few chosen ones are that only roughly.",
         ["", "average rank", "mean difference in margins", "95 % interval"],
         [Block("", rows)],
         [_what_ranks_show(ranked)],
@@ -40,15 +40,23 @@ def across_table(evidence: Evidence) -> Table | None:
 
 
 def _what_ranks_show(ranked: Ranks) -> str:
-    critical, largest = ranked.critical_difference, ranked.largest_difference
-    end = (
-        f"which is more than the largest that could be observed, {largest:g}: no two rows can be told apart"
-        if critical > largest
-        else f"of at most {largest:g}"
+    if not ranked.can_separate:
+        end = f"more than the largest that could be observed, {ranked.largest_difference:g}"
+    else:
+        power = (
+            ""
+            if math.isnan(ranked.power)
+            else f", and finds a row that is a margin better with {ranked.power:.0%} power"
+        )
+        end = f"of at most {ranked.largest_difference:g}{power}"
+    friedman = (
+        "Friedman's test needs three rows"
+        if math.isnan(ranked.friedman_p)
+        else f"Friedman: statistic {ranked.friedman_statistic:.3g}, p = {ranked.friedman_p:.2g}"
     )
     return (
-        f"Friedman: statistic {ranked.friedman_statistic:.3g}, p = {ranked.friedman_p:.2g}. Nemenyi: a difference of "
-        f"{critical:.2f} average ranks is significant at 5 %, {end}."
+        f"{friedman}. Nemenyi's test takes a difference of {ranked.critical_difference:.2f} average ranks for real at "
+        f"5 %, {end}."
     )
 
 

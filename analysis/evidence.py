@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 from dataclasses import dataclass
 
 import pandas as pd
@@ -70,6 +72,19 @@ class Evidence:
             if all(value == value for value in means.values()):
                 columns[label] = means
         return pd.DataFrame(columns, index=self.benchmarks)
+
+    def standard_errors(self) -> list[float]:
+        """Return the standard error of a row's mean on each benchmark, in margins: the noise behind its ranks.
+
+        Without what all rows of a seed share: the median over rows of the standard deviation of paired differences,
+        over sqrt(2 n). NaN where it is not known.
+        """
+        found = []
+        for benchmark in self.benchmarks:
+            mine = [one for one in self.comparisons if one.benchmark == benchmark and not one.is_same]
+            errors = [one.paired.std / one.margin / math.sqrt(2 * one.paired.n) for one in mine if one.paired.n > 1]
+            found.append(statistics.median(errors) if errors else math.nan)
+        return found
 
 
 def gather(collected: Collected, declared: Declared, profile: str) -> Evidence:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import special, stats
 
 CONFIDENCE = 0.95
 
@@ -45,7 +45,7 @@ class Difference:
         if n < 2:
             return cls(n, mean, math.nan, math.nan, math.nan)
         std = float(np.std(differences, ddof=1))
-        half = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)) * std / math.sqrt(n)
+        half = float(special.stdtrit(n - 1, (1 + CONFIDENCE) / 2)) * std / math.sqrt(n)
         return cls(n, mean, std, mean - half, mean + half)
 
     def excludes_zero(self, sign: float) -> bool | None:

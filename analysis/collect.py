@@ -1,23 +1,30 @@
-"""MLflow to a tidy frame, with everything that does not count listed beside it."""
+"""Logged runs split into those that count and those that do not, each with its reason."""
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Hashable
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from suite.tracking import experiments, frame
+from analysis.source import NothingToShow, experiment_in
+from suite.tracking import frame
+
+__all__ = ["Collected", "NothingToShow", "collect", "load"]
 
 IDENTITY = ["profile", "purpose", "benchmark", "loss", "seed"]
 LEFT_OUT = [*IDENTITY, "status", "reason", "run_id"]
 UNFINISHED = {"RUNNING": "still running", "SCHEDULED": "not started", "KILLED": "ended before it was done"}
-
-
-class NothingToShow(Exception):
-    """The store holds nothing that a table could be made of."""
+#: What the rest of the analysis can tell apart.
+KNOWN = {
+    "goal": ("maximise", "minimise"),
+    "kind": ("loss", "reference"),
+    "purpose": ("evaluation", "selection"),
+}
+LONGEST = 300
 
 
 @dataclass(frozen=True)
@@ -47,38 +54,17 @@ class Collected:
 
 
 def load(uri: str, experiment: str | None = None) -> pd.DataFrame:
-    """Read an experiment from MLflow.
-
-    Parameters
-    ----------
-    uri : str
-        Tracking address.
-    experiment : str, optional
-        Its name; may be left out where the store holds one.
-
-    Raises
-    ------
-    NothingToShow
-        If there is no run, no such experiment, or more than one to choose from.
-    TrackingUnavailable
-        If the store cannot be read.
-    """
-    known = experiments(uri)
-    if not known:
-        raise NothingToShow(f"{uri} holds no run of the suite; `python -m suite sync` sends what was run to it")
-    if experiment is None and len(known) > 1:
-        raise NothingToShow(f"{uri} holds several experiments, name one with --experiment: {', '.join(known)}")
-    if experiment is not None and experiment not in known:
-        raise NothingToShow(f"{uri} holds no experiment {experiment!r}; it has {', '.join(known)}")
-    return frame(uri, experiment or known[0])
+    """Read the runs of an experiment from MLflow; see :func:`analysis.source.load`."""
+    return frame(uri, experiment_in(uri, experiment))
 
 
-def collect(logged: pd.DataFrame, profile: str | None = None) -> Collected:
+def collect(logged: pd.DataFrame, profile: str | None = None, keep_stale: bool = False) -> Collected:
     """Split logged runs into those that count and those that do not.
 
     Of several runs of one (profile, purpose, benchmark, loss, seed) one counts. Where the configuration of a benchmark
-    or of a loss was changed between runs, only runs of the newest one count, so that no cell mixes two. Where a
-    benchmark's primary metric was changed, that of the newest run is taken of all of them.
+    or of a loss was changed between runs, only runs of the newest one count, so that no cell mixes two; likewise with
+    the code that they ran. Where a benchmark's primary metric was changed, that of the newest run is taken of all of
+    them.
 
     Parameters
     ----------
@@ -86,14 +72,17 @@ def collect(logged: pd.DataFrame, profile: str | None = None) -> Collected:
         From :func:`suite.tracking.frame`.
     profile : str, optional
         Keep one profile only.
+    keep_stale : bool
+        Let runs count whose code differs from that of newer ones.
     """
     runs = logged if profile is None else logged[logged["profile"] == profile]
-    runs = _by_newest_metric(runs)
+    runs = _by_newest_metric(runs.reset_index(drop=True))
     runs = runs.assign(val=_primary(runs, "val"), test=_primary(runs, "test"))
-    tagged = runs[[*IDENTITY, "metric", "goal", "kind", "status", "failure", "val", "test"]].to_dict("records")
-    reasons = pd.Series([_incomplete(run) for run in tagged], index=runs.index, dtype=object)
+    reasons = _incomplete(runs)
     reasons.update(_outdated(runs[reasons == ""], ["profile", "benchmark"], ("benchmark", "data")))
     reasons.update(_outdated(runs[reasons == ""], ["profile", "benchmark", "loss"], ("loss",)))
+    if not keep_stale:
+        reasons.update(_stale(runs[reasons == ""]))
     reasons.update(_duplicates(runs[reasons == ""]))
     left_out = runs.assign(reason=reasons)[reasons != ""][LEFT_OUT]
     order = [*IDENTITY, "run_id"]
@@ -103,13 +92,16 @@ def collect(logged: pd.DataFrame, profile: str | None = None) -> Collected:
 
 
 def _by_newest_metric(runs: pd.DataFrame) -> pd.DataFrame:
-    """Let every run of a benchmark have the primary metric of the newest: the others are logged with it."""
-    described = ["metric", "goal", *(["margin"] if "margin" in runs else [])]
-    tagged = runs[runs["metric"].notna() & runs["goal"].notna()].sort_values(["start", "run_id"])
-    newest = tagged.groupby(["profile", "benchmark"])[described].transform("last")
-    changed = newest[newest["metric"] != tagged["metric"]]
+    """Let every run of a benchmark have the primary metric of the newest, with goal and margin: all are logged."""
+    tagged = runs.dropna(subset=["profile", "benchmark", "metric"])
+    tagged = tagged[tagged["goal"].isin(KNOWN["goal"])]
+    newest = tagged.iloc[_newest(tagged, ["profile", "benchmark"])].set_index(tagged.index)
     runs = runs.copy()
-    runs.loc[changed.index, described] = changed
+    if "margin" in runs:
+        is_declared = newest["margin"].notna() | (newest["metric"] != tagged["metric"])
+        runs.loc[tagged.index, "margin"] = newest["margin"].where(is_declared, tagged["margin"])
+    for name in ("metric", "goal"):
+        runs.loc[tagged.index, name] = newest[name]
     return runs
 
 
@@ -121,32 +113,85 @@ def _primary(runs: pd.DataFrame, split: str) -> pd.Series:
     return values
 
 
-def _incomplete(run: dict[Hashable, Any]) -> str:
-    if run["status"] == "FAILED":
-        return f"failed: {run['failure']}" if isinstance(run["failure"], str) else "failed"
-    if run["status"] != "FINISHED":
-        return UNFINISHED.get(run["status"], f"status {run['status']}")
-    missing = [name for name in (*IDENTITY, "metric", "goal", "kind") if pd.isna(run[name])]
-    if missing:
-        return f"has no tag {', '.join(f'suite.{name}' for name in missing)}"
-    split = "val" if run["purpose"] == "selection" else "test"
-    if not math.isfinite(run[split]):
-        return f"{split}/{run['metric']} is {'missing' if math.isnan(run[split]) else 'infinite'}"
-    return ""
+def _incomplete(runs: pd.DataFrame) -> pd.Series:
+    """Return for every run why it does not count, empty if nothing is missing; the first reason counts."""
+    reasons = pd.Series("", index=runs.index, dtype=object)
+
+    def because(chosen: pd.Series, why: pd.Series) -> None:
+        chosen &= reasons == ""
+        reasons[chosen] = why[chosen].astype(object)
+
+    status = runs["status"].astype(object).fillna("unknown")
+    failure = (": " + runs["failure"].astype(object)).where(runs["failure"].fillna("") != "", "")
+    because(status == "FAILED", "failed" + failure)
+    unfinished = status.map(UNFINISHED)
+    because(status != "FINISHED", unfinished.where(unfinished.notna(), "status " + status))
+    needed = [*IDENTITY, "metric", "goal", "kind"]
+    absent = runs[needed].isna()
+    names = pd.Series("", index=runs.index, dtype=object)
+    for name in needed:
+        names += np.where(absent[name], f", suite.{name}", "")
+    because(absent.any(axis=1), "has no tag " + names.str.removeprefix(", "))
+    for name, known in KNOWN.items():
+        text = runs[name].astype(object).astype(str)
+        because(~text.isin(known), f"suite.{name} is " + text + f", neither {' nor '.join(known)}")
+    split = pd.Series(np.where(runs["purpose"] == "selection", "val", "test"), index=runs.index, dtype=object)
+    value = runs["val"].where(split == "val", runs["test"])
+    metric = split + "/" + runs["metric"].astype(object).astype(str)
+    because(value.isna(), metric + " is missing")
+    because(np.isinf(value), metric + " is infinite")
+    return reasons
 
 
 def _outdated(runs: pd.DataFrame, group: list[str], prefixes: tuple[str, ...]) -> pd.Series:
     """Reasons for the runs whose configuration is not the newest of their group."""
     starts = tuple(f"param.{prefix}." for prefix in prefixes)
     names = [name for name in runs.columns if name.startswith(starts)]
+    if runs.empty or not names:
+        return pd.Series(dtype=object)
+    configs = {name: runs[name].fillna("").astype(str).to_numpy(object) for name in names}
+    codes = np.column_stack([pd.factorize(config)[0] for config in configs.values()])
+    newest = _newest(runs, group)
+    different = codes != codes[newest]
+    reasons: dict[int, str] = {}
+    for row in np.flatnonzero(different.any(axis=1)):
+        changed = [names[column] for column in np.flatnonzero(different[row])]
+        shown = ", ".join(
+            f"{name.removeprefix('param.')} {configs[name][row]}, now {configs[name][newest[row]]}" for name in changed
+        )
+        reasons[int(row)] = f"run with another configuration than the newest: {shown[:LONGEST]}"
+    return pd.Series(list(reasons.values()), index=runs.index[list(reasons)], dtype=object)
+
+
+def _newest(runs: pd.DataFrame, group: list[str]) -> np.ndarray:
+    """Return for every run the position of the newest of its group: array [runs]."""
+    position = pd.Series(np.arange(len(runs)), index=runs.index)
+    by_age = runs[group].assign(position=position).loc[runs.sort_values(["start", "run_id"]).index]
+    return by_age.groupby(group, sort=False)["position"].transform("last").loc[runs.index].to_numpy()
+
+
+def _stale(runs: pd.DataFrame) -> pd.Series:
+    """Reasons for the runs that used another version of a module than newer runs of their profile and benchmark.
+
+    From the newest run back, a version of code that agrees with all newer ones where they meet counts like them: losses
+    have modules of their own, which the newest run need not have used.
+    """
     reasons = pd.Series(dtype=object)
-    for _, members in runs.groupby(group, sort=True):
-        configs = members[names].fillna("").astype(str)
-        newest = configs.loc[members.sort_values(["start", "run_id"]).index[-1]]
-        for index, config in configs[(configs != newest).any(axis=1)].iterrows():
-            changed = [name for name in names if config[name] != newest[name]]
-            shown = ", ".join(f"{name.removeprefix('param.')} {config[name]}, now {newest[name]}" for name in changed)
-            reasons[index] = f"run with another configuration than the newest: {shown[:300]}"
+    if "code" not in runs:
+        return reasons
+    known = runs[runs["code"].notna()].sort_values(["start", "run_id"], ascending=False)
+    for _, members in known.groupby(["profile", "benchmark"]):
+        counted: dict[str, str] = {}
+        why = {}
+        for text in members["code"].unique():  # in order of appearance, the newest first
+            used: Mapping[str, str] = json.loads(text)
+            changed = sorted(name for name in used if counted.get(name, used[name]) != used[name])
+            if changed:
+                why[text] = f"stale: made with other code than newer runs: {', '.join(changed)}"[:LONGEST]
+            else:
+                counted |= used
+        found = members["code"].map(why).dropna().astype(object)
+        reasons = pd.concat([reasons, found]) if len(found) else reasons
     return reasons
 
 

@@ -3,68 +3,60 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
+import numpy as np
 import pandas as pd
 
 from analysis.collect import Collected
+from analysis.rows import loss_order
 from analysis.select import natural
+from analysis.source import Logged
 from analysis.table import MISSING, Block, Cell, Summary, Table
-from analysis.tables import loss_order
-from suite.tracking.frame import LARGEST
-from suite.tracking.store import open_client, reachable
 
 PREFIX = "train/"
 POINTS = ("first", "middle", "last")
 FIRST_SHOWN = ("loss", "similarity_positive", "similarity_negative", "clamped_fraction")
+SERIES = ["run_id", "name"]
 COLUMNS = ["run_id", "quantity", "point", "step", "value"]
 
 
-def training_points(uri: str, runs: pd.DataFrame) -> pd.DataFrame:
+def training_points(logged: Logged, runs: pd.DataFrame) -> pd.DataFrame:
     """Read three points of every ``train/`` metric of the runs: the first, the middle and the last that was logged.
 
-    Some 5 ms a metric and run from a SQLite store.
+    The middle one is the nearest to half of the way.
 
     Parameters
     ----------
-    uri : str
-        Tracking address.
+    logged : Logged
     runs : DataFrame
-        From :func:`analysis.collect.collect`.
+        Those of them that are meant, from :func:`analysis.collect.collect`.
 
     Returns
     -------
     DataFrame
-        Columns ``run_id quantity point step value``; `quantity` without the prefix.
+        Columns ``run_id quantity point step value``; `quantity` without the prefix, infinite values as NaN.
 
     Raises
     ------
     TrackingUnavailable
         If the store cannot be read.
+    InputError
+        If a bundle was changed after its export.
     """
-    names = [str(name) for name in runs.columns if str(name).startswith(PREFIX)]
-    rows: list[list[object]] = []
-    with reachable(uri):
-        client = open_client(uri)
-        for name in names:
-            for run_id in runs.loc[runs[name].notna(), "run_id"]:
-                history = {point.step: _finite(point.value) for point in client.get_metric_history(run_id, name)}
-                rows += [[run_id, name.removeprefix(PREFIX), *point] for point in _three(history)]
-    return pd.DataFrame(rows, columns=COLUMNS)
-
-
-def _finite(value: float) -> float:
-    return value if abs(value) < LARGEST else math.nan
-
-
-def _three(history: dict[int, float]) -> Iterator[tuple[str, int, float]]:
-    """Give first, middle and last point; the middle one is the nearest to half of the last step."""
-    if not history:
-        return
-    first, last = min(history), max(history)
-    middle = min(history, key=lambda step: (abs(2 * step - first - last), step))
-    for point, step in zip(POINTS, (first, middle, last), strict=True):
-        yield point, step, history[step]
+    names = [name for name in logged.curve_names if name.startswith(PREFIX)]
+    curves = logged.curves(list(runs["run_id"]), names)
+    steps = curves.groupby(["run_id", "name"])["step"]
+    off_middle = (2 * curves["step"] - steps.transform("min") - steps.transform("max")).abs()
+    middle = curves.assign(off=off_middle).sort_values(["run_id", "name", "off", "step"])
+    chosen = (
+        curves.drop_duplicates(SERIES),
+        middle.drop_duplicates(SERIES),
+        curves.drop_duplicates(SERIES, keep="last"),
+    )
+    points = pd.concat([part.assign(point=point) for point, part in zip(POINTS, chosen, strict=True)])
+    points["value"] = points["value"].where(np.isfinite(points["value"]))
+    points["quantity"] = points["name"].str.removeprefix(PREFIX)
+    return points.sort_values(["name", "run_id"], kind="stable", ignore_index=True)[COLUMNS]
 
 
 def training_tables(collected: Collected, profile: str, points: pd.DataFrame) -> list[Table]:

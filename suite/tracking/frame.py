@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from suite.tracking import store
+from suite.tracking import sql, store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 PAGE = 5000
 TEXT_TAGS = ("key", "record", "benchmark", "loss", "kind", "profile", "purpose", "metric", "goal", "git", "failure")
 ORIGIN_TAGS = ("code", "packages", "hardware")
+COLUMNS = (
+    *(*TEXT_TAGS[:5], "seed", *TEXT_TAGS[5:9], "margin", *TEXT_TAGS[9:], *ORIGIN_TAGS),
+    *("status", "run_id", "start", "end"),
+)
+"""Those that every frame begins with; metrics and parameters follow, ordered by name."""
 #: SQL has no infinity; MLflow stores the largest float instead.
 LARGEST = 1.7976931348623157e308
 
@@ -44,13 +49,12 @@ def frame(uri: str, experiment: str) -> pd.DataFrame:
     """
     import pandas as pd
 
-    with _existing(uri) as client, store.without_collector():
-        rows = [_row(run) for run in _runs(client, experiment)]
-    columns = [*TEXT_TAGS[:5], "seed", *TEXT_TAGS[5:9], "margin", *TEXT_TAGS[9:], *ORIGIN_TAGS]
-    columns += ["status", "run_id", "start", "end"]
+    with existing(uri) as client, store.without_collector():
+        rows = [_row(**run) for run in _runs(client, experiment)]
     table = pd.DataFrame(rows)
-    rest = sorted(set(table.columns) - set(columns))
-    table = table.reindex(columns=[*columns, *rest]).astype({"seed": "Int64", "margin": float})
+    rest = sorted(set(table.columns) - set(COLUMNS))
+    kinds = {name: pd.StringDtype(na_value=math.nan) for name in (*TEXT_TAGS, *ORIGIN_TAGS, "status", "run_id")}
+    table = table.reindex(columns=[*COLUMNS, *rest]).astype({**kinds, "seed": "Int64", "margin": float})
     for name in ("start", "end"):
         table[name] = pd.to_datetime(table[name], unit="ms", utc=True)
     return table.sort_values(["benchmark", "loss", "seed", "run_id"], ignore_index=True)
@@ -64,14 +68,21 @@ def experiments(uri: str) -> list[str]:
     TrackingUnavailable
         If the store cannot be read; a SQLite file that does not exist is not created.
     """
-    with _existing(uri) as client:
+    with existing(uri) as client:
         found = client.search_experiments(max_results=1000)
         marked = "tags.suite.key LIKE '%'"
         return sorted(one.name for one in found if client.search_runs([one.experiment_id], marked, max_results=1))
 
 
 @contextmanager
-def _existing(uri: str) -> Iterator[Any]:
+def existing(uri: str) -> Iterator[Any]:
+    """Give a client on a store that is there.
+
+    Raises
+    ------
+    TrackingUnavailable
+        If it is not, or if what is done inside the block fails on it.
+    """
     file = store.sqlite_file(uri)
     if file is not None and not file.exists():
         hint = "python -m suite sync makes it from the records"
@@ -80,24 +91,35 @@ def _existing(uri: str) -> Iterator[Any]:
         yield store.open_client(uri)
 
 
-def _runs(client: Any, experiment: str) -> Iterator[Any]:
+def _runs(client: Any, experiment: str) -> Iterator[dict[str, Any]]:
     found = client.get_experiment_by_name(experiment)
+    if found is None:
+        return
+    tracking_store = client._tracking_client.store
+    if sql.is_sql(tracking_store):
+        yield from sql.read_runs(tracking_store, found.experiment_id)
+        return
     token = None
-    while found is not None:
+    while True:
         page = client.search_runs([found.experiment_id], max_results=PAGE, page_token=token)
-        yield from page
+        for run in page:
+            info, data = run.info, run.data
+            times = {"start": info.start_time, "end": info.end_time}
+            values = {"tags": data.tags, "params": data.params, "metrics": data.metrics}
+            yield {"run_id": info.run_id, "status": info.status} | times | values
         token = page.token
         if not token:
             return
 
 
-def _row(run: Any) -> dict[str, Any]:
-    tags, info = run.data.tags, run.info
+def _row(
+    tags: dict[str, str], params: dict[str, str], metrics: dict[str, float], **info: str | int | None
+) -> dict[str, Any]:
     row: dict[str, Any] = {name: tags.get(f"suite.{name}") for name in (*TEXT_TAGS, *ORIGIN_TAGS)}
     row |= {"seed": _number(tags.get("suite.seed"), int), "margin": _number(tags.get("suite.margin"), float)}
-    row |= {"status": info.status, "run_id": info.run_id, "start": info.start_time, "end": info.end_time}
-    row |= {name: _finite_or_infinite(value) for name, value in run.data.metrics.items()}
-    row |= {f"param.{name}": value for name, value in run.data.params.items()}
+    row |= info
+    row |= {name: _finite_or_infinite(value) for name, value in metrics.items()}
+    row |= {f"param.{name}": value for name, value in params.items()}
     return row
 
 

@@ -1,8 +1,14 @@
+import itertools
+import json
 import math
+from typing import Any
 
+import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from analysis.collect import collect
+from analysis.collect import IDENTITY, collect
 from tests.analysis.frames import logged, row
 
 
@@ -19,11 +25,21 @@ def test_finished_runs_count_and_carry_their_primary_metric() -> None:
         ({"status": "RUNNING"}, "still running"),
         ({"test/accuracy": math.nan}, "test/accuracy is missing"),
         ({"test/accuracy": math.inf}, "test/accuracy is infinite"),
+        ({"test/accuracy": -math.inf}, "test/accuracy is infinite"),
+        ({"status": "FAILED", "failure": ""}, "failed"),
+        ({"status": "SCHEDULED"}, "not started"),
+        ({"status": "ODD"}, "status ODD"),
+        ({"status": None}, "status unknown"),
         ({"goal": None}, "has no tag suite.goal"),
+        ({"goal": math.nan, "metric": None}, "has no tag suite.metric, suite.goal"),
+        ({"goal": "sideways"}, "suite.goal is sideways, neither maximise nor minimise"),
+        ({"kind": "dream"}, "suite.kind is dream, neither loss nor reference"),
+        ({"purpose": "fun"}, "suite.purpose is fun, neither evaluation nor selection"),
+        ({"metric": "unheard_of"}, "test/accuracy is missing"),
     ],
 )
 def test_what_does_not_count_is_listed(changes: dict[str, object], reason: str) -> None:
-    collected = collect(logged(row("image", "infonce", 0), row("image", "infonce", 1, **changes)))
+    collected = collect(logged(row("image", "infonce", 0, start=9), row("image", "infonce", 1, **changes)))
     assert list(collected.runs["seed"]) == [0]
     assert list(collected.left_out["seed"]) == [1] and collected.left_out["reason"][0] == reason
 
@@ -78,3 +94,125 @@ def test_profiles_are_kept_apart() -> None:
     )
     assert collected.profiles == ["mini"] and collected.of("mini").left_out.empty
     assert len(collected.of("smoke").left_out) == 1
+
+
+def test_goal_and_margin_are_those_of_the_newest_run_too() -> None:
+    old = row("image", "infonce", 0, start=1, goal="minimise", margin=0.5)
+    new = row("image", "infonce", 1, start=2, margin=0.01)
+    unknown = row("image", "infonce", 2, start=3, margin=math.nan)
+    runs = collect(logged(old, new)).runs
+    assert list(runs["goal"]) == ["maximise"] * 2 and list(runs["margin"]) == [0.01, 0.01]
+    assert list(collect(logged(old, new, unknown)).runs["margin"].fillna(0)) == [0.5, 0.01, 0]
+
+
+def coded(loss: str, seed: int, start: int, benchmark: str = "image", **modules: str) -> dict[str, Any]:
+    code = json.dumps({f"suite.{name}": version for name, version in modules.items()}) if modules else None
+    return row(benchmark, loss, seed, start=start, code=code)
+
+
+def reasons(*rows: dict[str, Any], **options: Any) -> dict[tuple[str, int], str]:
+    left_out = collect(logged(*rows), **options).left_out
+    return {(one["loss"], one["seed"]): one["reason"] for one in left_out.to_dict("records")}
+
+
+def test_runs_with_other_code_than_the_newest_are_stale_and_name_the_modules() -> None:
+    rows = [coded("infonce", 0, 1, training="a", pairs="a", old="a"), coded("infonce", 1, 2, training="b", pairs="b")]
+    assert reasons(*rows) == {
+        ("infonce", 0): "stale: made with other code than newer runs: suite.pairs, suite.training"
+    }
+    assert reasons(*rows, keep_stale=True) == {}
+
+
+def test_only_modules_that_both_used_make_a_run_stale() -> None:
+    assert (
+        reasons(coded("infonce", 0, 1, training="a", infonce="x"), coded("dystress", 0, 2, training="a", d="y")) == {}
+    )
+
+
+def test_a_loss_that_the_newest_run_did_not_use_is_compared_among_its_own_runs() -> None:
+    rows = [coded("infonce", 0, 1, training="a", infonce="x"), coded("infonce", 1, 2, training="a", infonce="y")]
+    assert set(reasons(*rows, coded("dystress", 0, 3, training="a"))) == {("infonce", 0)}
+
+
+def test_stale_runs_do_not_make_others_stale() -> None:
+    rows = [coded("infonce", 0, 1, training="a", infonce="x"), coded("infonce", 1, 2, training="b", infonce="y")]
+    assert set(reasons(*rows, coded("dystress", 0, 3, training="a"))) == {("infonce", 1)}
+
+
+def test_runs_without_code_are_not_stale_and_make_none_stale() -> None:
+    rows = [coded("infonce", 0, 1), coded("infonce", 1, 2, training="a"), coded("infonce", 2, 3)]
+    assert reasons(*rows) == {}
+    assert reasons(row("image", "infonce", 0)) == {}, "frames of older stores have no such column"
+
+
+def test_other_benchmarks_failed_runs_and_other_profiles_make_no_run_stale() -> None:
+    elsewhere = coded("infonce", 0, 2, benchmark="graph", training="b")
+    failed = {**coded("infonce", 1, 3, training="b"), "status": "FAILED"}
+    smoke = {**coded("infonce", 2, 4, training="b"), "profile": "smoke"}
+    found = reasons(coded("infonce", 0, 1, training="a"), elsewhere, failed, smoke)
+    assert found == {("infonce", 1): "failed"}
+
+
+def test_a_stale_run_is_no_original_of_a_duplicate() -> None:
+    newest = coded("infonce", 1, 9, training="b")
+    again = [coded("infonce", 0, 5, training="a"), coded("infonce", 0, 1, training="b")]
+    collected = collect(logged(newest, *again))
+    assert list(collected.runs["seed"]) == [0, 1]
+    assert [reason.split(":")[0] for reason in collected.left_out["reason"]] == ["stale"]
+
+
+@pytest.mark.parametrize("profile", [None, "mini", "none"])
+def test_no_runs_at_all(profile: str | None) -> None:
+    collected = collect(logged(row("image", "infonce", 0)).iloc[:0], profile)
+    assert collected.runs.empty and collected.left_out.empty and collected.profiles == []
+
+
+def test_a_frame_whose_index_is_any_counts_the_same() -> None:
+    rows = [row("image", "infonce", seed, start=seed, **{"param.loss.t": str(seed // 2)}) for seed in range(4)]
+    frame = logged(*rows)
+    expected = collect(frame)
+    for index in ([7, 7, 7, 7], list("dcba")):
+        found = collect(frame.set_axis(pd.Index(index)))
+        pd.testing.assert_frame_equal(found.runs, expected.runs)
+        pd.testing.assert_frame_equal(found.left_out, expected.left_out)
+
+
+RUN = st.fixed_dictionaries(
+    {
+        "benchmark": st.sampled_from(["image", "graph"]),
+        "loss": st.sampled_from(["infonce", "a loss nobody knows"]),
+        "seed": st.integers(0, 2),
+        "test": st.sampled_from([0.5, 0.7, math.nan, math.inf]),
+        "start": st.integers(0, 5),
+        "status": st.sampled_from(["FINISHED"] * 4 + ["FAILED", "RUNNING"]),
+        "goal": st.sampled_from(["maximise"] * 4 + ["minimise", math.nan, "sideways"]),
+        "metric": st.sampled_from(["accuracy"] * 3 + ["f1", None]),
+        "purpose": st.sampled_from(["evaluation", "selection"]),
+        "profile": st.sampled_from(["mini", "mini", "smoke", None]),
+        "code": st.sampled_from([None, '{"a":"1"}', '{"a":"2","b":"1"}', '{"b":"2"}', '{"a":"1","b":"1"}']),
+        "param.benchmark.epochs": st.sampled_from(["3", "3", "5", None]),
+        "param.loss.scale": st.sampled_from(["1", "1", "2"]),
+    }
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(RUN, min_size=1, max_size=12), st.randoms(use_true_random=False))
+def test_every_run_counts_or_is_listed_and_what_counts_belongs_together(runs: list[dict[str, Any]], draws: Any) -> None:
+    rows = [row(**run, run_id=f"id{number}") for number, run in enumerate(runs)]
+    collected = collect(logged(*rows))
+    counted, left_out = collected.runs, collected.left_out
+    assert sorted([*counted["run_id"], *left_out["run_id"]]) == sorted(one["run_id"] for one in rows)
+    assert (left_out["reason"] != "").all() and not counted.duplicated(IDENTITY).any()
+    assert set(counted["status"]) <= {"FINISHED"} and set(counted["goal"]) <= {"maximise", "minimise"}
+    for _, group in counted.groupby(["profile", "benchmark"]):
+        assert group[["metric", "goal"]].nunique().max() == 1
+        assert group["param.benchmark.epochs"].nunique(dropna=False) == 1
+        for one, other in itertools.combinations(map(json.loads, group["code"].dropna()), 2):
+            assert all(one[module] == other[module] for module in one.keys() & other.keys())
+    for _, group in counted.groupby(["profile", "benchmark", "loss"]):
+        assert group["param.loss.scale"].nunique() == 1
+    draws.shuffle(rows)
+    again = collect(logged(*rows))
+    pd.testing.assert_frame_equal(again.runs, counted, check_like=True, check_dtype=False)
+    pd.testing.assert_frame_equal(again.left_out, left_out, check_dtype=False)

@@ -1,98 +1,140 @@
-"""Figures from logged results: png and svg, readable in print and for colour-blind readers."""
+"""The figures of one profile: png and svg, readable in print and for colour-blind readers."""
 
 from __future__ import annotations
 
-import math
+import io
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
-import matplotlib as mpl
-import matplotlib.pyplot as plt
 import pandas as pd
-import seaborn as sns
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.collect import Collected
-from analysis.select import members
+from analysis.evidence import Evidence
+from analysis.figures import curves, differences, forest, geometry, histograms, ranks, series, temperature
+from analysis.figures.canvas import Drawing, NothingToDraw, settle
+from analysis.figures.style import styled
 
-LINE_STYLES = ("--", ":", "-.")
-PANELS_A_ROW = 3
+if TYPE_CHECKING:
+    from analysis.source import Logged
+
+FIGURES: Final[dict[str, Callable[[Evidence, pd.DataFrame], Drawing]]] = {
+    "forest": forest.figure,
+    "differences": differences.figure,
+    "temperature": temperature.figure,
+    "ranks": ranks.figure,
+    "curves": curves.figure,
+    "histograms": histograms.figure,
+    "geometry": geometry.figure,
+}
+METADATA: Final[dict[str, dict[str, None]]] = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
+CAPTIONS: Final = "captions.md"
 
 
-def temperature_figure(collected: Collected, loss: str = "infonce", parameter: str = "temperature") -> Figure | None:
-    """Draw a sweep: the primary validation metric against a parameter, with the levels of what has no such parameter.
+@dataclass(frozen=True)
+class Shown:
+    """A figure with its caption, or why there is none.
 
-    Points and bars are means and standard deviations over the sweep's seeds: the selection seeds if it was run with
-    them. Levels are drawn, with bands of one standard deviation, of the losses that were run with the same seeds.
+    Attributes
+    ----------
+    name : str
+        Names its files.
+    caption : str
+        Sentences; what is missing where there is no figure.
+    figure : Figure or None
+    """
+
+    name: str
+    caption: str
+    figure: Figure | None
+
+
+@dataclass(frozen=True)
+class Image:
+    """A figure as it is written into files.
+
+    Attributes
+    ----------
+    name, caption : str
+        As those of :class:`Shown`.
+    png, svg : bytes
+        Contents of the files; empty where there is no figure.
+    """
+
+    name: str
+    caption: str
+    png: bytes = b""
+    svg: bytes = b""
+
+
+def figures(evidence: Evidence, logged: Logged) -> Iterator[Shown]:
+    """Draw the figures of one profile one after the other.
 
     Parameters
     ----------
-    collected : Collected
-        The runs of one profile.
-    loss, parameter : str
-        The loss that was swept, and over what.
-
-    Returns
-    -------
-    Figure or None
-        One panel a benchmark; None without a sweep of that name.
+    evidence : Evidence
+    logged : Logged
+        Where the curves of its runs are read from, once for all figures.
     """
-    swept = members(collected.runs)
-    swept = swept[(swept["base"] == loss) & swept["setting"].str.startswith(f"{parameter}=")]
-    if swept.empty:
-        return None
-    swept = swept.assign(value=swept["setting"].str.partition("=")[2].astype(float))
-    benchmarks = sorted(swept["benchmark"].unique())
-    columns = min(len(benchmarks), PANELS_A_ROW)
-    rows = math.ceil(len(benchmarks) / columns)
-    with sns.axes_style("whitegrid"):
-        size = (4.6 * columns, 3.2 * rows + 0.4)
-        figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
-    panels = list(axes.flat)
-    for axis in panels[len(benchmarks) :]:
-        axis.remove()
-    for axis, benchmark in zip(panels, benchmarks, strict=False):
-        _panel(axis, swept[swept["benchmark"] == benchmark], collected.runs, benchmark, parameter)
-    legend = {
-        label: handle
-        for axis in panels[: len(benchmarks)]
-        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)
-    }
-    figure.legend(legend.values(), legend.keys(), loc="outside lower center", ncols=4, frameon=False)
-    return figure
+    points = logged.curves(series.run_ids(evidence), series.NAMES)
+    for name, draw in FIGURES.items():
+        try:
+            drawing = draw(evidence, points)
+        except NothingToDraw as nothing:
+            yield Shown(name, str(nothing), None)
+        else:
+            with styled():
+                settle(drawing.figure)
+            yield Shown(name, drawing.caption, drawing.figure)
 
 
-def _panel(axis: Axes, swept: pd.DataFrame, runs: pd.DataFrame, benchmark: str, parameter: str) -> None:
-    purpose = "selection" if (swept["purpose"] == "selection").any() else "evaluation"
-    points = swept[swept["purpose"] == purpose]
-    colours = sns.color_palette("colorblind")
-    base = points["base"].iloc[0]
-    drawn = {"errorbar": "sd", "err_style": "bars", "marker": "o", "color": colours[0], "legend": False}
-    sns.lineplot(points, x="value", y="val", label=base, ax=axis, **drawn)
-    others = runs[(runs["benchmark"] == benchmark) & (runs["purpose"] == purpose) & (runs["kind"] == "loss")]
-    others = others[others["seed"].isin(points["seed"])]
-    shown = [name for name in sorted(others["loss"].unique()) if "@" not in name and name != base]
-    for index, name in enumerate(shown):
-        values = others[others["loss"] == name]["val"]
-        style, colour = LINE_STYLES[index % len(LINE_STYLES)], colours[index + 1]
-        axis.axhline(values.mean(), linestyle=style, color=colour, label=name)
-        axis.axhspan(values.mean() - values.std(), values.mean() + values.std(), color=colour, alpha=0.12, linewidth=0)
-    axis.set(xscale="log", xlabel=f"{parameter} of {base} ({points['seed'].nunique()} {purpose} seeds)")
-    axis.set_xticks(sorted(points["value"].unique()), [f"{v:g}" for v in sorted(points["value"].unique())])
-    axis.minorticks_off()
-    axis.set(ylabel=f"validation {points['metric'].iloc[0]}", title=benchmark)
+def images(evidence: Evidence, logged: Logged) -> list[Image]:
+    """Draw the figures of one profile in all formats: the same runs give the same bytes.
+
+    Parameters
+    ----------
+    evidence : Evidence
+    logged : Logged
+        Where the curves of its runs are read from, once for all figures.
+    """
+    return [
+        Image(one.name, one.caption, **{name: _saved(one.figure, name) for name in METADATA if one.figure})
+        for one in figures(evidence, logged)
+    ]
 
 
-def write_figures(collected: Collected, folder: Path) -> list[Path]:
-    """Write the figures of one profile into a folder, and return their files; the same runs give the same bytes."""
-    mpl.rcParams["svg.hashsalt"] = "suite"
-    written = []
-    figure = temperature_figure(collected)
-    if figure is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-        for suffix, metadata in ((".png", {"Software": None}), (".svg", {"Date": None})):
-            path = folder / f"temperature{suffix}"
-            figure.savefig(path, dpi=150, metadata=metadata)
-            written.append(path)
-        plt.close(figure)
-    return written
+def _saved(figure: Figure, suffix: str) -> bytes:
+    content = io.BytesIO()
+    with styled():
+        figure.savefig(content, format=suffix, metadata=METADATA[suffix])
+    return content.getvalue()
+
+
+def write(drawn: Iterable[Image], folder: Path) -> list[Path]:
+    """Write figures into a folder, and return the files.
+
+    Beside them goes ``captions.md``, which also says of every figure that could not be drawn what is missing.
+
+    Parameters
+    ----------
+    drawn : iterable of Image
+    folder : Path
+        Made if it does not exist.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    written, captions = [], []
+    for image in drawn:
+        captions.append(f"**{image.name}**: {'' if image.svg else 'not drawn. '}{image.caption}\n")
+        for path, content in ((folder / f"{image.name}.png", image.png), (folder / f"{image.name}.svg", image.svg)):
+            if content:
+                path.write_bytes(content)
+                written.append(path)
+    page = folder / CAPTIONS
+    page.write_text("\n".join(captions), encoding="utf-8")
+    return [*written, page]
+
+
+def write_figures(evidence: Evidence, logged: Logged, folder: Path) -> list[Path]:
+    """Draw the figures of one profile and write them into a folder: :func:`images`, then :func:`write`."""
+    return write(images(evidence, logged), folder)

@@ -1,50 +1,82 @@
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
-from typing import Any
 
+import matplotlib as mpl
 import pandas as pd
 import pytest
 
-from analysis.collect import collect
-from analysis.plots import temperature_figure, write_figures
-from tests.analysis.frames import logged, row
+from analysis.evidence import Evidence
+from analysis.plots import FIGURES, figures, images, write_figures
+from tests.analysis import evidences
+from tests.analysis.evidences import LOSSES, evidence, logged
 
 
-def run(loss: str, seed: int, purpose: str, val: float) -> dict[str, Any]:
-    return row("image", loss, seed, purpose=purpose, **{"val/accuracy": val})
+@pytest.fixture(scope="module")
+def campaign() -> Evidence:
+    return evidence()
 
 
-def sweep() -> pd.DataFrame:
-    members = [
-        run(f"infonce@temperature={tau}", seed, "selection", 0.8 - abs(tau - 0.2) / 10 + seed / 1e4)
-        for tau in (0.1, 0.2, 0.5)
-        for seed in (100, 101)
-    ]
-    levels = [run("temperature_free", seed, "selection", 0.79) for seed in (100, 101)]
-    return logged(*members, *levels, run("temperature_free", 0, "evaluation", 0.1))
+@pytest.fixture(scope="module")
+def points(campaign: Evidence) -> pd.DataFrame:
+    return evidences.curves(campaign)
 
 
-def test_the_curve_holds_the_means_over_the_selection_seeds_and_the_level_those_of_the_same_seeds() -> None:
-    figure = temperature_figure(collect(sweep()))
-    assert figure is not None
-    (axis,) = figure.axes
-    curve = axis.lines[0]
-    assert list(curve.get_xdata()) == [0.1, 0.2, 0.5]
-    assert list(curve.get_ydata()) == pytest.approx([0.79 + 0.01005, 0.8 + 0.01005, 0.77 + 0.01005])
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["infonce", "temperature_free"]
-    level = next(line for line in axis.lines if line.get_label() == "temperature_free")
-    assert list(level.get_ydata()) == pytest.approx([0.79, 0.79])
-    assert "2 selection seeds" in axis.get_xlabel()
+@pytest.fixture(scope="module")
+def written(campaign: Evidence, points: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    return write_figures(campaign, logged(campaign, points), tmp_path_factory.mktemp("plots") / "mini")
 
 
-def test_without_a_sweep_there_is_no_figure(tmp_path: Path) -> None:
-    runs = sweep()
-    assert write_figures(collect(runs[runs["loss"] == "temperature_free"]), tmp_path / "plots") == []
-    assert not (tmp_path / "plots").exists()
+def test_every_figure_is_written_as_png_and_svg_with_its_caption(written: list[Path]) -> None:
+    expected = [f"{name}.{suffix}" for name in FIGURES for suffix in ("png", "svg")]
+    assert [path.name for path in written] == [*expected, "captions.md"]
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in written if path.suffix == ".png")
+    captions = written[-1].read_text()
+    assert all(f"**{name}**: " in captions for name in FIGURES) and captions.count("seeds") >= len(FIGURES) - 1
 
 
-def test_the_same_runs_give_the_same_bytes(tmp_path: Path) -> None:
-    first, second = (write_figures(collect(sweep()), tmp_path / name) for name in ("a", "b"))
-    assert [path.name for path in first] == ["temperature.png", "temperature.svg"]
-    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
-    ElementTree.parse(first[1])
+def test_the_same_runs_give_the_same_bytes_whatever_the_settings_and_the_order_of_the_curves(
+    campaign: Evidence, points: pd.DataFrame, written: list[Path]
+) -> None:
+    shuffled = points.sample(frac=1.0, random_state=0)
+    with mpl.rc_context({"font.size": 30, "lines.linewidth": 9, "svg.hashsalt": None}):
+        again = images(campaign, logged(campaign, shuffled.sort_values(["run_id", "name", "step"])))
+    content = {path.name: path.read_bytes() for path in written}
+    for one in again:
+        assert (content[f"{one.name}.png"], content[f"{one.name}.svg"]) == (one.png, one.svg), one.name
+
+
+def test_an_svg_is_well_formed_has_its_words_as_text_and_nothing_of_where_or_when_it_was_made(
+    written: list[Path],
+) -> None:
+    for path in written:
+        if path.suffix == ".svg":
+            text = path.read_text(encoding="utf-8")
+            ElementTree.fromstring(text)
+            assert "Matplotlib v" not in text and "<dc:date>" not in text, path.name
+    assert all(row in written[1 + 2 * list(FIGURES).index("curves")].read_text() for row in LOSSES)
+
+
+def test_a_png_has_a_white_ground_and_names_no_software(written: list[Path]) -> None:
+    content = written[0].read_bytes()
+    assert b"Software" not in content and b"atplotlib" not in content
+    assert mpl.image.imread(written[0])[0, 0].tolist() == [1.0, 1.0, 1.0, 1.0]
+
+
+def test_what_cannot_be_drawn_is_said_and_the_rest_is_drawn(tmp_path: Path) -> None:
+    poor = evidence(["image"], losses=["infonce", "dystress"], claims={}, sweep=False)
+    nothing = pd.DataFrame(columns=["run_id", "name", "step", "value"])
+    shown = {one.name: one for one in figures(poor, logged(poor, nothing))}
+    assert [name for name, one in shown.items() if one.figure] == ["differences"]
+    files = write_figures(poor, logged(poor, nothing), tmp_path / "plots")
+    assert [path.name for path in files] == ["differences.png", "differences.svg", "captions.md"]
+    captions = files[-1].read_text()
+    assert "**histograms**: not drawn. No run logged histograms" in captions
+    assert "**ranks**: not drawn. Ranks need at least 3 rows" in captions
+
+
+def test_an_unknown_loss_and_eight_benchmarks_are_drawn() -> None:
+    many = evidence([f"benchmark_{i}" for i in range(8)], losses=[*LOSSES, "somebody_s_loss"], seeds=range(2))
+    points = evidences.curves(many)
+    assert {name: len(draw(many, points).figure.axes) for name, draw in FIGURES.items()} == {
+        "forest": 1, "differences": 8, "temperature": 8, "ranks": 1, "curves": 24, "histograms": 8, "geometry": 8,
+    }  # fmt: skip

@@ -1,0 +1,128 @@
+"""How a row looks, in every figure the same: a colour, a marker and a line style, so that greyscale loses nothing."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+import matplotlib as mpl
+import matplotlib.style
+import seaborn as sns
+from matplotlib.lines import Line2D
+
+Dashes = str | tuple[float, tuple[float, ...]]
+
+#: Figures are drawn at the size at which they are printed: a page's text width and a column, in inches.
+PAGE: Final = 7.2
+COLUMN: Final = 3.5
+DPI: Final = 150
+
+_COLOURS: Final = sns.color_palette("colorblind").as_hex()
+_BLUE, _ORANGE, _GREEN, _VERMILION, _PINK, _TAN, _, _GREY, _, _SKY = _COLOURS
+_BLACK: Final = "#222222"
+_LONG: Final = (0.0, (7.0, 2.0))
+_DASH: Final = (0.0, (3.5, 1.5))
+_DOT: Final = (0.0, (1.0, 1.3))
+_DASH_DOT: Final = (0.0, (5.0, 1.5, 1.0, 1.5))
+_DASH_DOT_DOT: Final = (0.0, (5.0, 1.5, 1.0, 1.5, 1.0, 1.5))
+_SPARSE: Final = (0.0, (2.0, 3.0))
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a row is drawn.
+
+    Attributes
+    ----------
+    colour : str
+    marker : str
+    line : str or (offset, dashes)
+    """
+
+    colour: str
+    marker: str
+    line: Dashes
+
+    @property
+    def marks(self) -> dict[str, Any]:
+        """What ``Axes.plot`` is told to draw markers alone."""
+        return {"color": self.colour, "marker": self.marker, "linestyle": ""}
+
+    @property
+    def curve(self) -> dict[str, Any]:
+        """What ``Axes.plot`` is told to draw a line with markers."""
+        return {"color": self.colour, "marker": self.marker, "linestyle": self.line}
+
+
+_INFONCE: Final = Look(_BLACK, "o", "-")
+_LOOKS: Final = {
+    "infonce": _INFONCE,
+    "infonce (tau declared)": _INFONCE,
+    "infonce (tau validated)": Look(_BLUE, "s", _DASH),
+    "infonce (tau median)": Look(_SKY, "v", _DOT),
+    "temperature_free": Look(_VERMILION, "D", _DASH_DOT),
+    "dystress": Look(_GREEN, "^", _LONG),
+    "monotone_temperature": Look(_PINK, "P", "-"),
+    "temperature_schedule": Look(_ORANGE, "X", _DASH),
+    "isogclr": Look(_TAN, "<", _LONG),
+    "macl": Look(_GREY, ">", _DOT),
+    "learnable_temperature": Look(_BLUE, "p", _DASH_DOT_DOT),
+    "dcl": Look(_VERMILION, "h", _SPARSE),
+    "dclw": Look(_GREEN, "X", _DASH_DOT_DOT),
+    "siglip": Look(_PINK, "d", _DOT),
+}
+_OTHERS: Final = tuple(
+    Look(colour, marker, line)
+    for line in (_SPARSE, _DASH, _DASH_DOT)
+    for marker in "pPXdh<>"
+    for colour in (_ORANGE, _PINK, _TAN, _GREY, _SKY, _GREEN)
+)
+
+
+def look(row: str) -> Look:
+    """Return how a row looks: by its name alone, so that it does not depend on which others are there."""
+    return _LOOKS.get(row) or _OTHERS[zlib.crc32(row.encode()) % len(_OTHERS)]
+
+
+def handle(row: str, *, marked: bool = True, lined: bool = True) -> Line2D:
+    """Return a legend's handle of a row."""
+    drawn = look(row).curve | ({} if marked else {"marker": ""}) | ({} if lined else {"linestyle": ""})
+    return Line2D([], [], **drawn, label=row)
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Draw and save in the suite's style, whatever the reader's own matplotlibrc says."""
+    with mpl.style.context(["default", _settings()]):
+        yield
+
+
+def _settings() -> dict[str, Any]:
+    return {
+        **sns.axes_style("whitegrid"),
+        # of the fonts the first comes with matplotlib: the layout is the same on every machine
+        "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial", "sans-serif"],
+        "font.size": 8.0,
+        "axes.titlesize": 8.0,
+        "axes.labelsize": 7.5,
+        "xtick.labelsize": 7.0,
+        "ytick.labelsize": 7.0,
+        "legend.fontsize": 7.5,
+        "legend.frameon": False,
+        "legend.handlelength": 3.2,
+        "axes.linewidth": 0.6,
+        "axes.titlepad": 4.0,
+        "axes.titley": 1.0,  # else every draw looks for the highest thing above a panel: a seventh of the time
+        "grid.linewidth": 0.5,
+        "lines.linewidth": 1.3,
+        "lines.markersize": 4.0,
+        "savefig.facecolor": "white",
+        "savefig.dpi": DPI,
+        # as text: a tenth of the size, can be searched and read aloud; the fonts named above are wider than what
+        # replaces them where they are missing, so that nothing runs into anything
+        "svg.fonttype": "none",
+        "svg.hashsalt": "suite",
+    }

@@ -1,0 +1,175 @@
+"""One HTML page that holds everything and asks nothing of any server."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import jinja2
+from markupsafe import Markup
+
+from analysis import html_table
+from analysis.evidence import Evidence, Verdict
+from analysis.main_table import left_out_notes
+from analysis.report import doubts, words
+from analysis.report.drilldown import MAX_POINTS, as_json, drilldown
+from analysis.report.provenance import provenance
+from analysis.source import Logged
+from analysis.table import Table
+
+Figure = tuple[str, str, str]
+"""Name, caption, and the text of an SVG file."""
+
+SAID_OTHERWISE = {"verdicts", "published", "left-out"}  # tables that the page has in a form of its own
+
+
+@dataclass(frozen=True)
+class ClaimView:
+    """A claim with its verdicts."""
+
+    name: str
+    words: str
+    source: str
+    overall: Verdict
+    parts: tuple[Verdict, ...]
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The verdicts' labels by benchmark."""
+        return {one.benchmark: one.label for one in self.parts}
+
+
+@dataclass(frozen=True)
+class FigureView:
+    """A figure as an image that carries its own data."""
+
+    name: str
+    caption: str
+    address: str
+
+
+@dataclass(frozen=True)
+class ProfileView:
+    """What the page shows of a profile."""
+
+    id: str
+    evidence: Evidence
+    claims: tuple[ClaimView, ...]
+    limit: float
+    unsupported: list[str]
+    tables: list[Table]
+    figures: list[FigureView]
+    missing: list[Table]
+
+    @property
+    def name(self) -> str:
+        """The name of the profile."""
+        return self.evidence.profile
+
+    @property
+    def seeds(self) -> int:
+        """The largest number of evaluation seeds that a loss has on a benchmark."""
+        rows = self.evidence.rows
+        return int(rows[rows["kind"] == "loss"].groupby(["benchmark", "row"])["seed"].nunique().max())
+
+
+def write_report(
+    evidences: Sequence[Evidence],
+    tables: Mapping[str, Sequence[Table]],
+    figures: Mapping[str, Sequence[Figure]],
+    logged: Logged,
+    path: Path,
+) -> Path:
+    """Write everything on one page; the same input gives the same bytes.
+
+    Parameters
+    ----------
+    evidences : sequence of Evidence
+        A profile each, in the order of the page.
+    tables, figures : mapping of profile to sequence
+        In the order of the page; of a figure its name, its caption and its SVG.
+    logged : Logged
+        What single runs and their curves are read from.
+    path : Path
+
+    Returns
+    -------
+    Path
+        `path`.
+    """
+    environment = _environment()
+    script = _source(environment, "report.js")
+    known = drilldown(evidences, logged)
+    page = environment.get_template("report.html.j2").render(
+        profiles=[_profile(one, tables.get(one.profile, ()), figures.get(one.profile, ())) for one in evidences],
+        provenance=provenance(evidences),
+        known=known,
+        data=Markup(as_json(known)),
+        max_points=MAX_POINTS,
+        style=Markup(_source(environment, "report.css")),
+        script=Markup(script),
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(page, encoding="utf-8", newline="\n")
+    return path
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("analysis.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.globals["words"] = words
+    environment.globals["table_element"] = html_table.table_element
+    environment.globals["notes_list"] = html_table.notes_list
+    environment.filters["slug"] = words.slug
+    environment.filters["sentence"] = words.sentence
+    return environment
+
+
+def _source(environment: jinja2.Environment, name: str) -> str:
+    """Return a file that goes onto the page as it is."""
+    assert environment.loader is not None
+    return environment.loader.get_source(environment, name)[0]
+
+
+def _profile(evidence: Evidence, tables: Sequence[Table], figures: Sequence[Figure]) -> ProfileView:
+    said = {*evidence.notes, *left_out_notes(evidence.collected)}
+    missing = [doubts.missing_seeds(evidence), doubts.left_out(evidence)]
+    return ProfileView(
+        id=words.slug(evidence.profile),
+        evidence=evidence,
+        claims=tuple(_claims(evidence.verdicts)),
+        limit=words.strip_limit(evidence.verdicts),
+        unsupported=doubts.unsupported(evidence),
+        tables=[_without(table, said) for table in tables if table.name not in SAID_OTHERWISE],
+        figures=[FigureView(name, caption, _address(svg)) for name, caption, svg in figures],
+        missing=[table for table in missing if table is not None],
+    )
+
+
+def _without(table: Table, said: Collection[str]) -> Table:
+    """Return a table without the notes that the page says elsewhere."""
+    return replace(table, notes=[note for note in table.notes if note not in said])
+
+
+def _claims(verdicts: Sequence[Verdict]) -> list[ClaimView]:
+    claims = []
+    for overall in (verdict for verdict in verdicts if not verdict.benchmark):
+        parts = tuple(one for one in verdicts if one.claim == overall.claim and one.benchmark)
+        said = overall.declared
+        claims.append(ClaimView(overall.claim, words.claim_in_words(said), said.source, overall, parts))
+    return claims
+
+
+def _address(svg: str) -> str:
+    """Return an SVG as an address of its own, so that ids inside of two figures cannot collide."""
+    return f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"

@@ -1,4 +1,4 @@
-# make run: install, fetch data, run the matrix at profile mini, write the tables.   make test: install and run all tests.
+# make run: install, fetch data, run the matrix at profile mini, write the report.   make test: install and run all tests.
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
@@ -16,7 +16,7 @@ install_venv = [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && \
 .PHONY: help run test smoke lint install constraints clean
 
 help:
-	@echo "make run     install, fetch data, run the matrix (profile mini), write the tables"
+	@echo "make run     install, fetch data, run the matrix (profile mini), write the report"
 	@echo "make smoke   the same at profile smoke, two seeds: a minute"
 	@echo "make test    install what the tests need and run them all"
 	@echo "make lint    ruff and mypy"
@@ -24,13 +24,14 @@ help:
 
 run: $(VENV)/.installed
 	$(BIN)/python -m suite run --benchmarks all $(ARGUMENTS)
-	$(BIN)/python -m analysis tables
+	$(BIN)/python -m analysis report
 
 smoke: $(VENV)/.installed
 	$(BIN)/python -m suite run --benchmarks all --profile smoke --losses headline --seeds 0-1 $(ARGUMENTS)
 
 test: $(VENV)/.installed-dev
 	@tests/slurm/install.sh
+	@tests/report/install.sh
 	$(BIN)/python -m suite data fetch
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal $(ARGUMENTS)
 

@@ -163,6 +163,6 @@ def _said(line: Line) -> str:
     if line.is_claim:
         return f"{line.label} overall"
     if math.isnan(line.mean):
-        return line.label
+        return f"{line.label} (n = {line.n})"
     difference = number(line.mean, "+.1f")
     return difference if line.is_overall else f"{line.label} ({difference}, n = {line.n})"

@@ -56,7 +56,7 @@ def figure(evidence: Evidence, curves: pd.DataFrame) -> Drawing:
             f"Ranks need at least {FEWEST_ROWS} rows on each of at least {FEWEST_BENCHMARKS} benchmarks; there are "
             f"{scored.shape[1]} rows that every one of {scored.shape[0]} benchmarks has."
         )
-    ranked = ranks(scored, standard_errors(evidence, list(scored.index)))
+    ranked = ranks(scored, evidence.standard_errors())
     with styled():
         drawn, ((axis,),) = grid(1, 1, LINE * (len(ranked.names) + 4))
         _panel(axis, ranked)
@@ -67,20 +67,6 @@ def figure(evidence: Evidence, curves: pd.DataFrame) -> Drawing:
         "with the critical difference of Nemenyi's test at 5 % and what such a test could find. Thick bars join rows "
         "that it cannot tell apart.",
     )
-
-
-def standard_errors(evidence: Evidence, benchmarks: Sequence[str]) -> np.ndarray:
-    """Return the standard error of a row's mean on each benchmark, in margins: the noise behind its ranks.
-
-    Without what all rows of a seed share: the median over rows of the standard deviation of paired differences, over
-    sqrt(2 n). NaN where it is not known.
-    """
-    found = []
-    for benchmark in benchmarks:
-        mine = [one for one in evidence.comparisons if one.benchmark == benchmark and not one.is_same]
-        errors = [one.paired.std / one.margin / math.sqrt(2 * one.paired.n) for one in mine if one.paired.n > 1]
-        found.append(float(np.median(errors)) if errors else math.nan)
-    return np.array(found)
 
 
 def power_sentence(ranked: Ranks) -> str:

@@ -148,13 +148,14 @@ def _sortable(column: pd.Series) -> pd.Series:
 
 def _configurations(runs: pd.DataFrame) -> tuple[dict[str, str], list[str], list[tuple[str, ...]]]:
     """Return parameters that all runs share, names of the others, and their values run by run."""
-    names = [str(name) for name in runs.columns if str(name).startswith(PARAMETER) and name not in TOLD]
-    config = runs[sorted(names, key=natural)].astype(object)
+    known = (str(name) for name in runs.columns)
+    names = sorted((name for name in known if name.startswith(PARAMETER) and name not in TOLD), key=natural)
+    config = runs[names].astype(object)
     config = config.where(config.notna(), "").astype(str)
     is_shared = config.eq(config.iloc[0]).all()
-    shared = {_plain(name): str(config[name].iloc[0]) for name in config.columns[is_shared]}
-    varied = config[config.columns[~is_shared]]
-    return shared, [_plain(name) for name in varied.columns], list(map(tuple, varied.to_numpy().tolist()))
+    shared = {_plain(name): str(config[name].iloc[0]) for name in names if is_shared[name]}
+    varied = [name for name in names if not is_shared[name]]
+    return shared, [_plain(name) for name in varied], list(map(tuple, config[varied].to_numpy().tolist()))
 
 
 def _plain(name: str) -> str:
@@ -178,10 +179,11 @@ def _curves(drawn: pd.DataFrame, logged: Logged) -> dict[str, Any]:
     names: dict[str, int] = {}
     steps: dict[tuple[int, ...], int] = {}
     runs: dict[str, list[list[Any]]] = {short: [] for short in ids.values()}
-    for (run_id, name), part in points.groupby(["run_id", "name"], sort=True):
-        kept = _kept(len(part))
-        at = tuple(part["step"].to_numpy()[kept].tolist())
-        values = [_rounded(value, 4) for value in part["value"].to_numpy(dtype=float)[kept].tolist()]
+    all_steps, all_values = points["step"].to_numpy(), points["value"].to_numpy(dtype=float)
+    for (run_id, name), places in sorted(points.groupby(["run_id", "name"]).indices.items()):
+        kept = places[_kept(len(places))]
+        at = tuple(all_steps[kept].tolist())
+        values = [_rounded(value, 4) for value in all_values[kept].tolist()]
         numbers = [names.setdefault(str(name), len(names)), steps.setdefault(at, len(steps))]
         runs[ids[str(run_id)]].append([*numbers, values])
     return {"names": list(names), "steps": [list(one) for one in steps], "runs": runs}

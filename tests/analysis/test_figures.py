@@ -357,7 +357,7 @@ def test_the_power_is_said_where_ranks_could_differ_enough() -> None:
 
 def test_the_noise_behind_ranks_is_that_of_paired_differences_in_margins(two: Evidence) -> None:
     mine = [one.paired.std / 0.01 / math.sqrt(10) for one in two.comparisons if one.benchmark == "image"]
-    assert rank_figure.standard_errors(two, ["image"]) == pytest.approx([np.median(mine)])
+    assert two.standard_errors()[two.benchmarks.index("image")] == pytest.approx(np.median(mine))
 
 
 def test_ranks_need_three_rows_and_two_benchmarks() -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from analysis.rows import by_seed
+from analysis.rows import ROW_COLUMNS, by_seed
 from analysis.significance import MarginTests, Paired, holm, margin_tests, paired
 
 
@@ -59,7 +59,8 @@ def compare(rows: pd.DataFrame, benchmark: str, row: str, against: str) -> Compa
     rows : DataFrame
         From :func:`analysis.rows.rows_of`.
     """
-    here = rows[rows["benchmark"] == benchmark]
+    kept = [*ROW_COLUMNS, *(name for name in ("start", "metric", "goal", "margin") if name in rows)]
+    here = rows.loc[rows["benchmark"] == benchmark, kept]
     metric, goal, margin = described(here)
     sign = -1.0 if goal == "minimise" else 1.0
     difference = (sign * (by_seed(here, benchmark, row) - by_seed(here, benchmark, against))).dropna()
@@ -84,7 +85,8 @@ def compare(rows: pd.DataFrame, benchmark: str, row: str, against: str) -> Compa
 
 def described(here: pd.DataFrame) -> tuple[str, str, float]:
     """Return the name, the goal and the margin of the primary metric of one benchmark's runs; NaN without a margin."""
-    newest = here.sort_values(["start", "run_id"]).iloc[-1]
+    columns = ["start", "run_id", "metric", "goal", *(["margin"] if "margin" in here else [])]
+    newest = here[columns].sort_values(["start", "run_id"]).iloc[-1]
     margin = float(newest["margin"]) if "margin" in here and pd.notna(newest["margin"]) else math.nan
     return str(newest["metric"]), str(newest["goal"]), margin
 

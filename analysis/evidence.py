@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis.collect import Collected
-from analysis.comparison import Comparison, compare, described, family
+from analysis.comparison import Comparison, compare, family
 from analysis.published import Reproduction, reproductions
-from analysis.rows import AT_ORDER, DECLARED, ROW_COLUMNS, by_seed, labels_of, notes_on, rows_of
+from analysis.rows import AT_ORDER, DECLARED, ROW_COLUMNS, labels_of, notes_on, rows_of
 from analysis.select import VALIDATED, Choice, choose, natural
 from analysis.verdict import Verdict, judge
 from suite.claims import Claim, Declared, Published
@@ -66,12 +66,11 @@ class Evidence:
 
     def scores(self) -> pd.DataFrame:
         """Return mean test metrics [benchmarks, rows of losses], higher is better, of rows that no benchmark lacks."""
-        columns = {}
-        for label in self.labels:
-            means = {name: _mean(self.rows, name, label) for name in self.benchmarks}
-            if all(value == value for value in means.values()):
-                columns[label] = means
-        return pd.DataFrame(columns, index=self.benchmarks)
+        losses = self.rows.loc[self.rows["kind"] == "loss", ["benchmark", "row", "test", "goal"]]
+        losses = losses.assign(score=losses["test"].astype(float).where(losses["goal"] != "minimise", -losses["test"]))
+        means = losses.pivot_table(index="benchmark", columns="row", values="score", aggfunc="mean")
+        complete = means.reindex(self.benchmarks).dropna(axis=1)
+        return complete[[label for label in self.labels if label in complete]]
 
     def standard_errors(self) -> list[float]:
         """Return the standard error of a row's mean on each benchmark, in margins: the noise behind its ranks.
@@ -133,9 +132,3 @@ def _baseline(rows: pd.DataFrame, loss: str) -> str:
 
 def _has(rows: pd.DataFrame, benchmark: str, label: str) -> bool:
     return bool(((rows["benchmark"] == benchmark) & (rows["row"] == label)).any())
-
-
-def _mean(rows: pd.DataFrame, benchmark: str, label: str) -> float:
-    here = rows[rows["benchmark"] == benchmark]
-    sign = -1.0 if described(here)[1] == "minimise" else 1.0
-    return sign * float(by_seed(here, benchmark, label).mean())

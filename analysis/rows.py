@@ -91,7 +91,7 @@ def reference_order(name: str) -> tuple[object, ...]:
 
 def by_seed(rows: pd.DataFrame, benchmark: str, row: str, split: str = "test") -> pd.Series:
     """Return a row's primary metric in one benchmark by seed."""
-    mine = rows[(rows["benchmark"] == benchmark) & (rows["row"] == row)]
+    mine = rows.loc[(rows["benchmark"] == benchmark) & (rows["row"] == row), ["seed", split]]
     return mine.set_index("seed")[split].astype(float).sort_index()
 
 

@@ -29,14 +29,14 @@ def sweep_table(evidence: Evidence, loss: str) -> Table:
     A setting that is the declared one is filled in from the runs of the loss itself where it was not run as a member.
     A column without any run is left out.
     """
-    collected = evidence.collected
-    swept = members(collected.runs)
+    runs_of_losses = _narrow(evidence)
+    swept = members(runs_of_losses)
     swept = swept[swept["base"] == loss]
     chosen = {choice.benchmark: choice.setting for choice in evidence.choices if choice.loss == loss}
     settings = sorted(swept["setting"].unique(), key=natural)
     header, columns, data = [""], [], []
     for benchmark in sorted(swept["benchmark"].unique(), key=natural):
-        here = collected.runs[(collected.runs["benchmark"] == benchmark) & (collected.runs["kind"] == "loss")]
+        here = runs_of_losses[runs_of_losses["benchmark"] == benchmark]
         metric, goal, _ = described(here)
         for split, purpose in (("val", "selection"), ("test", "evaluation")):
             runs = here[here["purpose"] == purpose]
@@ -93,7 +93,8 @@ def selection_table(evidence: Evidence) -> Table | None:
 
 
 def _selected(evidence: Evidence, choice: Choice) -> Iterable[tuple[str, list[Cell], list[object]]]:
-    here = evidence.collected.runs[evidence.collected.runs["benchmark"] == choice.benchmark]
+    runs = _narrow(evidence)
+    here = runs[runs["benchmark"] == choice.benchmark]
     metric, goal, _ = described(here)
     decimals = decimals_for(here["val"])
     parameter = choice.setting.partition("=")[0]
@@ -118,6 +119,27 @@ def _selected(evidence: Evidence, choice: Choice) -> Iterable[tuple[str, list[Ce
         label = row_label(choice.loss, at, choice.setting)
         where = [label, choice.benchmark, setting, f"val/{metric}", goal, mean]
         yield f"{choice.benchmark}: {label}", cells, [*where, choice.settings, choice.seeds, runs, took]
+
+
+def _narrow(evidence: Evidence) -> pd.DataFrame:
+    """Return the runs of losses with the few columns that these tables need: frames of hundreds are slow to filter."""
+    runs = evidence.collected.runs
+    kept = [
+        "benchmark",
+        "loss",
+        "kind",
+        "purpose",
+        "seed",
+        "metric",
+        "goal",
+        "margin",
+        "val",
+        "test",
+        "start",
+        "run_id",
+    ]
+    kept = [name for name in runs if name in kept or str(name).startswith("param.loss.")]
+    return runs.loc[runs["kind"] == "loss", kept]
 
 
 def _command(profile: str, choice: Choice, which: str) -> str:

@@ -16,6 +16,8 @@ from suite.tracking import frame
 __all__ = ["Collected", "NothingToShow", "collect", "load"]
 
 IDENTITY = ["profile", "purpose", "benchmark", "loss", "seed"]
+IDENTITY_OF_LOSS = ["profile", "benchmark", "loss"]
+AGE = ["start", "run_id"]
 LEFT_OUT = [*IDENTITY, "status", "reason", "run_id"]
 UNFINISHED = {"RUNNING": "still running", "SCHEDULED": "not started", "KILLED": "ended before it was done"}
 #: What the rest of the analysis can tell apart.
@@ -79,21 +81,26 @@ def collect(logged: pd.DataFrame, profile: str | None = None, keep_stale: bool =
     runs = _by_newest_metric(runs.reset_index(drop=True))
     runs = runs.assign(val=_primary(runs, "val"), test=_primary(runs, "test"))
     reasons = _incomplete(runs)
-    reasons.update(_outdated(runs[reasons == ""], ["profile", "benchmark"], ("benchmark", "data")))
-    reasons.update(_outdated(runs[reasons == ""], ["profile", "benchmark", "loss"], ("loss",)))
-    if not keep_stale:
-        reasons.update(_stale(runs[reasons == ""]))
-    reasons.update(_duplicates(runs[reasons == ""]))
-    left_out = runs.assign(reason=reasons)[reasons != ""][LEFT_OUT]
+    for group, prefixes in ((["profile", "benchmark"], ("benchmark", "data")), (IDENTITY_OF_LOSS, ("loss",))):
+        starts = tuple(f"param.{prefix}." for prefix in prefixes)
+        configured = [name for name in runs.columns if name.startswith(starts)]
+        reasons.update(_outdated(runs.loc[reasons == "", [*group, *AGE, *configured]], group, configured))
+    if not keep_stale and "code" in runs:
+        reasons.update(_stale(runs.loc[(reasons == "") & runs["code"].notna(), ["profile", "benchmark", "code", *AGE]]))
+    reasons.update(_duplicates(runs.loc[reasons == "", [*IDENTITY, *AGE]]))
+    counts = reasons == ""
+    left_out = runs.loc[~counts, [name for name in LEFT_OUT if name != "reason"]].assign(reason=reasons[~counts])
     order = [*IDENTITY, "run_id"]
+    in_order = runs.loc[counts, order].sort_values(order).index
     return Collected(
-        runs[reasons == ""].sort_values(order, ignore_index=True), left_out.sort_values(order, ignore_index=True)
+        runs.loc[in_order].reset_index(drop=True), left_out[LEFT_OUT].sort_values(order, ignore_index=True)
     )
 
 
 def _by_newest_metric(runs: pd.DataFrame) -> pd.DataFrame:
     """Let every run of a benchmark have the primary metric of the newest, with goal and margin: all are logged."""
-    tagged = runs.dropna(subset=["profile", "benchmark", "metric"])
+    described = ["metric", "goal", *(["margin"] if "margin" in runs else [])]
+    tagged = runs[["profile", "benchmark", *described, *AGE]].dropna(subset=["profile", "benchmark", "metric"])
     tagged = tagged[tagged["goal"].isin(KNOWN["goal"])]
     newest = tagged.iloc[_newest(tagged, ["profile", "benchmark"])].set_index(tagged.index)
     runs = runs.copy()
@@ -107,9 +114,10 @@ def _by_newest_metric(runs: pd.DataFrame) -> pd.DataFrame:
 
 def _primary(runs: pd.DataFrame, split: str) -> pd.Series:
     values = pd.Series(math.nan, index=runs.index)
-    for metric, group in runs.groupby("metric"):
+    for metric in runs["metric"].dropna().unique():
         if f"{split}/{metric}" in runs:
-            values[group.index] = pd.to_numeric(group[f"{split}/{metric}"], errors="coerce")
+            is_it = runs["metric"] == metric
+            values[is_it] = pd.to_numeric(runs.loc[is_it, f"{split}/{metric}"], errors="coerce")
     return values
 
 
@@ -143,10 +151,8 @@ def _incomplete(runs: pd.DataFrame) -> pd.Series:
     return reasons
 
 
-def _outdated(runs: pd.DataFrame, group: list[str], prefixes: tuple[str, ...]) -> pd.Series:
-    """Reasons for the runs whose configuration is not the newest of their group."""
-    starts = tuple(f"param.{prefix}." for prefix in prefixes)
-    names = [name for name in runs.columns if name.startswith(starts)]
+def _outdated(runs: pd.DataFrame, group: list[str], names: list[str]) -> pd.Series:
+    """Reasons for the runs whose configuration, in the columns `names`, is not the newest of their group."""
     if runs.empty or not names:
         return pd.Series(dtype=object)
     configs = {name: runs[name].fillna("").astype(str).to_numpy(object) for name in names}
@@ -166,7 +172,7 @@ def _outdated(runs: pd.DataFrame, group: list[str], prefixes: tuple[str, ...]) -
 def _newest(runs: pd.DataFrame, group: list[str]) -> np.ndarray:
     """Return for every run the position of the newest of its group: array [runs]."""
     position = pd.Series(np.arange(len(runs)), index=runs.index)
-    by_age = runs[group].assign(position=position).loc[runs.sort_values(["start", "run_id"]).index]
+    by_age = runs[group].assign(position=position).loc[runs[AGE].sort_values(AGE).index]
     return by_age.groupby(group, sort=False)["position"].transform("last").loc[runs.index].to_numpy()
 
 
@@ -177,10 +183,7 @@ def _stale(runs: pd.DataFrame) -> pd.Series:
     have modules of their own, which the newest run need not have used.
     """
     reasons = pd.Series(dtype=object)
-    if "code" not in runs:
-        return reasons
-    known = runs[runs["code"].notna()].sort_values(["start", "run_id"], ascending=False)
-    for _, members in known.groupby(["profile", "benchmark"]):
+    for _, members in runs.sort_values(AGE, ascending=False).groupby(["profile", "benchmark"]):
         counted: dict[str, str] = {}
         why = {}
         for text in members["code"].unique():  # in order of appearance, the newest first
@@ -196,6 +199,6 @@ def _stale(runs: pd.DataFrame) -> pd.Series:
 
 
 def _duplicates(runs: pd.DataFrame) -> pd.Series:
-    newest_first = runs.sort_values(["start", "run_id"], ascending=[False, True])
+    newest_first = runs.sort_values(AGE, ascending=[False, True])
     counted = newest_first.groupby(IDENTITY)["run_id"].transform("first")
     return "duplicate of run " + counted[newest_first.duplicated(IDENTITY)].astype(object)

@@ -13,7 +13,8 @@ from analysis.curves import training_points, training_tables
 from analysis.paired import block_test
 from analysis.render import csv, markdown
 from analysis.separation import SECTIONS, document, separation_tables
-from analysis.tables import Table
+from analysis.source import load
+from analysis.table import Table
 from suite.tracking import Mirror, default_uri
 from tests.analysis.frames import logged, row
 from tests.records_factory import append, metrics_event, write_run
@@ -251,10 +252,8 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_training_points_are_the_first_middle_and_last_of_what_was_logged(out: Path) -> None:
-    from analysis.collect import load
-
-    runs = collect(load(default_uri(out))).runs
-    found = training_points(default_uri(out), runs)
+    stored = load(tracking_uri=default_uri(out))
+    found = training_points(stored, collect(stored.runs).runs)
     losses = found[found["quantity"] == "loss"].groupby("run_id")[["point", "step", "value"]]
     assert len(losses) == 3
     for _, three in losses:
@@ -276,7 +275,7 @@ def test_the_command_writes_the_same_bytes_twice_and_prints_every_section(
         contents.append({str(file.relative_to(tmp_path / name)): file.read_bytes() for file in files})
     assert contents[0] == contents[1]
     stems = (*SECTIONS, "training-image")
-    kinds = ("md", "tex", "csv")
+    kinds = ("md", "tex", "csv", "html")
     assert set(contents[0]) == {"separation.md"} | {f"separation/mini/{s}.{kind}" for s in stems for kind in kinds}
     printed = capsys.readouterr().out
     assert "infonce (host τ, not validated) - untrained" in printed and "+0.6900 ± 0.0100 (3)" in printed

@@ -92,21 +92,22 @@ def choose(runs: pd.DataFrame) -> list[Choice]:
 def _choice(benchmark: str, loss: str, group: pd.DataFrame) -> Choice | None:
     seeds = group["seed"].nunique()
     by_setting = group.groupby("setting")["val"].agg(["size", "mean"])
-    complete = by_setting[by_setting["size"] == seeds]["mean"].to_dict()
+    finished = by_setting[by_setting["size"] == seeds]["mean"]
+    complete = {str(setting): float(mean) for setting, mean in finished.items()}
     if not complete:
         return None
     sign = -1.0 if group["goal"].iloc[0] == "minimise" else 1.0
     ranked = sorted(complete, key=lambda setting: (-sign * complete[setting], natural(setting)))
     best, middle = ranked[0], ranked[(len(ranked) - 1) // 2]
-    skipped = tuple(sorted(set(by_setting.index) - set(complete), key=natural))
+    skipped = tuple(sorted(set(map(str, by_setting.index)) - set(complete), key=natural))
     timed = [name for name in SECONDS if name in group]
     return Choice(
         benchmark,
         loss,
         best,
-        float(complete[best]),
+        complete[best],
         middle,
-        float(complete[middle]),
+        complete[middle],
         seeds,
         len(ranked),
         len(group),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -180,12 +180,13 @@ def _curves(drawn: pd.DataFrame, logged: Logged) -> dict[str, Any]:
     steps: dict[tuple[int, ...], int] = {}
     runs: dict[str, list[list[Any]]] = {short: [] for short in ids.values()}
     all_steps, all_values = points["step"].to_numpy(), points["value"].to_numpy(dtype=float)
-    for (run_id, name), places in sorted(points.groupby(["run_id", "name"]).indices.items()):
-        kept = places[_kept(len(places))]
+    places = cast("dict[tuple[str, str], np.ndarray]", points.groupby(["run_id", "name"]).indices)
+    for run_id, name in sorted(places):
+        kept = places[run_id, name][_kept(len(places[run_id, name]))]
         at = tuple(all_steps[kept].tolist())
         values = [_rounded(value, 4) for value in all_values[kept].tolist()]
-        numbers = [names.setdefault(str(name), len(names)), steps.setdefault(at, len(steps))]
-        runs[ids[str(run_id)]].append([*numbers, values])
+        numbers = [names.setdefault(name, len(names)), steps.setdefault(at, len(steps))]
+        runs[ids[run_id]].append([*numbers, values])
     return {"names": list(names), "steps": [list(one) for one in steps], "runs": runs}
 
 

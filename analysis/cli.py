@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return 0, or 2 if what was given will not do or there is nothing to show."""
     options = _parser().parse_args(arguments)
     from analysis import commands
-    from analysis.collect import NothingToShow
+    from analysis.source import NothingToShow
     from suite.problems import InputError
     from suite.tracking import TrackingUnavailable
 

@@ -10,11 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis.source import NothingToShow, experiment_in
-from suite.tracking import frame
-
-__all__ = ["Collected", "NothingToShow", "collect", "load"]
-
 IDENTITY = ["profile", "purpose", "benchmark", "loss", "seed"]
 IDENTITY_OF_LOSS = ["profile", "benchmark", "loss"]
 AGE = ["start", "run_id"]
@@ -53,11 +48,6 @@ class Collected:
     def profiles(self) -> list[str]:
         """The profiles with finished runs, in order."""
         return sorted(self.runs["profile"].unique())
-
-
-def load(uri: str, experiment: str | None = None) -> pd.DataFrame:
-    """Read the runs of an experiment from MLflow; see :func:`analysis.source.load`."""
-    return frame(uri, experiment_in(uri, experiment))
 
 
 def collect(logged: pd.DataFrame, profile: str | None = None, keep_stale: bool = False) -> Collected:

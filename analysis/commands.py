@@ -178,8 +178,8 @@ def losses(options: argparse.Namespace) -> None:
 
 
 def _load(options: argparse.Namespace, all_runs: bool = False) -> Loaded:
-    from analysis.collect import NothingToShow, collect
-    from analysis.source import load
+    from analysis.collect import collect
+    from analysis.source import NothingToShow, load
 
     bundles = [Path(source) for source in options.sources if source != "mlflow"]
     out = options.out or (bundles[0].parent if bundles else DEFAULT_OUT)

@@ -93,8 +93,8 @@ def selection_table(evidence: Evidence) -> Table | None:
 
 
 def _selected(evidence: Evidence, choice: Choice) -> Iterable[tuple[str, list[Cell], list[object]]]:
-    runs = _narrow(evidence)
-    here = runs[runs["benchmark"] == choice.benchmark]
+    losses = _narrow(evidence)
+    here = losses[losses["benchmark"] == choice.benchmark]
     metric, goal, _ = described(here)
     decimals = decimals_for(here["val"])
     parameter = choice.setting.partition("=")[0]
@@ -124,21 +124,9 @@ def _selected(evidence: Evidence, choice: Choice) -> Iterable[tuple[str, list[Ce
 def _narrow(evidence: Evidence) -> pd.DataFrame:
     """Return the runs of losses with the few columns that these tables need: frames of hundreds are slow to filter."""
     runs = evidence.collected.runs
-    kept = [
-        "benchmark",
-        "loss",
-        "kind",
-        "purpose",
-        "seed",
-        "metric",
-        "goal",
-        "margin",
-        "val",
-        "test",
-        "start",
-        "run_id",
-    ]
-    kept = [name for name in runs if name in kept or str(name).startswith("param.loss.")]
+    described = ["metric", "goal", "margin", "start", "run_id"]
+    needed = ["benchmark", "loss", "kind", "purpose", "seed", "val", "test", *described]
+    kept = [name for name in map(str, runs.columns) if name in needed or name.startswith("param.loss.")]
     return runs.loc[runs["kind"] == "loss", kept]
 
 

@@ -225,13 +225,13 @@ def report(made: Report, planned: Plan, store: Store, uri: str) -> None:
 def _overview(uri: str, planned: Plan) -> None:
     from rich.console import Console
 
-    from analysis.collect import NothingToShow, load
     from analysis.render import for_terminal
+    from analysis.source import NothingToShow, experiment_in
     from analysis.tables import overview
-    from suite.tracking import TrackingUnavailable
+    from suite.tracking import TrackingUnavailable, frame
 
     try:
-        table = overview(load(uri, planned.experiment), planned.profile)
+        table = overview(frame(uri, experiment_in(uri, planned.experiment)), planned.profile)
     except (NothingToShow, TrackingUnavailable) as error:
         _print(str(error))
         return

@@ -20,10 +20,10 @@ def provenance(evidences: Sequence[Evidence]) -> list[Table]:
     """Return the tables of where the counted runs of all profiles come from."""
     runs = pd.concat([one.collected.runs for one in evidences], ignore_index=True)
     found = [_commits(runs), _code(runs), _packages(runs), _hardware(runs), _data(runs)]
-    return [table for table in found if table is not None]
+    return [table for table in found if table.blocks or table.notes]
 
 
-def _commits(runs: pd.DataFrame) -> Table | None:
+def _commits(runs: pd.DataFrame) -> Table:
     rows = [
         (str(commit)[:DIGITS], [_count(len(part)), Cell(_names(part["benchmark"]))])
         for commit, part in _grouped(runs, "git")
@@ -32,7 +32,7 @@ def _commits(runs: pd.DataFrame) -> Table | None:
     return _table("commits", caption, ["commit", "runs", "benchmarks"], rows)
 
 
-def _code(runs: pd.DataFrame) -> Table | None:
+def _code(runs: pd.DataFrame) -> Table:
     """List the modules of which runs used more than one version; what is the same everywhere needs no row."""
     versions: dict[str, dict[str, int]] = {}
     grouped = _grouped(runs, "code")
@@ -40,24 +40,20 @@ def _code(runs: pd.DataFrame) -> Table | None:
         for module, fingerprint in _object(text).items():
             of_module = versions.setdefault(module, {})
             of_module[str(fingerprint)] = of_module.get(str(fingerprint), 0) + len(part)
-    if not versions:
-        return None
     rows = [
         (module, [Cell(fingerprint), _count(n)])
         for module in sorted(versions)
         if len(versions[module]) > 1
         for fingerprint, n in sorted(versions[module].items(), key=lambda item: (-item[1], item[0]))
     ]
-    others = len(versions) - len({module for module, _ in rows})
-    notes = [
-        *_unknown(runs, "code"),
-        f"Of each of {others} other modules, all runs that used it used the same version.",
-    ]
-    caption = "Modules that runs used in more than one version."
-    return _table("code", caption, ["module", "fingerprint", "runs"], rows, notes)
+    same = len(versions) - len({module for module, _ in rows})
+    others = "other modules" if rows else "modules"
+    alike = [f"All runs that used one of {same} {others} used the same version of it."] if same else []
+    caption = "Modules of the suite that runs used in more than one version." if rows else "Code of the suite."
+    return _table("code", caption, ["module", "fingerprint", "runs"], rows, [*_unknown(runs, "code"), *alike])
 
 
-def _packages(runs: pd.DataFrame) -> Table | None:
+def _packages(runs: pd.DataFrame) -> Table:
     versions: dict[str, dict[str, int]] = {}
     for text, part in _grouped(runs, "packages"):
         for name, version in _object(text).items():
@@ -72,7 +68,7 @@ def _packages(runs: pd.DataFrame) -> Table | None:
     return _table("packages", caption, ["package", "version", "runs"], rows, _unknown(runs, "packages"))
 
 
-def _hardware(runs: pd.DataFrame) -> Table | None:
+def _hardware(runs: pd.DataFrame) -> Table:
     rows = []
     for text, part in _grouped(runs, "hardware"):
         known = _object(text)
@@ -83,7 +79,7 @@ def _hardware(runs: pd.DataFrame) -> Table | None:
     return _table("hardware", caption, ["processor", "", "runs"], rows, _unknown(runs, "hardware"))
 
 
-def _data(runs: pd.DataFrame) -> Table | None:
+def _data(runs: pd.DataFrame) -> Table:
     rows = []
     for column in sorted((str(name) for name in runs.columns if str(name).startswith(DATA)), key=natural):
         source, _, file = column.removeprefix(DATA).partition(".")
@@ -125,7 +121,5 @@ def _names(values: Iterable[object]) -> str:
 
 def _table(
     name: str, caption: str, header: list[str], rows: list[tuple[str, list[Cell]]], notes: Sequence[str] = ()
-) -> Table | None:
-    if not rows and not notes:
-        return None
+) -> Table:
     return Table(name, "", caption, header, [Block("", rows)] if rows else [], list(notes))

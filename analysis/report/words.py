@@ -16,7 +16,6 @@ from suite.claims import Claim, Published
 AT = {"declared": "as declared", "validated": "tuned on validation", "median": "at the middle of its grid"}
 RELATIONS = {"better": "is better than", "not_worse": "is not worse than"}
 ANSWERS = {True: "Holds", False: "Does not hold", None: "Open"}
-FIGURES = re.compile(r"^\S+ [+-][\d.]+(?:e-?\d+)?(?: \[[^]]*\])?, n = \d+[^:]*: ")
 MINUS = "\u2212"
 WIDEST = 6  # margins on either side of 0 in a strip; what lies beyond ends in an arrow
 
@@ -32,8 +31,8 @@ def claim_in_words(claim: Claim) -> str:
 
 
 def reason_of(verdict: Verdict) -> str:
-    """Return the reason without the figures that it begins with: they have columns of their own."""
-    return sentence(capital(FIGURES.sub("", verdict.reason)))
+    """Return the reason as a sentence."""
+    return sentence(capital(verdict.reason))
 
 
 def sentence(text: str) -> str:

@@ -18,6 +18,7 @@ from analysis.evidence import Evidence, gather
 from analysis.report import drilldown as drilldown_module
 from analysis.report import write_report
 from analysis.report.drilldown import as_json, drilldown
+from analysis.report.provenance import provenance
 from analysis.source import Logged
 from suite.claims import Declared
 from tests.analysis import evidences
@@ -91,6 +92,19 @@ def test_claims_that_stay_open_and_references_that_are_not_beaten_are_said(tmp_p
     assert undecided
     unsupported = text[text.index('id="mini-unsupported"') : text.index('id="mini-tables"')]
     assert all(f"{one.benchmark} ({one.label})" in unsupported for one in undecided)
+
+
+def test_modules_that_runs_used_in_several_versions_are_listed_and_the_others_counted() -> None:
+    codes = ['{"suite.a": "1", "suite.b": "1"}', '{"suite.a": "2", "suite.b": "1"}', None]
+    frame = pd.DataFrame([row("image", "dystress", seed, code=code) for seed, code in enumerate(codes)])
+    table = next(table for table in provenance([evidence_of(frame)]) if table.name == "code")
+    ((first, one), (second, other)) = table.blocks[0].rows
+    assert (first, second) == ("suite.a", "suite.a")
+    assert [one[0].text, other[0].text] == ["1", "2"]
+    assert table.notes == [
+        "Not logged by 1 of 3 runs.",
+        "All runs that used one of 1 other modules used the same version of it.",
+    ]
 
 
 def test_parameters_that_all_runs_share_are_said_once() -> None:

@@ -96,8 +96,8 @@ class Site:
         return list(self.store.record(self.key[loss]).events())
 
     def happened(self, loss: str = "cosine") -> list[str]:
-        """Return the names of a run's events, but for those of steps, with reasons."""
-        return [e.get("reason") or e["event"] for e in self.events(loss) if e["event"] != "metrics"]
+        """Return the names of a run's events, but for what it measured, with reasons."""
+        return [e.get("reason") or e["event"] for e in self.events(loss) if e["event"] not in ("metrics", "histograms")]
 
     def trains(self, step: int = 0, loss: str = "cosine") -> Worker:
         """Wait until a run has done so many steps; return its worker."""

@@ -4,10 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from suite.tracking import (
-    create_store,
-)
-from tests.tracking.stores import Server
+from suite.tracking import create_store, default_uri
+from tests.tracking.servers import MlflowServer
 
 
 @pytest.fixture(autouse=True)
@@ -32,8 +30,10 @@ def out(tmp_path: Path, fresh_store: Path) -> Path:
 
 
 @pytest.fixture
-def server(out: Path) -> Iterator[Server]:
-    started = Server(out)
-    started.start()
-    yield started
-    started.stop()
+def server(out: Path) -> Iterator[MlflowServer]:
+    made = MlflowServer(default_uri(out), out)
+    try:
+        made.start()
+        yield made
+    finally:
+        made.stop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import pwd
@@ -20,7 +21,8 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-PATIENCE_S = 180.0
+#: On an idle machine seconds would do; the tests also pass beside a campaign that takes all cores.
+PATIENCE_S = 300.0
 PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None)
 
@@ -139,7 +141,8 @@ class MlflowServer:
     def stop(self) -> None:
         """Kill it with all its processes, amid whatever it does."""
         if self.process is not None:
-            os.killpg(self.process.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it may have ended by itself
+                os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
             self.process = None
 

@@ -18,9 +18,9 @@ from suite.tracking import (
     frame,
 )
 from tests.records_factory import START, append, held, metrics_event, write_run
+from tests.tracking.servers import MlflowServer
 from tests.tracking.stores import (
     EXPERIMENT,
-    Server,
     client,
     history,
     in_processes,
@@ -198,7 +198,7 @@ def test_deleted_experiment_is_named(out: Path) -> None:
         mirror(out).push()
 
 
-def test_server_that_goes_down_and_comes_back(out: Path, server: Server) -> None:
+def test_server_that_goes_down_and_comes_back(out: Path, server: MlflowServer) -> None:
     first = write_run(out, seed=0, metrics={"test/a": math.nan, "test/b": math.inf})
     pusher = Mirror(out, server.uri, EXPERIMENT)
     assert pusher.push().updated == 1

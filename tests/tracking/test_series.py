@@ -9,7 +9,8 @@ from suite.tracking import TrackingUnavailable, default_uri, frame, sql
 from suite.tracking import series as module
 from suite.tracking.series import series
 from tests.records_factory import append, metrics_event, write_run
-from tests.tracking.stores import EXPERIMENT, Server, mirror
+from tests.tracking.servers import MlflowServer
+from tests.tracking.stores import EXPERIMENT, mirror
 
 NAMES = ["train/loss", "train/odd", "histogram/similarity_positive"]
 
@@ -98,7 +99,9 @@ def test_a_store_that_is_not_there_is_one_error(tmp_path: Path) -> None:
         series(f"sqlite:///{tmp_path}/none.db", EXPERIMENT, ["a"], NAMES)
 
 
-def test_a_tracking_server_gives_the_same_series(uri: str, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tracking_server_gives_the_same_series(
+    uri: str, server: MlflowServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     expected = series(uri, EXPERIMENT, ids(uri), NAMES)
     assert ids(server.uri) == ids(uri)
     asked = []

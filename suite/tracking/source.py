@@ -243,9 +243,13 @@ def as_number(value: Any) -> float:
 
 
 def _compact(values: Mapping[str, Any]) -> str:
-    """Return a mapping as one line of JSON, empty without entries; what MLflow would cut, as a single digest."""
+    """Return a mapping as one line of JSON; empty, which is to say unknown, without entries or if MLflow would cut it.
+
+    Fewer digits or a digest of several entries would not do: whoever compares runs does so entry by entry, and two runs
+    that share an entry need not have the others in common.
+    """
     text = json.dumps(values, sort_keys=True, separators=(",", ":")) if values else ""
-    return text if len(text) <= TAG_LIMIT else json.dumps({"*": hashlib.sha256(text.encode()).hexdigest()})
+    return text if len(text) <= TAG_LIMIT else ""
 
 
 def _logged(event: Json) -> Iterator[tuple[str, int, Any]]:

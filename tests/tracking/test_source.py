@@ -1,8 +1,15 @@
+import hashlib
 import json
 import math
 from pathlib import Path
 
-from suite.tracking.source import Events, clean_name, flatten
+import pytest
+
+from analysis.collect import collect
+from suite.tracking import default_uri, frame
+from suite.tracking.source import CODE_DIGITS, TAG_LIMIT, Events, clean_name, flatten, read_record
+from tests.records_factory import write_run
+from tests.tracking.stores import EXPERIMENT, mirror
 
 
 def test_events_reader_handles_what_kills_leave(tmp_path: Path) -> None:
@@ -44,3 +51,36 @@ def test_the_shares_of_a_histogram_become_a_series_by_bin(tmp_path: Path) -> Non
 def test_flatten_and_clean() -> None:
     assert dict(flatten({"a": {"b": {"c": 1}, "d": []}, "e": "x"})) == {"a.b.c": "1", "a.d": "[]", "e": "x"}
     assert clean_name("test/ndcg@10 [%]") == "test/ndcg_10 ___"
+
+
+def write_code(out: Path, loss: str, modules: int, version: str = "") -> Path:
+    """Write a run of a loss that used this many modules, all but one of them like any other loss."""
+    names = [f"suite.losses.{loss}", *(f"suite.module_{number}" for number in range(modules - 1))]
+    file = out / "runs" / write_run(out, loss=loss) / "run.json"
+    code = {name: hashlib.sha256(f"{version}{name}".encode()).hexdigest() for name in names}
+    file.write_text(json.dumps({**json.loads(file.read_text()), "code": code}))
+    return file.parent
+
+
+def test_the_code_of_a_run_is_a_tag_while_it_fits(out: Path) -> None:
+    record = read_record(write_code(out, "infonce", 100), running=False)
+    assert record is not None
+    tag = json.loads(record.tags()["suite.code"])
+    assert len(tag) == 100 and {len(digest) for digest in tag.values()} == {CODE_DIGITS}
+    record = read_record(write_code(out, "infonce", 200), running=False)
+    assert record is not None and len(json.dumps(record.run["code"])) > TAG_LIMIT
+    assert "suite.code" not in record.tags()
+
+
+@pytest.mark.parametrize(
+    ("modules", "version", "counted"), [(3, "", 2), (3, "older", 1), (200, "", 2), (200, "older", 2)]
+)
+def test_code_that_fits_no_tag_is_unknown_and_makes_no_run_stale(
+    out: Path, modules: int, version: str, counted: int
+) -> None:
+    write_code(out, "infonce", modules, version)
+    write_code(out, "dystress", modules)
+    mirror(out).push()
+    logged = frame(default_uri(out), EXPERIMENT)
+    assert logged["code"].notna().tolist() == [modules == 3] * 2
+    assert len(collect(logged).runs) == counted

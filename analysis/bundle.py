@@ -3,17 +3,15 @@
 ``runs.parquet`` has a row a run: the columns of :func:`suite.tracking.frame`, then for every metric by step two columns
 of lists, ``curve.<metric>.step`` and ``curve.<metric>.value``, which are read only when curves are asked for. The
 manifest stands in the file itself, and beside it for people. The same runs give the same bytes: no time of export, no
-path and no address is in them.
+path and no address is in them. Claims keep the order in which the registry declares them.
 """
 
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,18 +21,14 @@ import pyarrow.parquet as pq
 
 from analysis.provenance import provenance
 from analysis.source import Logged
+from suite.bundles import CURVE, METADATA, RUNS, SCHEMA, check, columns_of, digest, read_runs, refusal
 from suite.claims import Declared
-from suite.problems import InputError, Problem
 from suite.tracking.frame import COLUMNS
 from suite.tracking.series import long_table
 
-SCHEMA = 1
-RUNS, MANIFEST = "runs.parquet", "manifest.json"
-METADATA = b"contrastive-suite.manifest"
+MANIFEST = "manifest.json"
 ORDER = ["benchmark", "loss", "seed", "run_id"]
-CURVE = "curve."
 NUMBERS = {"seed": pa.int64(), "margin": pa.float64()}
-Manifest = dict[str, Any]
 
 
 def write(logged: Logged, folder: Path) -> list[Path]:
@@ -57,20 +51,20 @@ def write(logged: Logged, folder: Path) -> list[Path]:
     digests = {}
     curves: dict[str, pa.Array] = {}
     for name in logged.curve_names:
-        columns = _curve(runs["run_id"], logged.curves(names=[name]))
-        digests[name] = digest(columns)
-        curves |= {f"{CURVE}{name}.{part}": column for part, column in columns.items()}
+        lists = _curve(runs["run_id"], logged.curves(names=[name]))
+        digests[name] = digest(lists)
+        curves |= {f"{CURVE}{name}.{part}": column for part, column in lists.items()}
     manifest = {
         "schema": SCHEMA,
         "experiment": logged.experiment,
         **provenance(runs),
         "declared": logged.declared.to_json(),
-        "sha256": {"runs": digest(_columns(table)), "curves": digests},
+        "sha256": {"runs": digest(columns_of(table)), "curves": digests},
     }
-    text = json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    text = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
     for name, column in curves.items():
         table = table.append_column(name, column)
-    table = table.replace_schema_metadata({METADATA: json.dumps(manifest, sort_keys=True)})
+    table = table.replace_schema_metadata({METADATA: json.dumps(manifest)})
     folder.mkdir(parents=True, exist_ok=True)
     pq.write_table(table, folder / RUNS, compression="zstd", compression_level=9)
     (folder / MANIFEST).write_text(text, encoding="utf-8")
@@ -85,45 +79,14 @@ def read(file: Path) -> Logged:
     InputError
         If there is no such file, if it is no bundle or one of another schema, or if it was changed after its export.
     """
-    manifest = read_manifest(file)
-    names = [name for name in pq.read_schema(file).names if not name.startswith(CURVE)]
-    table = pq.read_table(file, columns=names)
-    _check(file, "runs", manifest["sha256"]["runs"], _columns(table))
-    runs = table.replace_schema_metadata(None).to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
+    table, manifest = read_runs(file)
+    runs = table.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
     try:
         declared = Declared.from_json(manifest["declared"])
     except ValueError as error:
-        raise _refusal(file, f"its manifest declares what this version cannot read: {error}") from error
+        raise refusal(file, f"its manifest declares what this version cannot read: {error}") from error
     reader = functools.partial(_read_points, file, runs["run_id"], manifest["sha256"]["curves"])
     return Logged(runs, declared, str(file), manifest["experiment"], reader)
-
-
-def read_manifest(file: Path) -> Manifest:
-    """Return the manifest that a bundle carries.
-
-    Raises
-    ------
-    InputError
-        If there is no such file, or if it is no bundle or one of another schema.
-    """
-    if not file.exists():
-        raise _refusal(file, "there is no such file")
-    if file.is_dir():
-        raise _refusal(file, f"is a folder; name the {RUNS} in it")
-    try:
-        metadata = pq.read_schema(file).metadata or {}
-    except pa.ArrowInvalid as error:
-        raise _refusal(file, "is not a parquet file, or was cut off") from error
-    except OSError as error:
-        raise _refusal(file, f"cannot be read: {error.strerror or error}") from error
-    try:
-        manifest = json.loads(metadata[METADATA])
-        schema = manifest["schema"]
-    except (KeyError, TypeError, ValueError) as error:
-        raise _refusal(file, "is not a bundle of this suite; `python -m analysis export` makes one") from error
-    if schema != SCHEMA:
-        raise _refusal(file, f"has schema {schema}, and this version of the suite reads schema {SCHEMA}")
-    return dict(manifest)
 
 
 def merge(parts: Sequence[Logged], declared: Declared | None = None) -> Logged:
@@ -201,60 +164,9 @@ def _read_points(
     for name in sorted(names):
         table = pq.read_table(file, columns=[f"{CURVE}{name}.{part}" for part in ("step", "value")])
         table = table.rename_columns(["step", "value"])
-        _check(file, f"curves of {name}", digests.get(name, ""), _columns(table))
+        check(file, f"curves of {name}", digests.get(name, ""), table)
         chosen = table.take(pa.array(wanted.index))
         lengths = pc.list_value_length(chosen["step"]).to_numpy()
         flat = [pc.list_flatten(chosen[part]).to_numpy() for part in ("step", "value")]
         parts.append((np.arange(len(wanted)).repeat(lengths), *flat))
     return long_table(list(wanted), sorted(names), parts)
-
-
-def _check(file: Path, what: str, expected: str, columns: Mapping[str, pa.Array]) -> None:
-    found = digest(columns)
-    if found != expected:
-        message = f"was changed after its export: its {what} have sha256 {found[:12]}…, the manifest says"
-        raise _refusal(file, f"{message} {expected[:12]}…; export it again, or take the original")
-
-
-def _refusal(file: Path, message: str) -> InputError:
-    return InputError([Problem(str(file), "", message)])
-
-
-def _columns(table: pa.Table) -> dict[str, pa.Array]:
-    return {name: table[name].combine_chunks() for name in table.column_names}
-
-
-def digest(columns: Mapping[str, pa.Array]) -> str:
-    """Return the sha256 of the values of columns, whatever file or memory they lie in.
-
-    Over the columns by name: name and type, a bit a value for whether there is one, and the values, in little-endian
-    byte order; text and lists as all lengths, then all contents. Every NaN is the same.
-    """
-    total = hashlib.sha256()
-    for name in sorted(columns):
-        kind = columns[name].type
-        # The items of a list bear one name in memory and another in a file.
-        shown = f"list of {kind.value_type}" if pa.types.is_list(kind) else str(kind)
-        total.update(f"{name}: {len(columns[name])} x {shown}\n".encode())
-        for part in _contents(columns[name]):
-            total.update(part)
-    return total.hexdigest()
-
-
-def _contents(array: pa.Array) -> Iterator[bytes | memoryview]:
-    yield np.packbits(np.asarray(array.is_valid())).tobytes()
-    if pa.types.is_list(array.type):
-        yield pc.list_value_length(array).fill_null(0).to_numpy().astype("<i8").tobytes()
-        yield from _contents(array.flatten())
-    elif pa.types.is_string(array.type):
-        yield pc.binary_length(array).fill_null(0).to_numpy().astype("<i8").tobytes()
-        text = pa.concat_arrays([array.fill_null("")])
-        ends = (
-            np.frombuffer(text.buffers()[1], np.int32)[text.offset : text.offset + len(text) + 1] if len(text) else [0]
-        )
-        yield memoryview(text.buffers()[2] or b"")[ends[0] : ends[-1]]
-    elif pa.types.is_floating(array.type):
-        values = array.fill_null(0).to_numpy(zero_copy_only=False)
-        yield np.where(np.isnan(values), np.nan, values).astype("<f8").tobytes()
-    else:
-        yield array.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False).astype("<i8").tobytes()

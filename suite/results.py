@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from suite.plan import Run
-from suite.problems import InputError, Problem
 from suite.records import Store
 from suite.tracking.source import clean_name, flatten, shorten
 
@@ -88,35 +87,25 @@ def from_records(runs: Iterable[Run], store: Store) -> Iterator[LoggedRun]:
 
 
 def from_bundle(file: Path) -> list[LoggedRun]:
-    """Return the finished runs of a bundle, each key once.
+    """Return the finished runs of a bundle, each key once; runs of other programs, without a key, are none of them.
 
     Parameters
     ----------
     file : Path
-        Parquet with a row a run, and the columns ``key benchmark loss seed profile kind status``, ``val/...``,
-        ``test/...``, ``seconds/...``, ``param.<setting>``, and as JSON ``code packages hardware``.
+        As ``python -m analysis export`` writes it (``runs.parquet``).
 
     Raises
     ------
     InputError
-        If it cannot be read, or is no such file.
+        If there is no such file, if it is no bundle or one of another schema, or if its runs were changed after its
+        export.
     """
-    import pyarrow
-    import pyarrow.parquet
+    from suite.bundles import read_runs
 
-    try:
-        names = pyarrow.parquet.read_schema(file).names
-        wanted = [n for n in names if n in (*COLUMNS, *ORIGIN) or n.startswith((*METRICS, "seconds/", "param."))]
-        rows = pyarrow.parquet.read_table(file, columns=wanted).to_pylist()
-    except (OSError, pyarrow.ArrowException) as error:
-        raise InputError(
-            [Problem(str(file), "", f"cannot be read as a bundle: {str(error).splitlines()[0]}")]
-        ) from error
-    missing = [name for name in COLUMNS if name not in names]
-    if missing:
-        message = f"is no bundle of runs: it has no column {', '.join(missing)}; python -m analysis export writes one"
-        raise InputError([Problem(str(file), "", message)])
-    return list({row["key"]: _of_row(row) for row in rows if row["status"] == "FINISHED"}.values())
+    table, _ = read_runs(file)
+    names, parts = (*COLUMNS, *ORIGIN), (*METRICS, "seconds/", "param.")
+    rows = table.select([n for n in table.column_names if n in names or n.startswith(parts)]).to_pylist()
+    return list({row["key"]: _of_row(row) for row in rows if row["status"] == "FINISHED" and row["key"]}.values())
 
 
 def _of_row(row: Mapping[str, Any]) -> LoggedRun:

@@ -87,7 +87,7 @@ def of_bundle(file: Path, registry: Registry, options: argparse.Namespace) -> li
     Raises
     ------
     InputError
-        If the bundle cannot be read, or a part of the selection names nothing.
+        If the bundle cannot be read or was changed after its export, or a part of the selection names nothing.
     """
     runs = from_bundle(file)
     wanted: dict[str, set[Any]] = {}

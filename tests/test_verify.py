@@ -17,8 +17,12 @@ from typing import Any
 
 import pandas as pd
 import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from analysis.bundle import write
+from analysis.source import Logged
 from suite.compose import load
 from suite.data import describe
 from suite.plan import run_of
@@ -111,13 +115,17 @@ def bundle(folder: Path, change: Callable[[pd.DataFrame], object] = lambda frame
                 "packages": json.dumps(run["provenance"]["packages"]),
                 "hardware": json.dumps(run["provenance"]["hardware"]),
                 "status": "FINISHED",
+                "run_id": run["key"],
             }
         )
     frame = pd.DataFrame(rows)
     change(frame)
-    frame.to_parquet(folder / "runs.parquet")
     shutil.rmtree(folder / "results")
-    return folder / "runs.parquet"
+    return export(frame, folder)
+
+
+def export(frame: pd.DataFrame, folder: Path) -> Path:
+    return write(Logged(frame, experiment="toy"), folder)[0]
 
 
 def test_results_come_back_bit_for_bit_and_nothing_is_written(campaign: Path) -> None:
@@ -277,19 +285,31 @@ def test_an_interrupted_verification_leaves_nothing(campaign: Path, tmp_path: Pa
         (["--profile", "smoke", "--seeds", "1"], "no run of the selection is done"),
         (["--sample", "0"], "--sample: 0 runs cannot be drawn"),
         (["--tolerance", "nan"], "--tolerance: nan will not do"),
-        (["--from", "nowhere.parquet"], "nowhere.parquet: cannot be read as a bundle"),
-        (["--from", "benchmarks.yaml"], "benchmarks.yaml: cannot be read as a bundle"),
-        (["--from", "table.parquet"], "has no column benchmark, loss, seed, profile, kind, status"),
+        (["--from", "nowhere.parquet"], "nowhere.parquet: there is no such file"),
+        (["--from", "benchmarks.yaml"], "benchmarks.yaml: is not a parquet file, or was cut off"),
+        (["--from", "table.parquet"], "table.parquet: is not a bundle of this suite; `python -m analysis export`"),
         (["--from", "runs.parquet", "--losses", "cosinus"], "did you mean 'cosine'?"),
     ],
 )
 def test_bad_input_is_refused_with_status_2(project: Project, arguments: list[str], says: str) -> None:
     pd.DataFrame({"key": ["0"]}).to_parquet(project.folder / "table.parquet")
-    pd.DataFrame({name: [] for name in COLUMNS}).to_parquet(project.folder / "runs.parquet")
+    export(pd.DataFrame({name: [] for name in (*COLUMNS, "run_id")}, dtype=object), project.folder)
     status, out, errors = project.suite("verify", *arguments)
     assert (status, out) == (2, "")
     assert says in errors
     assert not (project.folder / "results").exists()
+
+
+def test_a_bundle_that_was_changed_after_its_export_is_refused(project: Project) -> None:
+    row = {"key": "0", "benchmark": "blobs", "loss": "cosine", "seed": 0, "profile": "smoke", "kind": "loss"}
+    file = export(pd.DataFrame([{**row, "status": "FINISHED", "run_id": "0", "test/accuracy": 0.5}]), project.folder)
+    table = pq.read_table(file)
+    column = table.column_names.index("test/accuracy")
+    pq.write_table(table.set_column(column, "test/accuracy", pa.array([0.5 + 1e-12])), file)
+    status, out, errors = project.suite("verify", "--from", str(file), "--all")
+    assert (status, out) == (2, "")
+    assert f"{file}: was changed after its export: its runs have sha256" in errors
+    assert "the manifest says" in errors and "export it again, or take the original" in errors
 
 
 def logged(benchmark: str = "image", number: int = 0, **fields: Any) -> LoggedRun:

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import math
 import random
@@ -11,10 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.bundle import digest, merge, read, write
+from analysis.bundle import merge, read, write
 from analysis.collect import collect
 from analysis.provenance import provenance
-from analysis.source import Logged
+from analysis.source import Logged, load
+from suite.bundles import METADATA, digest
 from suite.claims import Claim, Declared, Published
 from suite.problems import InputError
 from suite.tracking.series import long_table
@@ -240,7 +242,7 @@ def test_a_digest_tells_apart_what_has_the_same_contents() -> None:
 def test_the_manifest_says_what_the_runs_were_made_with_and_where_they_differ(tmp_path: Path) -> None:
     file, beside = write(campaign(), tmp_path)
     manifest = json.loads(beside.read_text())
-    assert manifest == json.loads(pq.read_schema(file).metadata[b"contrastive-suite.manifest"])
+    assert manifest == json.loads(pq.read_schema(file).metadata[METADATA])
     assert manifest["schema"] == 1 and manifest["experiment"] == "first"
     assert manifest["runs"] == {"mini": {"image": 4}}
     assert manifest["keys"] == ["image/infonce/0", "image/infonce/1", "image/infonce/2"]
@@ -250,6 +252,36 @@ def test_the_manifest_says_what_the_runs_were_made_with_and_where_they_differ(tm
     assert manifest["git"] == {"abc": 4} and manifest["differing"] == ["code.image.suite.training"]
     assert Declared.from_json(manifest["declared"]) == DECLARED
     assert set(manifest["sha256"]["curves"]) == {LOSS, BINS}
+
+
+def claiming(*names: str) -> Declared:
+    published = Published("infonce", "accuracy", 0.9, "table 1")
+    claims = {name: Claim("temperature_free", "not_worse", "infonce") for name in names}
+    return Declared("infonce", claims, {name: [published] for name in names})
+
+
+@pytest.mark.parametrize("names", [("strict", "bold", "mild"), ("mild", "bold", "strict")])
+def test_claims_and_published_figures_keep_the_order_in_which_they_were_declared(
+    tmp_path: Path, names: tuple[str, ...]
+) -> None:
+    whole = dataclasses.replace(campaign(), declared=claiming(*names))
+    file, beside = write(whole, tmp_path / "first")
+    other = write(dataclasses.replace(campaign(), declared=claiming(*sorted(names))), tmp_path / "other")[0]
+    manifest = json.loads(beside.read_text())["declared"]
+    assert tuple(manifest["claims"]) == tuple(manifest["published"]) == names
+    for logged in (read(file), merge([read(file), read(other)]), load([str(file), str(other)])):
+        assert tuple(logged.declared.claims) == tuple(logged.declared.published) == names
+    again = write(read(file), tmp_path / "again")
+    assert [path.read_bytes() for path in again] == [file.read_bytes(), beside.read_bytes()]
+
+
+def test_a_manifest_in_alphabetical_order_as_older_versions_wrote_it_is_read(tmp_path: Path) -> None:
+    whole = dataclasses.replace(campaign(), declared=claiming("strict", "bold"))
+    file, beside = write(whole, tmp_path)
+    older = json.dumps(json.loads(beside.read_text()), sort_keys=True)
+    pq.write_table(pq.read_table(file).replace_schema_metadata({METADATA: older}), file)
+    assert_same(whole, read(file))
+    assert list(read(file).declared.claims) == ["bold", "strict"]
 
 
 def test_older_runs_without_provenance_have_none() -> None:

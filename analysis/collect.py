@@ -22,6 +22,8 @@ KNOWN = {
     "purpose": ("evaluation", "selection"),
 }
 LONGEST = 300
+#: Long texts that are of interest for where runs come from alone.
+TOLD_ELSEWHERE = {"code", "packages", "hardware"}
 
 
 @dataclass(frozen=True)
@@ -31,18 +33,23 @@ class Collected:
     Attributes
     ----------
     runs : DataFrame
-        One finished run a row and never two for one (profile, purpose, benchmark, loss, seed): the columns of
-        :func:`suite.tracking.frame`, and the primary metric as ``val`` and ``test``.
+        One finished run a row and never two for one (profile, purpose, benchmark, loss, seed): what it is, the primary
+        metric as ``val`` and ``test``, seconds, and the loss's own parameters, named as in
+        :func:`suite.tracking.frame`. Narrow, since every filter of a frame copies all of its columns.
     left_out : DataFrame
         All other runs of the store, with the columns of `LEFT_OUT`; `reason` is a sentence.
+    tested : DataFrame
+        All test metrics of `runs`, as ``test/<metric>``, by run id.
     """
 
     runs: pd.DataFrame
     left_out: pd.DataFrame
+    tested: pd.DataFrame
 
     def of(self, profile: str) -> Collected:
         """Return the part of one profile."""
-        return Collected(*(part[part["profile"] == profile] for part in (self.runs, self.left_out)))
+        runs, left_out = (part[part["profile"] == profile] for part in (self.runs, self.left_out))
+        return Collected(runs, left_out, self.tested.loc[runs["run_id"]])
 
     @property
     def profiles(self) -> list[str]:
@@ -82,9 +89,19 @@ def collect(logged: pd.DataFrame, profile: str | None = None, keep_stale: bool =
     left_out = runs.loc[~counts, [name for name in LEFT_OUT if name != "reason"]].assign(reason=reasons[~counts])
     order = [*IDENTITY, "run_id"]
     in_order = runs.loc[counts, order].sort_values(order).index
+    counted = runs.loc[in_order]
     return Collected(
-        runs.loc[in_order].reset_index(drop=True), left_out[LEFT_OUT].sort_values(order, ignore_index=True)
+        counted[[name for name in runs.columns if _is_used(str(name))]].reset_index(drop=True),
+        left_out[LEFT_OUT].sort_values(order, ignore_index=True),
+        counted.set_index("run_id")[[name for name in runs.columns if str(name).startswith("test/")]],
     )
+
+
+def _is_used(name: str) -> bool:
+    """Whether a column is one of those that most tables look at."""
+    if name.startswith("param."):
+        return name.startswith("param.loss.")
+    return name not in TOLD_ELSEWHERE and ("/" not in name or name.startswith("seconds/"))
 
 
 def _by_newest_metric(runs: pd.DataFrame) -> pd.DataFrame:

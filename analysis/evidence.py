@@ -118,7 +118,7 @@ def gather(collected: Collected, declared: Declared, profile: str) -> Evidence:
         baseline,
         tuple(family(compared)),
         tuple(judge(declared.claims, rows)),
-        tuple(reproductions(declared.published, rows, profile)),
+        tuple(reproductions(declared.published, rows, mine.tested, profile)),
         tuple(notes_on(rows, choices)),
     )
 

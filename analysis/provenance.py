@@ -30,13 +30,13 @@ def provenance(runs: pd.DataFrame) -> dict[str, Any]:
         ``hardware``: by quantity, the values; ``git``: the commits; and ``differing``: the dotted names of all of
         these that have more than one value.
     """
-    code = {str(name): _inside(part, "code") for name, part in runs.groupby("benchmark")}
+    code = {str(name): inside(part, "code") for name, part in runs.groupby("benchmark")}
     data = {name.removeprefix(DATA): _counts(runs, name) for name in runs.columns if str(name).startswith(DATA)}
     several = {
         "code": {f"{name}.{module}": counts for name, used in code.items() for module, counts in used.items()},
         "data": data,
-        "packages": _inside(runs, "packages"),
-        "hardware": _inside(runs, "hardware"),
+        "packages": inside(runs, "packages"),
+        "hardware": inside(runs, "hardware"),
     }
     git = _counts(runs, "git")
     return {
@@ -52,19 +52,28 @@ def provenance(runs: pd.DataFrame) -> dict[str, Any]:
     }
 
 
+def inside(runs: pd.DataFrame, column: str) -> dict[str, Counts]:
+    """Count the values inside a column of JSON objects by name, in order; what is no object counts for nothing."""
+    found: dict[str, Counter[str]] = defaultdict(Counter)
+    for text, count in _counts(runs, column).items():
+        for name, value in json_object(text).items():
+            found[name][value if isinstance(value, str) else json.dumps(value)] += count
+    return {name: dict(sorted(found[name].items())) for name in sorted(found)}
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """Read a JSON object; what is none has nothing in it."""
+    try:
+        read = json.loads(text)
+    except ValueError:
+        return {}
+    return read if isinstance(read, dict) else {}
+
+
 def _counts(runs: pd.DataFrame, column: str) -> Counts:
     if column not in runs:
         return {}
     return {str(value): int(count) for value, count in sorted(runs[column].value_counts().items())}
-
-
-def _inside(runs: pd.DataFrame, column: str) -> dict[str, Counts]:
-    """Count the values inside a column of JSON objects."""
-    found: dict[str, Counter[str]] = defaultdict(Counter)
-    for text, count in _counts(runs, column).items():
-        for name, value in json.loads(text).items():
-            found[name][value if isinstance(value, str) else json.dumps(value)] += count
-    return {name: dict(sorted(found[name].items())) for name in sorted(found)}
 
 
 def _differing(groups: Mapping[str, Mapping[str, Counts]]) -> Iterator[str]:

@@ -47,7 +47,9 @@ class Reproduction:
     high: float = math.nan
 
 
-def reproductions(published: Mapping[str, Sequence[Published]], rows: pd.DataFrame, profile: str) -> list[Reproduction]:
+def reproductions(
+    published: Mapping[str, Sequence[Published]], rows: pd.DataFrame, tested: pd.DataFrame, profile: str
+) -> list[Reproduction]:
     """Hold the published figures of all benchmarks that were run at a profile against their evaluation runs.
 
     The published value is taken as it stands, without an error of its own: how many repetitions are behind it is
@@ -57,12 +59,16 @@ def reproductions(published: Mapping[str, Sequence[Published]], rows: pd.DataFra
     ----------
     rows : DataFrame
         From :func:`analysis.rows.rows_of`.
+    tested : DataFrame
+        Of :class:`analysis.collect.Collected`.
+    profile : str
     """
     here = [name for name in published if (rows["benchmark"] == name).any()]
-    return [_hold(name, one, rows[rows["benchmark"] == name], profile) for name in here for one in published[name]]
+    of_benchmark = {name: rows[rows["benchmark"] == name] for name in here}
+    return [_hold(name, one, of_benchmark[name], tested, profile) for name in here for one in published[name]]
 
 
-def _hold(benchmark: str, one: Published, here: pd.DataFrame, profile: str) -> Reproduction:
+def _hold(benchmark: str, one: Published, here: pd.DataFrame, tested: pd.DataFrame, profile: str) -> Reproduction:
     if one.profile is None:
         return Reproduction(benchmark, one, NOT_COMPARABLE, one.differs or "no profile follows the published protocol")
     if one.profile != profile:
@@ -70,7 +76,7 @@ def _hold(benchmark: str, one: Published, here: pd.DataFrame, profile: str) -> R
         return Reproduction(benchmark, one, NOT_COMPARABLE, reason)
     mine = here[(here["loss"] == one.loss) & here["at"].isin(["", DECLARED]) & (here["kind"] == "loss")]
     column = f"test/{one.metric}"
-    values = mine[column].astype(float).dropna() if column in mine else pd.Series(dtype=float)
+    values = tested.loc[mine["run_id"], column].astype(float).dropna() if column in tested else pd.Series(dtype=float)
     if values.empty:
         return Reproduction(benchmark, one, NOT_COMPARABLE, f"no run of {one.loss} has {column}")
     ours = Difference.of(values.to_numpy())

@@ -29,7 +29,7 @@ def sweep_table(evidence: Evidence, loss: str) -> Table:
     A setting that is the declared one is filled in from the runs of the loss itself where it was not run as a member.
     A column without any run is left out.
     """
-    runs_of_losses = _narrow(evidence)
+    runs_of_losses = _runs_of_losses(evidence)
     swept = members(runs_of_losses)
     swept = swept[swept["base"] == loss]
     chosen = {choice.benchmark: choice.setting for choice in evidence.choices if choice.loss == loss}
@@ -93,7 +93,7 @@ def selection_table(evidence: Evidence) -> Table | None:
 
 
 def _selected(evidence: Evidence, choice: Choice) -> Iterable[tuple[str, list[Cell], list[object]]]:
-    losses = _narrow(evidence)
+    losses = _runs_of_losses(evidence)
     here = losses[losses["benchmark"] == choice.benchmark]
     metric, goal, _ = described(here)
     decimals = decimals_for(here["val"])
@@ -121,13 +121,9 @@ def _selected(evidence: Evidence, choice: Choice) -> Iterable[tuple[str, list[Ce
         yield f"{choice.benchmark}: {label}", cells, [*where, choice.settings, choice.seeds, runs, took]
 
 
-def _narrow(evidence: Evidence) -> pd.DataFrame:
-    """Return the runs of losses with the few columns that these tables need: frames of hundreds are slow to filter."""
+def _runs_of_losses(evidence: Evidence) -> pd.DataFrame:
     runs = evidence.collected.runs
-    described = ["metric", "goal", "margin", "start", "run_id"]
-    needed = ["benchmark", "loss", "kind", "purpose", "seed", "val", "test", *described]
-    kept = [name for name in map(str, runs.columns) if name in needed or name.startswith("param.loss.")]
-    return runs.loc[runs["kind"] == "loss", kept]
+    return runs[runs["kind"] == "loss"]
 
 
 def _command(profile: str, choice: Choice, which: str) -> str:

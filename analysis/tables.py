@@ -47,12 +47,13 @@ def significance_tables(evidence: Evidence) -> list[Table]:
 
 def benchmark_table(evidence: Evidence, benchmark: str) -> Table:
     """All test metrics of one benchmark and the mean seconds of its runs."""
-    runs = evidence.rows[evidence.rows["benchmark"] == benchmark]
-    primaries = [f"test/{metric}" for metric in runs["metric"].unique()]
-    measured = [str(name) for name in runs.columns if runs[name].notna().any()]
-    secondary = [name for name in measured if name.startswith("test/") and name not in primaries]
-    metrics = [*primaries, *sorted(secondary, key=natural)]
-    seconds = [name for name in SECONDS if name in measured]
+    here = evidence.rows[evidence.rows["benchmark"] == benchmark]
+    tested = evidence.collected.tested.loc[here["run_id"].unique()].dropna(axis=1, how="all")
+    primaries = [f"test/{metric}" for metric in here["metric"].unique()]
+    metrics = [*primaries, *sorted({str(name) for name in tested} - set(primaries), key=natural)]
+    seconds = [name for name in SECONDS if name in here and here[name].notna().any()]
+    runs = here[["run_id", "row", "kind", *seconds]].join(tested, on="run_id")
+    by_row = dict(iter(runs.groupby(["kind", "row"])))
     decimals = {name: decimals_for(runs[name]) for name in metrics}
     blocks, data = [], []
     for kind, title, labels in (
@@ -61,8 +62,8 @@ def benchmark_table(evidence: Evidence, benchmark: str) -> Table:
     ):
         rows = []
         for row in labels:
-            mine = runs[(runs["row"] == row) & (runs["kind"] == kind)]
-            if mine.empty:
+            mine = by_row.get((kind, row))
+            if mine is None:
                 continue
             found = {name: Summary.over(mine[name]) for name in (*metrics, *seconds)}
             cells = [Cell(found[name].text(decimals[name]), value=found[name].mean) for name in metrics]

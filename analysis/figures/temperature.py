@@ -62,8 +62,7 @@ def sweeps(collected: Collected, choices: tuple[Choice, ...], loss: str, paramet
     loss, parameter : str
         What was swept.
     """
-    kept = ["benchmark", "loss", "kind", "purpose", "seed", "val", "metric", "goal", f"param.loss.{parameter}"]
-    runs = collected.runs.reindex(columns=kept)
+    runs = collected.runs
     swept = members(runs)
     swept = swept[(swept["base"] == loss) & swept["setting"].str.startswith(f"{parameter}=")]
     swept = swept.assign(value=pd.to_numeric(swept["setting"].str.split("=", n=1).str[-1], errors="coerce"))
@@ -104,14 +103,12 @@ def _summary(runs: pd.DataFrame, by: str) -> pd.DataFrame:
     return runs.groupby(by)["val"].agg(n="count", mean="mean", std="std").reset_index()
 
 
-def figure(evidence: Evidence, curves: pd.DataFrame, loss: str = "infonce", parameter: str = "temperature") -> Drawing:
+def figure(evidence: Evidence, loss: str = "infonce", parameter: str = "temperature") -> Drawing:
     """Draw one panel a benchmark.
 
     Parameters
     ----------
     evidence : Evidence
-    curves : DataFrame
-        Not used.
     loss, parameter : str
         The loss that was swept, and over what.
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import jinja2
+import pandas as pd
 from markupsafe import Markup
 
 from analysis import html_table
@@ -103,9 +104,10 @@ def write_report(
     environment = _environment()
     script = _source(environment, "report.js")
     known = drilldown(evidences, logged)
+    counted = pd.concat([one.collected.runs["run_id"] for one in evidences])
     page = environment.get_template("report.html.j2").render(
         profiles=[_profile(one, tables.get(one.profile, ()), figures.get(one.profile, ())) for one in evidences],
-        provenance=provenance(evidences),
+        provenance=provenance(logged.runs[logged.runs["run_id"].isin(counted)]),
         known=known,
         data=Markup(as_json(known)),
         max_points=MAX_POINTS,

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pandas as pd
 
-from analysis.evidence import Evidence
+from analysis.provenance import DATA, inside, json_object
 from analysis.select import natural
 from analysis.table import MISSING, Block, Cell, Table
 
-DATA = "param.data."
 DIGITS = 12  # of a checksum
 
 
-def provenance(evidences: Sequence[Evidence]) -> list[Table]:
-    """Return the tables of where the counted runs of all profiles come from."""
-    runs = pd.concat([one.collected.runs for one in evidences], ignore_index=True)
+def provenance(runs: pd.DataFrame) -> list[Table]:
+    """Return the tables of where runs come from.
+
+    Parameters
+    ----------
+    runs : DataFrame
+        Those that count, as :func:`suite.tracking.frame` gives them.
+    """
     found = [_commits(runs), _code(runs), _packages(runs), _hardware(runs), _data(runs)]
     return [table for table in found if table.blocks or table.notes]
 
@@ -34,15 +37,10 @@ def _commits(runs: pd.DataFrame) -> Table:
 
 def _code(runs: pd.DataFrame) -> Table:
     """List the modules of which runs used more than one version; what is the same everywhere needs no row."""
-    versions: dict[str, dict[str, int]] = {}
-    grouped = _grouped(runs, "code")
-    for text, part in grouped:
-        for module, fingerprint in _object(text).items():
-            of_module = versions.setdefault(module, {})
-            of_module[str(fingerprint)] = of_module.get(str(fingerprint), 0) + len(part)
+    versions = inside(runs, "code")
     rows = [
         (module, [Cell(fingerprint), _count(n)])
-        for module in sorted(versions)
+        for module in versions
         if len(versions[module]) > 1
         for fingerprint, n in sorted(versions[module].items(), key=lambda item: (-item[1], item[0]))
     ]
@@ -54,15 +52,10 @@ def _code(runs: pd.DataFrame) -> Table:
 
 
 def _packages(runs: pd.DataFrame) -> Table:
-    versions: dict[str, dict[str, int]] = {}
-    for text, part in _grouped(runs, "packages"):
-        for name, version in _object(text).items():
-            of_package = versions.setdefault(name, {})
-            of_package[str(version)] = of_package.get(str(version), 0) + len(part)
     rows = [
         (name, [Cell(version), _count(n)])
-        for name in sorted(versions)
-        for version, n in sorted(versions[name].items(), key=lambda item: natural(item[0]))
+        for name, versions in inside(runs, "packages").items()
+        for version, n in sorted(versions.items(), key=lambda item: natural(item[0]))
     ]
     caption = "Packages that the numbers depend on."
     return _table("packages", caption, ["package", "version", "runs"], rows, _unknown(runs, "packages"))
@@ -71,7 +64,7 @@ def _packages(runs: pd.DataFrame) -> Table:
 def _hardware(runs: pd.DataFrame) -> Table:
     rows = []
     for text, part in _grouped(runs, "hardware"):
-        known = _object(text)
+        known = json_object(text)
         kind = str(known.pop("processor", "") or MISSING)
         rest = ", ".join(f"{name} {value}" for name, value in sorted(known.items()))
         rows.append((kind, [Cell(rest), _count(len(part))]))
@@ -95,15 +88,6 @@ def _grouped(runs: pd.DataFrame, column: str) -> list[tuple[Any, pd.DataFrame]]:
         return []
     groups = runs.loc[runs[column].notna(), list({column, "benchmark"})].groupby(column, sort=True)
     return sorted(groups, key=lambda item: (-len(item[1]), str(item[0])))
-
-
-def _object(text: object) -> dict[str, Any]:
-    """Read a JSON object; what is none has nothing to show."""
-    try:
-        read = json.loads(str(text))
-    except ValueError:
-        return {}
-    return read if isinstance(read, dict) else {}
 
 
 def _unknown(runs: pd.DataFrame, column: str) -> list[str]:

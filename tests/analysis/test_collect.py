@@ -205,7 +205,8 @@ def test_every_run_counts_or_is_listed_and_what_counts_belongs_together(runs: li
     assert sorted([*counted["run_id"], *left_out["run_id"]]) == sorted(one["run_id"] for one in rows)
     assert (left_out["reason"] != "").all() and not counted.duplicated(IDENTITY).any()
     assert set(counted["status"]) <= {"FINISHED"} and set(counted["goal"]) <= {"maximise", "minimise"}
-    for _, group in counted.groupby(["profile", "benchmark"]):
+    whole = counted.merge(logged(*rows)[["run_id", "code", "param.benchmark.epochs"]], on="run_id")
+    for _, group in whole.groupby(["profile", "benchmark"]):
         assert group[["metric", "goal"]].nunique().max() == 1
         assert group["param.benchmark.epochs"].nunique(dropna=False) == 1
         for one, other in itertools.combinations(map(json.loads, group["code"].dropna()), 2):

@@ -96,9 +96,9 @@ def test_claims_that_stay_open_and_references_that_are_not_beaten_are_said(tmp_p
 
 def test_modules_that_runs_used_in_several_versions_are_listed_and_the_others_counted() -> None:
     codes = ['{"suite.a": "1", "suite.b": "1"}', '{"suite.a": "2", "suite.b": "1"}', None]
-    benchmarks = ["image", "graph", "text"]  # of one benchmark, only runs of the newest code count
+    benchmarks = ["image", "graph", "text"]
     frame = pd.DataFrame([row(name, "dystress", 0, code=code) for name, code in zip(benchmarks, codes, strict=True)])
-    table = next(table for table in provenance([evidence_of(frame)]) if table.name == "code")
+    table = next(table for table in provenance(frame) if table.name == "code")
     ((first, one), (second, other)) = table.blocks[0].rows
     assert (first, second) == ("suite.a", "suite.a")
     assert [one[0].text, other[0].text] == ["1", "2"]

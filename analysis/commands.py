@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from analysis import processes
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -56,11 +58,12 @@ class Loaded:
 
 def report(options: argparse.Namespace) -> None:
     """Write tables, figures and the page."""
-    from analysis.everything import write_everything
-
     loaded = _load(options)
-    evidence = loaded.evidence()
-    files = write_everything(evidence, loaded.logged, loaded.out, options.spread)
+    with processes.begin(["analysis.plots"]) as pool:
+        from analysis.everything import write_everything
+
+        evidence = loaded.evidence()
+        files = write_everything(evidence, loaded.logged, loaded.out, pool, options.spread)
     if options.json:
         print(json.dumps({"files": [str(path) for path in files]}, indent=1))
         return
@@ -116,14 +119,16 @@ def select(options: argparse.Namespace) -> None:
 
 def plots(options: argparse.Namespace) -> None:
     """Write the figures."""
-    from analysis.plots import write_figures
-
     loaded = _load(options)
-    files = [
-        path
-        for profile, one in loaded.evidence().items()
-        for path in write_figures(one, loaded.logged, loaded.out / "plots" / profile)
-    ]
+    with processes.begin(["analysis.plots"]) as pool:
+        from analysis.plots import begin, write
+
+        begun = {profile: begin(one, loaded.logged, pool) for profile, one in loaded.evidence().items()}
+        files = [
+            path
+            for profile, drawn in begun.items()
+            for path in write([one.result() for one in drawn], loaded.out / "plots" / profile)
+        ]
     print(
         json.dumps({"files": [str(path) for path in files]}, indent=1) if options.json else "\n".join(map(str, files))
     )

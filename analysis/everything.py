@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import Executor
 from pathlib import Path
 
 from analysis import plots, render
@@ -13,7 +14,9 @@ from analysis.source import Logged
 from analysis.tables import all_tables
 
 
-def write_everything(evidence: Mapping[str, Evidence], logged: Logged, out: Path, spread: Spread = "std") -> list[Path]:
+def write_everything(
+    evidence: Mapping[str, Evidence], logged: Logged, out: Path, pool: Executor, spread: Spread = "std"
+) -> list[Path]:
     """Write ``report.html``, ``tables/<profile>/`` and ``plots/<profile>/`` and return the files, the page first.
 
     Parameters
@@ -22,16 +25,19 @@ def write_everything(evidence: Mapping[str, Evidence], logged: Logged, out: Path
     logged : Logged
         Where the curves of the runs are read from.
     out : Path
+    pool : Executor
+        Draws the figures while this process makes the tables.
     spread : str
         What stands behind ± in the main table.
     """
+    begun = {profile: plots.begin(one, logged, pool) for profile, one in evidence.items()}
     tables = {profile: all_tables(one, spread) for profile, one in evidence.items()}
-    drawn = {profile: plots.images(one, logged) for profile, one in evidence.items()}
+    files = [path for made in tables.values() for path in render.write(made, out / "tables")]
+    drawn = {profile: [one.result() for one in images] for profile, images in begun.items()}
+    files += [path for profile, images in drawn.items() for path in plots.write(images, out / "plots" / profile)]
     shown = {
         profile: [(one.name, one.caption, one.svg.decode()) for one in images if one.svg]
         for profile, images in drawn.items()
     }
     page = write_report(list(evidence.values()), tables, shown, logged, out / "report.html")
-    files = [path for made in tables.values() for path in render.write(made, out / "tables")]
-    files += [path for profile, images in drawn.items() for path in plots.write(images, out / "plots" / profile)]
     return [page, *files]

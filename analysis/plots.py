@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -19,35 +21,20 @@ from analysis.figures.style import styled
 if TYPE_CHECKING:
     from analysis.source import Logged
 
-FIGURES: Final[dict[str, Callable[[Evidence, pd.DataFrame], Drawing]]] = {
+OF_RESULTS: Final[dict[str, Callable[[Evidence], Drawing]]] = {
     "forest": forest.figure,
     "differences": differences.figure,
     "temperature": temperature.figure,
     "ranks": ranks.figure,
-    "curves": curves.figure,
-    "histograms": histograms.figure,
-    "geometry": geometry.figure,
 }
+OF_CURVES: Final[dict[str, tuple[Callable[[Evidence, pd.DataFrame], Drawing], tuple[str, ...]]]] = {
+    "curves": (curves.figure, curves.SERIES),
+    "histograms": (histograms.figure, histograms.SERIES),
+    "geometry": (geometry.figure, geometry.SERIES),
+}
+"""What is drawn of what was logged on the way, and of which series."""
 METADATA: Final[dict[str, dict[str, None]]] = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
 CAPTIONS: Final = "captions.md"
-
-
-@dataclass(frozen=True)
-class Shown:
-    """A figure with its caption, or why there is none.
-
-    Attributes
-    ----------
-    name : str
-        Names its files.
-    caption : str
-        Sentences; what is missing where there is no figure.
-    figure : Figure or None
-    """
-
-    name: str
-    caption: str
-    figure: Figure | None
 
 
 @dataclass(frozen=True)
@@ -56,8 +43,10 @@ class Image:
 
     Attributes
     ----------
-    name, caption : str
-        As those of :class:`Shown`.
+    name : str
+        Names its files.
+    caption : str
+        Sentences; what is missing where there is no figure.
     png, svg : bytes
         Contents of the files; empty where there is no figure.
     """
@@ -68,40 +57,44 @@ class Image:
     svg: bytes = b""
 
 
-def figures(evidence: Evidence, logged: Logged) -> Iterator[Shown]:
-    """Draw the figures of one profile one after the other.
+def tasks(evidence: Evidence, logged: Logged) -> dict[str, Callable[[], Drawing]]:
+    """Return what draws each figure of one profile, by name; it can be sent to another process.
 
     Parameters
     ----------
     evidence : Evidence
     logged : Logged
-        Where the curves of its runs are read from, once for all figures.
+        Where the curves of its runs are read from, now.
     """
-    points = logged.curves(series.run_ids(evidence), series.NAMES)
-    for name, draw in FIGURES.items():
-        try:
-            drawing = draw(evidence, points)
-        except NothingToDraw as nothing:
-            yield Shown(name, str(nothing), None)
-        else:
-            with styled():
-                settle(drawing.figure)
-            yield Shown(name, drawing.caption, drawing.figure)
+    run_ids = series.run_ids(evidence)
+    of_results = {name: partial(draw, evidence) for name, draw in OF_RESULTS.items()}
+    of_curves = {
+        name: partial(draw, evidence, logged.curves(run_ids, names)) for name, (draw, names) in OF_CURVES.items()
+    }
+    return {**of_results, **of_curves}
 
 
 def images(evidence: Evidence, logged: Logged) -> list[Image]:
-    """Draw the figures of one profile in all formats: the same runs give the same bytes.
+    """Draw the figures of one profile one after the other: the same runs give the same bytes."""
+    return [_image(name, draw) for name, draw in tasks(evidence, logged).items()]
 
-    Parameters
-    ----------
-    evidence : Evidence
-    logged : Logged
-        Where the curves of its runs are read from, once for all figures.
-    """
-    return [
-        Image(one.name, one.caption, **{name: _saved(one.figure, name) for name in METADATA if one.figure})
-        for one in figures(evidence, logged)
-    ]
+
+def begin(evidence: Evidence, logged: Logged, pool: Executor) -> list[Future[Image]]:
+    """Let others draw the figures of one profile: the bytes are those of :func:`images`."""
+    todo = tasks(evidence, logged)
+    # those of curves take longest: they must not be the last to begin
+    begun = {name: pool.submit(_image, name, draw) for name, draw in reversed(todo.items())}
+    return [begun[name] for name in todo]
+
+
+def _image(name: str, draw: Callable[[], Drawing]) -> Image:
+    try:
+        drawing = draw()
+    except NothingToDraw as nothing:
+        return Image(name, str(nothing))
+    with styled():
+        settle(drawing.figure)
+    return Image(name, drawing.caption, **{suffix: _saved(drawing.figure, suffix) for suffix in METADATA})
 
 
 def _saved(figure: Figure, suffix: str) -> bytes:
@@ -133,8 +126,3 @@ def write(drawn: Iterable[Image], folder: Path) -> list[Path]:
     page = folder / CAPTIONS
     page.write_text("\n".join(captions), encoding="utf-8")
     return [*written, page]
-
-
-def write_figures(evidence: Evidence, logged: Logged, folder: Path) -> list[Path]:
-    """Draw the figures of one profile and write them into a folder: :func:`images`, then :func:`write`."""
-    return write(images(evidence, logged), folder)

@@ -6,11 +6,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis.evidence import Evidence
-from analysis.figures.canvas import Drawing, NothingToDraw, counted, grid, legend, wrapped
-from analysis.figures.series import LOSS, NEGATIVE, POSITIVE, by_row
+from analysis.figures.canvas import Drawing, NothingToDraw, grid, legend, wrapped
+from analysis.figures.series import LOSS, NEGATIVE, POSITIVE, by_row, seeds
 from analysis.figures.style import handle, look, styled
 
 PANELS = {LOSS: "training loss / its first value", POSITIVE: "cosine of positives", NEGATIVE: "cosine of negatives"}
+SERIES = tuple(PANELS)
 MARKS = 4
 
 
@@ -73,7 +74,7 @@ def figure(evidence: Evidence, curves: pd.DataFrame) -> Drawing:
         drawn,
         "Learning curves on training batches. Left: the loss relative to its first logged value, since losses differ "
         "in unit. Middle and right: mean cosine of positives and of negatives. Lines and bands: mean ± standard "
-        f"deviation over evaluation seeds ({counted(averaged['n'])}).",
+        f"deviation over evaluation seeds ({seeds(evidence, averaged['n'])}).",
     )
 
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -38,14 +37,12 @@ _KEY = (
 )
 
 
-def figure(evidence: Evidence, curves: pd.DataFrame) -> Drawing:
+def figure(evidence: Evidence) -> Drawing:
     """Draw one panel a benchmark and in it one line a row: a dot a seed, the mean and its interval.
 
     Parameters
     ----------
     evidence : Evidence
-    curves : DataFrame
-        Not used.
 
     Raises
     ------

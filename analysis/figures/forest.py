@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
@@ -87,14 +86,12 @@ def _mean(found: Aggregate) -> Line:
     return Line(f"mean of {found.benchmarks}", "", found.mean, found.low, found.high, is_overall=True)
 
 
-def figure(evidence: Evidence, curves: pd.DataFrame) -> Drawing:
+def figure(evidence: Evidence) -> Drawing:
     """Draw one line a claim and benchmark: mean and interval, coloured and shaped by the verdict, which is written out.
 
     Parameters
     ----------
     evidence : Evidence
-    curves : DataFrame
-        Not used.
 
     Raises
     ------

@@ -10,10 +10,11 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from analysis.evidence import Evidence
-from analysis.figures.canvas import Drawing, NothingToDraw, counted, legend, panels, wrapped
-from analysis.figures.series import ALIGNMENT, EFFECTIVE_RANK, UNIFORMITY, by_row
+from analysis.figures.canvas import Drawing, NothingToDraw, legend, panels, wrapped
+from analysis.figures.series import ALIGNMENT, EFFECTIVE_RANK, UNIFORMITY, by_row, seeds
 from analysis.figures.style import handle, look, styled
 
+SERIES = (ALIGNMENT, UNIFORMITY, EFFECTIVE_RANK)
 AXES = {ALIGNMENT: "alignment (closer positives: ←)", EFFECTIVE_RANK: "effective rank (more dimensions: →)"}
 #: Effective ranks whose largest is more than so many times the smallest stand on a logarithmic axis.
 WIDE = 5.0
@@ -72,14 +73,14 @@ def figure(evidence: Evidence, curves: pd.DataFrame) -> Drawing:
             _panel(axis, ends[ends["benchmark"] == benchmark], rows)
             axis.set_title(wrapped(benchmark, 26))
         legend(drawn, [*(handle(row, lined=False) for row in rows), SEED])
-    seeds = ends.groupby(["benchmark", "row"])["seed"].nunique()
+    found = ends.groupby(["benchmark", "row"])["seed"].nunique()
     fallback = sorted(ends.loc[ends["across"] == EFFECTIVE_RANK, "benchmark"].unique())
     return Drawing(
         drawn,
         "Geometry of the features at the last point that training logged: uniformity (lower: spread wider over the "
         "sphere) against alignment (lower: positives closer)"
         + (f", or against effective rank where no alignment is logged ({', '.join(fallback)})" if fallback else "")
-        + f". Small hollow markers: evaluation seeds ({counted(seeds)}). Large ones: their means.",
+        + f". Small hollow markers: evaluation seeds ({seeds(evidence, found)}). Large ones: their means.",
     )
 
 

@@ -12,7 +12,6 @@ from analysis.evidence import Evidence
 from analysis.figures.canvas import (
     Drawing,
     NothingToDraw,
-    counted,
     legend,
     name_rows,
     number,
@@ -21,9 +20,10 @@ from analysis.figures.canvas import (
     say,
     wrapped,
 )
-from analysis.figures.series import HISTOGRAM_NEGATIVE, HISTOGRAM_POSITIVE, by_row
+from analysis.figures.series import HISTOGRAM_NEGATIVE, HISTOGRAM_POSITIVE, by_row, seeds
 from analysis.figures.style import Look, look, styled
 
+SERIES = (HISTOGRAM_POSITIVE, HISTOGRAM_NEGATIVE)
 BINS = 100
 EDGES = np.linspace(-1.0, 1.0, BINS + 1)
 CENTRES = (EDGES[:-1] + EDGES[1:]) / 2
@@ -55,9 +55,9 @@ def shares(evidence: Evidence, curves: pd.DataFrame) -> pd.DataFrame:
     points = by_row(evidence, curves, HISTOGRAM_POSITIVE, HISTOGRAM_NEGATIVE)
     points = points[points["step"].between(0, BINS - 1)]
     group = ["benchmark", "row", "name"]
-    seeds = points.groupby(group)["seed"].nunique()
+    runs = points.groupby(group)["seed"].nunique()
     mean = points.groupby([*group, "step"])["value"].sum().unstack("step").reindex(columns=range(BINS)).fillna(0.0)
-    return mean.div(seeds, axis=0).assign(n=seeds).rename_axis(columns=None).reset_index()
+    return mean.div(runs, axis=0).assign(n=runs).rename_axis(columns=None).reset_index()
 
 
 def figure(evidence: Evidence, curves: pd.DataFrame) -> Drawing:
@@ -96,8 +96,8 @@ def figure(evidence: Evidence, curves: pd.DataFrame) -> Drawing:
     return Drawing(
         drawn,
         "Cosines of positives (lines) and of negatives (filled) in the last training batch, in 100 bins, mean over "
-        f"evaluation seeds ({counted(spread['n'])}). Every histogram is scaled to its fullest bin; where one bin holds "
-        f"{percent(COLLAPSED)} or more, the share is written beside it. Markers: mean cosines.",
+        f"evaluation seeds ({seeds(evidence, spread['n'])}). Every histogram is scaled to its fullest bin; where one "
+        f"bin holds {percent(COLLAPSED)} or more, the share is written beside it. Markers: mean cosines.",
     )
 
 

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis.evidence import Evidence
@@ -34,14 +33,12 @@ def groups(mean_ranks: Sequence[float], critical_difference: float) -> list[tupl
     return found
 
 
-def figure(evidence: Evidence, curves: pd.DataFrame) -> Drawing:
+def figure(evidence: Evidence) -> Drawing:
     """Draw mean ranks, the critical difference, and bars that join what cannot be told apart.
 
     Parameters
     ----------
     evidence : Evidence
-    curves : DataFrame
-        Not used.
 
     Raises
     ------

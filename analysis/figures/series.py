@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pandas as pd
 
 from analysis.evidence import Evidence
+from analysis.figures.canvas import counted
 
 LOSS = "train/loss"
 POSITIVE, NEGATIVE = "train/similarity_positive", "train/similarity_negative"
 ALIGNMENT, UNIFORMITY, EFFECTIVE_RANK = "train/alignment", "train/uniformity", "train/effective_rank"
 HISTOGRAM_POSITIVE, HISTOGRAM_NEGATIVE = "histogram/similarity_positive", "histogram/similarity_negative"
-NAMES = (
-    LOSS, POSITIVE, NEGATIVE, ALIGNMENT, UNIFORMITY, EFFECTIVE_RANK, HISTOGRAM_POSITIVE, HISTOGRAM_NEGATIVE,
-)  # fmt: skip
+
+
+#: More seeds of a row draw the same picture, and hundreds of runs have millions of points.
+MOST = 10
 
 
 def run_ids(evidence: Evidence) -> list[str]:
-    """Return the evaluation runs of losses, each once."""
-    rows = evidence.rows
-    return sorted(rows.loc[rows["row"].isin(evidence.labels), "run_id"].unique())
+    """Return the evaluation runs of losses whose curves are drawn: of every row on a benchmark the lowest seeds."""
+    drawn = _of_losses(evidence).sort_values("seed").groupby(["benchmark", "row"]).head(MOST)
+    return sorted(drawn["run_id"].unique())
+
+
+def seeds(evidence: Evidence, drawn: Iterable[int]) -> str:
+    """Say how many seeds are drawn, and of how many if not all are."""
+    most = int(_of_losses(evidence).groupby(["benchmark", "row"]).size().max())
+    return f"{counted(drawn)}{f', the lowest of up to {most}' if most > MOST else ''}"
 
 
 def by_row(evidence: Evidence, curves: pd.DataFrame, *names: str) -> pd.DataFrame:
@@ -37,6 +47,10 @@ def by_row(evidence: Evidence, curves: pd.DataFrame, *names: str) -> pd.DataFram
     DataFrame
         Columns ``benchmark row seed run_id name step value``; a run that stands in several rows comes with each.
     """
-    of_losses = evidence.rows[evidence.rows["row"].isin(evidence.labels)]
     wanted = curves[curves["name"].isin(names) & curves["value"].notna()]
-    return of_losses[["benchmark", "row", "seed", "run_id"]].merge(wanted, on="run_id")
+    return _of_losses(evidence).merge(wanted, on="run_id")
+
+
+def _of_losses(evidence: Evidence) -> pd.DataFrame:
+    is_loss = evidence.rows["row"].isin(evidence.labels)
+    return evidence.rows.loc[is_loss, ["benchmark", "row", "seed", "run_id"]]

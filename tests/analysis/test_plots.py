@@ -5,10 +5,13 @@ import matplotlib as mpl
 import pandas as pd
 import pytest
 
+from analysis import processes
 from analysis.evidence import Evidence
-from analysis.plots import FIGURES, figures, images, write_figures
+from analysis.plots import OF_CURVES, OF_RESULTS, begin, images, tasks, write
 from tests.analysis import evidences
 from tests.analysis.evidences import LOSSES, evidence, logged
+
+FIGURES = [*OF_RESULTS, *OF_CURVES]
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +26,7 @@ def points(campaign: Evidence) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def written(campaign: Evidence, points: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    return write_figures(campaign, logged(campaign, points), tmp_path_factory.mktemp("plots") / "mini")
+    return write(images(campaign, logged(campaign, points)), tmp_path_factory.mktemp("plots") / "mini")
 
 
 def test_every_figure_is_written_as_png_and_svg_with_its_caption(written: list[Path]) -> None:
@@ -34,12 +37,15 @@ def test_every_figure_is_written_as_png_and_svg_with_its_caption(written: list[P
     assert all(f"**{name}**: " in captions for name in FIGURES) and captions.count("seeds") >= len(FIGURES) - 1
 
 
-def test_the_same_runs_give_the_same_bytes_whatever_the_settings_and_the_order_of_the_curves(
+def test_the_same_runs_give_the_same_bytes_whatever_the_settings_the_order_of_the_curves_and_the_process(
     campaign: Evidence, points: pd.DataFrame, written: list[Path]
 ) -> None:
     shuffled = points.sample(frac=1.0, random_state=0)
     with mpl.rc_context({"font.size": 30, "lines.linewidth": 9, "svg.hashsalt": None}):
         again = images(campaign, logged(campaign, shuffled.sort_values(["run_id", "name", "step"])))
+    with processes.begin(["analysis.plots"]) as pool:
+        elsewhere = [one.result() for one in begin(campaign, logged(campaign, points), pool)]
+    assert elsewhere == again
     content = {path.name: path.read_bytes() for path in written}
     for one in again:
         assert (content[f"{one.name}.png"], content[f"{one.name}.svg"]) == (one.png, one.svg), one.name
@@ -53,7 +59,7 @@ def test_an_svg_is_well_formed_has_its_words_as_text_and_nothing_of_where_or_whe
             text = path.read_text(encoding="utf-8")
             ElementTree.fromstring(text)
             assert "Matplotlib v" not in text and "<dc:date>" not in text, path.name
-    assert all(row in written[1 + 2 * list(FIGURES).index("curves")].read_text() for row in LOSSES)
+    assert all(row in written[1 + 2 * FIGURES.index("curves")].read_text() for row in LOSSES)
 
 
 def test_a_png_has_a_white_ground_and_names_no_software(written: list[Path]) -> None:
@@ -65,9 +71,7 @@ def test_a_png_has_a_white_ground_and_names_no_software(written: list[Path]) -> 
 def test_what_cannot_be_drawn_is_said_and_the_rest_is_drawn(tmp_path: Path) -> None:
     poor = evidence(["image"], losses=["infonce", "dystress"], claims={}, sweep=False)
     nothing = pd.DataFrame(columns=["run_id", "name", "step", "value"])
-    shown = {one.name: one for one in figures(poor, logged(poor, nothing))}
-    assert [name for name, one in shown.items() if one.figure] == ["differences"]
-    files = write_figures(poor, logged(poor, nothing), tmp_path / "plots")
+    files = write(images(poor, logged(poor, nothing)), tmp_path / "plots")
     assert [path.name for path in files] == ["differences.png", "differences.svg", "captions.md"]
     captions = files[-1].read_text()
     assert "**histograms**: not drawn. No run logged histograms" in captions
@@ -76,7 +80,7 @@ def test_what_cannot_be_drawn_is_said_and_the_rest_is_drawn(tmp_path: Path) -> N
 
 def test_an_unknown_loss_and_eight_benchmarks_are_drawn() -> None:
     many = evidence([f"benchmark_{i}" for i in range(8)], losses=[*LOSSES, "somebody_s_loss"], seeds=range(2))
-    points = evidences.curves(many)
-    assert {name: len(draw(many, points).figure.axes) for name, draw in FIGURES.items()} == {
+    todo = tasks(many, logged(many, evidences.curves(many)))
+    assert {name: len(draw().figure.axes) for name, draw in todo.items()} == {
         "forest": 1, "differences": 8, "temperature": 8, "ranks": 1, "curves": 24, "histograms": 8, "geometry": 8,
     }  # fmt: skip

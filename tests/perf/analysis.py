@@ -27,6 +27,7 @@ import pandas as pd
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
+from analysis import processes  # noqa: E402
 from analysis.collect import Collected, collect  # noqa: E402
 from analysis.source import Logged, load  # noqa: E402
 from suite.tracking import create_store, default_uri  # noqa: E402
@@ -168,13 +169,14 @@ def tenfold(logged: Logged) -> Logged:
 
 def everything(logged: Logged, collected: Collected, out: Path) -> None:
     """Make all that is made of collected runs, as ``python -m analysis report`` does."""
-    from analysis.everything import write_everything
-    from analysis.evidence import gather
+    with processes.begin(["analysis.plots"]) as pool:
+        from analysis.everything import write_everything
+        from analysis.evidence import gather
 
-    with timed("  evidence"):
-        evidence = {profile: gather(collected, logged.declared, profile) for profile in collected.profiles}
-    with timed("  tables, figures, report"):
-        write_everything(evidence, logged, out)
+        with timed("  evidence"):
+            evidence = {profile: gather(collected, logged.declared, profile) for profile in collected.profiles}
+        with timed("  tables, figures, report"):
+            write_everything(evidence, logged, out, pool)
 
 
 @contextmanager

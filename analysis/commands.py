@@ -213,7 +213,7 @@ def _write_and_show(
     page: Path | None = None,
 ) -> None:
     """Write tables, print the first few of every profile, and say where all of them are."""
-    from analysis.render import write
+    from analysis.render import show, write
 
     files = {profile: write(tables, loaded.out / folder) for profile, tables in made.items()}
     if as_json:
@@ -222,26 +222,15 @@ def _write_and_show(
         whole = {"profiles": profiles, "left_out": left_out}
         print(json.dumps(whole if page is None else {"page": str(page), **whole}, indent=1))
         return
-    _show({profile: tables[:first] for profile, tables in made.items()})
+    for tables in made.values():
+        for table in tables[:first]:
+            show(table)
     for paths in files.values():
         if paths:
             names = ", ".join(dict.fromkeys(path.stem for path in paths))
             print(f"{paths[0].parent}/: {names} as .md, .tex, .csv and .html\n")
     if page is not None:
         print(f"{page}: all of them on one page")
-
-
-def _show(made: Mapping[str, Sequence[Table]]) -> None:
-    from rich.console import Console
-
-    from analysis.render import for_terminal
-
-    console = Console(soft_wrap=not sys.stdout.isatty())
-    for tables in made.values():
-        for table in tables:
-            console.print(for_terminal(table))
-            for note in table.notes:
-                console.print(note, markup=False, highlight=False)
 
 
 def _show_verdicts(evidence: Mapping[str, Evidence]) -> None:

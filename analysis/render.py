@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from analysis.html_table import html
 from analysis.table import Cell, Table
-
-if TYPE_CHECKING:
-    import rich.console
 
 LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
@@ -69,22 +67,39 @@ def csv(table: Table) -> str:
     return str(table.data.to_csv(index=False, lineterminator="\n"))
 
 
-def for_terminal(table: Table) -> rich.console.Group:
-    """Return the table under its caption for ``rich.print``, with the same figures."""
-    from rich.console import Group
+def show(table: Table) -> None:
+    """Print a table under its caption, with the same figures, and its notes.
+
+    Headers and sentences are folded to the width of the terminal; numbers never are: a table of more numbers than fit
+    is wider than the terminal.
+    """
+    from rich.console import Console
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    shown = RichTable()
-    for i, name in enumerate(table.header):
-        shown.add_column(Text(name), justify="left" if i == 0 else "right", overflow="fold", no_wrap=i == 0)
+    shown, widths = RichTable(), [_width(table, i) for i in range(len(table.header))]
+    for i, (name, width) in enumerate(zip(table.header, widths, strict=True)):
+        shown.add_column(Text(name), justify="left" if i == 0 else "right", overflow="fold", min_width=width)
     for block in table.blocks:
         shown.add_section()
         if table.is_titled:
             shown.add_row(Text(block.title, style="italic"))
         for label, cells in block.rows:
             shown.add_row(Text(label), *(Text(cell.text, style="bold" if cell.bold else "") for cell in cells))
-    return Group(Text(table.caption), shown)
+    borders = 3 * len(widths) + 1
+    console = Console(width=max(Console().width, sum(widths) + borders), soft_wrap=not sys.stdout.isatty())
+    console.print(Text(table.caption))
+    console.print(shown)
+    for note in table.notes:
+        console.print(note, markup=False, highlight=False)
+
+
+def _width(table: Table, column: int) -> int:
+    """Return the characters that a column needs at least for its cells, if they are not sentences, and its header."""
+    texts = [label if column == 0 else cells[column - 1].text for block in table.blocks for label, cells in block.rows]
+    longest = max(map(len, texts), default=0)
+    word = max(map(len, table.header[column].split()), default=0)
+    return max(longest if longest <= LONGEST else LONGEST // 2, word)
 
 
 FORMATS: Final[dict[str, Callable[[Table], str]]] = {".md": markdown, ".tex": latex, ".csv": csv, ".html": html}

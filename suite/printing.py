@@ -223,9 +223,7 @@ def report(made: Report, planned: Plan, store: Store, uri: str) -> None:
 
 
 def _overview(uri: str, planned: Plan) -> None:
-    from rich.console import Console
-
-    from analysis.render import for_terminal
+    from analysis.render import show
     from analysis.source import NothingToShow, experiment_in
     from analysis.tables import overview
     from suite.tracking import TrackingUnavailable, frame
@@ -238,10 +236,7 @@ def _overview(uri: str, planned: Plan) -> None:
     if not table.blocks:
         _print("no run with an evaluation seed is done: there is nothing to report on test yet")
         return
-    console = Console(soft_wrap=not sys.stdout.isatty())
-    console.print(for_terminal(table))
-    for note in table.notes:
-        _print(note)
+    show(table)
 
 
 def report_json(made: Report) -> None:

@@ -4,12 +4,11 @@ import math
 
 import numpy as np
 import pytest
-from rich.console import Console
 
 from analysis.collect import collect
 from analysis.evidence import Evidence, gather
 from analysis.main_table import main_table
-from analysis.render import csv, escape_latex, for_terminal, latex, markdown
+from analysis.render import csv, escape_latex, latex, markdown, show
 from analysis.sweeps import selection_table, sweep_table
 from analysis.table import Table
 from analysis.tables import all_tables, overview
@@ -264,15 +263,25 @@ def test_markdown_columns_survive_hostile_names() -> None:
     assert "**0.5000 (1)**" in text
 
 
-def test_every_format_shows_the_same_figures() -> None:
+def test_every_format_shows_the_same_figures(capsys: pytest.CaptureFixture[str]) -> None:
     table = overview(logged(*seeds("image", "infonce", [0.5, 0.7])), "mini")
-    console = Console(width=200, record=True, quiet=True)
-    console.print(for_terminal(table))
-    console = Console(width=200, file=io.StringIO())
-    console.print(for_terminal(table))
-    shown = console.file.getvalue()  # type: ignore[attr-defined]
-    assert "0.6000 ± 0.1414 (2)" in shown and "0.6000 ± 0.1414 (2)" in markdown(table)
+    show(table)
+    assert "0.6000 ± 0.1414 (2)" in capsys.readouterr().out and "0.6000 ± 0.1414 (2)" in markdown(table)
     assert r"0.6000 $\pm$ 0.1414 (2)" in latex(table)
+
+
+@pytest.mark.parametrize("columns", ["20", "80", "300"])
+def test_no_number_is_broken_however_narrow_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], columns: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    values = {loss: list(RNG.normal(size=5)) for loss in ("infonce", "dystress")}
+    table = named("significance", *(one for loss in values for one in seeds("image", loss, values[loss])))
+    show(table)
+    lines = [[cell.strip() for cell in line.split("│")] for line in capsys.readouterr().out.splitlines()]
+    for block in table.blocks:
+        for label, found in block.rows:
+            assert ["", label, *(cell.text for cell in found), ""] in lines
 
 
 def test_the_order_of_the_store_does_not_matter() -> None:

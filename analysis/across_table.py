@@ -18,24 +18,28 @@ def across_table(evidence: Evidence) -> Table | None:
         return None
     ranked = ranks(scores, evidence.standard_errors())
     order = sorted(zip(ranked.mean_ranks, ranked.names, strict=True))
+    base = evidence.baseline
+    nemenyi = ranked.nemenyi[base].drop(base).to_dict() if base in ranked.nemenyi else {}
     rows, data = [], []
     for rank, name in order:
         aggregate = _aggregate(evidence, name)
-        cells = [Cell(f"{rank:.2f}", value=rank)]
+        p = nemenyi.get(name, math.nan)
+        cells = [Cell(f"{rank:.2f}", value=rank), Cell(MISSING if math.isnan(p) else f"{p:.2g}", value=p)]
         cells += [Cell(MISSING)] * 2 if aggregate is None else aggregate_cells(*aggregate)
         rows.append((name, cells))
-        data.append([name, rank, *(aggregate or (math.nan,) * 3)])
+        data.append([name, rank, p, *(aggregate or (math.nan,) * 3)])
     return Table(
         "across",
         evidence.profile,
-        f"Across {scores.shape[0]} benchmarks, profile {evidence.profile}: average rank (1 is best) of the rows that "
-        f"no benchmark lacks, and the mean over benchmarks of the difference from {evidence.baseline}, in margins, "
-        "with a 95 % interval of the hierarchical bootstrap (benchmarks, then seeds), which takes the benchmarks for a "
-        "sample of such benchmarks; a few chosen ones are that only roughly.",
-        ["", "average rank", "mean difference in margins", "95 % interval"],
+        f"Across {scores.shape[0]} benchmarks, profile {evidence.profile}, rows that no benchmark lacks: average rank "
+        f"(1 is best), p of its difference from that of {base or 'the baseline'} by Nemenyi's test, which corrects for "
+        "all pairs of rows, and the mean over benchmarks of the difference in margins with a 95 % interval of the "
+        "hierarchical bootstrap (benchmarks, then seeds), which takes the benchmarks for a sample of such benchmarks; "
+        "a few chosen ones are that only roughly.",
+        ["", "average rank", "p (Nemenyi)", "mean difference in margins", "95 % interval"],
         [Block("", rows)],
         [_what_ranks_show(ranked)],
-        pd.DataFrame(data, columns=["row", "mean_rank", "mean", "low", "high"]),
+        pd.DataFrame(data, columns=["row", "mean_rank", "p_nemenyi", "mean", "low", "high"]),
     )
 
 

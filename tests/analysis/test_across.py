@@ -8,7 +8,9 @@ import scikit_posthocs
 from scipy import stats
 
 from analysis.across import _friedman, critical_difference, hierarchical_bootstrap, rank_power, ranks
+from analysis.across_table import across_table
 from analysis.significance import paired
+from tests.analysis import evidences
 
 SCORES = pd.DataFrame(np.random.default_rng(1).normal([0.0, 0.2, 0.5, 1.5], 1.0, (7, 4)), columns=["a", "b", "c", "d"])
 SIMULATION_ERROR = 4 * math.sqrt(0.25 / 10_000)
@@ -179,3 +181,13 @@ def test_differences_that_are_missing_are_refused() -> None:
         hierarchical_bootstrap({"image": [], "graph": [1.0], "text": []})
     with pytest.raises(ValueError, match="differences at 1 are not finite"):
         hierarchical_bootstrap({"image": [1.0, math.nan]})
+
+
+def test_the_table_tests_each_row_against_the_baseline_by_nemenyi() -> None:
+    made = evidences.evidence(["graph", "image", "text"], effects={("dystress", "graph"): 4.0})
+    table = across_table(made)
+    assert table is not None
+    expected = ranks(made.scores()).nemenyi[made.baseline]
+    shown = table.data.set_index("row")["p_nemenyi"]
+    assert math.isnan(shown[made.baseline]) and len(shown) == len(expected)
+    assert shown.drop(made.baseline).to_dict() == pytest.approx(expected.drop(made.baseline).to_dict())

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from concurrent.futures import Executor
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Executor, Future
 from pathlib import Path
 
 from analysis import plots, render
 from analysis.evidence import Evidence
 from analysis.main_table import Spread
-from analysis.report.page import write_report
+from analysis.report.page import Figure, write_report
 from analysis.source import Logged
 from analysis.tables import all_tables
 
@@ -33,11 +33,14 @@ def write_everything(
     begun = {profile: plots.begin(one, logged, pool) for profile, one in evidence.items()}
     tables = {profile: all_tables(one, spread) for profile, one in evidence.items()}
     files = [path for made in tables.values() for path in render.write(made, out / "tables")]
-    drawn = {profile: [one.result() for one in images] for profile, images in begun.items()}
-    files += [path for profile, images in drawn.items() for path in plots.write(images, out / "plots" / profile)]
-    shown = {
-        profile: [(one.name, one.caption, one.svg.decode()) for one in images if one.svg]
-        for profile, images in drawn.items()
-    }
-    page = write_report(list(evidence.values()), tables, shown, logged, out / "report.html")
+    figures = {profile: _figures(drawn) for profile, drawn in begun.items()}
+    page = write_report(list(evidence.values()), tables, figures, logged, out / "report.html")
+    for profile, drawn in begun.items():
+        files += plots.write([one.result() for one in drawn], out / "plots" / profile)
     return [page, *files]
+
+
+def _figures(drawn: Iterable[Future[plots.Image]]) -> Iterator[Figure]:
+    """Yield figures as the page takes them, as soon as they are drawn; without those that could not be."""
+    images = (one.result() for one in drawn)
+    return ((one.name, one.caption, one.svg.decode()) for one in images if one.svg)

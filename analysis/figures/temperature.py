@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,7 +84,7 @@ def _sweep(
     same = of_benchmark[(of_benchmark["purpose"] == purpose) & of_benchmark["seed"].isin(mine["seed"])]
     others = same[~same["loss"].str.contains("@") & (same["loss"] != loss)]
     own = of_benchmark[of_benchmark["loss"] == loss]
-    own = own.assign(value=pd.to_numeric(own[f"param.loss.{parameter}"], errors="coerce"))
+    own = own.assign(value=pd.to_numeric(own.get(f"param.loss.{parameter}", math.nan), errors="coerce"))
     own = own.assign(val=own["val"].where(own.index.isin(same.index)))
     return Sweep(
         benchmark=benchmark,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -80,7 +80,7 @@ class ProfileView:
 def write_report(
     evidences: Sequence[Evidence],
     tables: Mapping[str, Sequence[Table]],
-    figures: Mapping[str, Sequence[Figure]],
+    figures: Mapping[str, Iterable[Figure]],
     logged: Logged,
     path: Path,
 ) -> Path:
@@ -90,8 +90,11 @@ def write_report(
     ----------
     evidences : sequence of Evidence
         A profile each, in the order of the page.
-    tables, figures : mapping of profile to sequence
-        In the order of the page; of a figure its name, its caption and its SVG.
+    tables : mapping of profile to sequence of Table
+        In the order of the page.
+    figures : mapping of profile to iterable of (str, str, str)
+        In the order of the page; name, caption and SVG. Asked for after all else is computed: they may be drawn
+        meanwhile.
     logged : Logged
         What single runs and their curves are read from.
     path : Path
@@ -105,9 +108,11 @@ def write_report(
     script = _source(environment, "report.js")
     known = drilldown(evidences, logged)
     counted = pd.concat([one.collected.runs["run_id"] for one in evidences])
+    origin = provenance(logged.runs[logged.runs["run_id"].isin(counted)])
+    profiles = [_profile(one, tables.get(one.profile, ()), figures.get(one.profile, ())) for one in evidences]
     page = environment.get_template("report.html.j2").render(
-        profiles=[_profile(one, tables.get(one.profile, ()), figures.get(one.profile, ())) for one in evidences],
-        provenance=provenance(logged.runs[logged.runs["run_id"].isin(counted)]),
+        profiles=profiles,
+        provenance=origin,
         known=known,
         data=Markup(as_json(known)),
         max_points=MAX_POINTS,
@@ -143,7 +148,7 @@ def _source(environment: jinja2.Environment, name: str) -> str:
     return environment.loader.get_source(environment, name)[0]
 
 
-def _profile(evidence: Evidence, tables: Sequence[Table], figures: Sequence[Figure]) -> ProfileView:
+def _profile(evidence: Evidence, tables: Sequence[Table], figures: Iterable[Figure]) -> ProfileView:
     said = {*evidence.notes, *left_out_notes(evidence.collected)}
     missing = [doubts.missing_seeds(evidence), doubts.left_out(evidence)]
     return ProfileView(

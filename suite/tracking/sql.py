@@ -10,8 +10,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-#: Below this many runs, an index on the run is quicker than one on the metric.
-FEW = 300
+#: So many runs can be named in a statement, and the store finds their values; for more, those of all runs are read.
+FEW = 5000
 PARTITION = 50_000
 
 

@@ -106,7 +106,7 @@ def test_counts_and_long_names() -> None:
 
 
 def test_every_seed_is_a_dot_and_the_interval_stands_where_its_numbers_do(two: Evidence) -> None:
-    figure = differences.figure(two, NO_CURVES).figure
+    figure = differences.figure(two).figure
     assert [axis.get_title() for axis in figure.axes] == ["graph", "image"]
     for one in two.comparisons:
         axis = panel(figure, one.benchmark)
@@ -120,18 +120,18 @@ def test_every_seed_is_a_dot_and_the_interval_stands_where_its_numbers_do(two: E
 
 
 def test_the_rows_are_named_in_the_order_of_the_tables_and_the_baseline_is_not_among_them(two: Evidence) -> None:
-    axis = panel(differences.figure(two, NO_CURVES).figure, "graph")
+    axis = panel(differences.figure(two).figure, "graph")
     assert [text.get_text() for text in axis.get_yticklabels()] == [DECLARED, "dystress", "temperature_free"]
 
 
 def test_better_is_to_the_right_where_the_metric_is_minimised_and_the_axis_says_so(two: Evidence) -> None:
-    axis = panel(differences.figure(two, NO_CURVES).figure, "image")
+    axis = panel(differences.figure(two).figure, "image")
     assert marked(axis, "dystress")[1].get_xdata()[0] > 0.02
     assert axis.get_xlabel() == "difference in accuracy →\n(sign turned)"
 
 
 def test_a_difference_of_sixty_margins_is_printed_and_leaves_room_for_the_others(two: Evidence) -> None:
-    drawing = differences.figure(two, NO_CURVES)
+    drawing = differences.figure(two)
     axis = panel(drawing.figure, "graph")
     assert axis.get_xscale() == "symlog" and "logarithmic" in axis.get_xlabel() and "logarithmic" in drawing.caption
     assert "\N{MINUS SIGN}0.6" in texts(axis)
@@ -140,19 +140,19 @@ def test_a_difference_of_sixty_margins_is_printed_and_leaves_room_for_the_others
 
 
 def test_of_one_seed_there_is_a_dot_and_no_bar() -> None:
-    (axis,) = differences.figure(evidence(["image"], seeds=[0]), NO_CURVES).figure.axes
+    (axis,) = differences.figure(evidence(["image"], seeds=[0])).figure.axes
     assert len(marked(axis, "dystress")) == 2 and bars(axis, "dystress") == []
 
 
 def test_a_row_made_of_the_runs_of_the_baseline_says_so(two: Evidence) -> None:
     same = [replace(one, is_same=one.row == DECLARED) for one in two.comparisons]
     same[1] = replace(same[0], is_same=False)
-    figure = differences.figure(replace(two, comparisons=tuple(same)), NO_CURVES).figure
+    figure = differences.figure(replace(two, comparisons=tuple(same))).figure
     assert "the baseline's runs" in texts(panel(figure, "image"))
 
 
 def test_without_a_margin_there_is_no_band() -> None:
-    (axis,) = differences.figure(evidence(["image"], margin=math.nan), NO_CURVES).figure.axes
+    (axis,) = differences.figure(evidence(["image"], margin=math.nan)).figure.axes
     assert len(axis.patches) == 0 and axis.get_xscale() == "linear"
 
 
@@ -160,7 +160,7 @@ def test_without_a_margin_there_is_no_band() -> None:
 
 
 def test_the_forest_stands_in_margins_with_its_verdicts_in_words(two: Evidence) -> None:
-    (axis,) = forest.figure(two, NO_CURVES).figure.axes
+    (axis,) = forest.figure(two).figure.axes
     lines = forest.lines(two)
     assert [line.text for line in lines] == [
         "temperature_free is not worse than infonce (validated)", "graph", "image", "mean of 2",
@@ -188,7 +188,7 @@ def test_labels_have_shapes_as_well_as_colours() -> None:
 def test_without_claims_or_without_margins_there_is_no_forest(two: Evidence) -> None:
     for one in (without_claims(two, {}), evidence(["image"], margin=math.nan)):
         with pytest.raises(NothingToDraw, match="No claim is declared"):
-            forest.figure(one, NO_CURVES)
+            forest.figure(one)
 
 
 # temperature
@@ -196,7 +196,7 @@ def test_without_claims_or_without_margins_there_is_no_forest(two: Evidence) -> 
 
 def test_the_curve_holds_the_means_over_the_selection_seeds_and_the_levels_those_of_the_same_seeds() -> None:
     made = evidence(["image"])
-    (axis,) = temperature.figure(made, NO_CURVES).figure.axes
+    (axis,) = temperature.figure(made).figure.axes
     runs = made.collected.runs[made.collected.runs["purpose"] == "selection"]
     (container,) = axis.containers
     curve = container.lines[0]
@@ -210,28 +210,36 @@ def test_the_curve_holds_the_means_over_the_selection_seeds_and_the_levels_those
 
 
 def test_the_chosen_the_middle_and_the_declared_temperature_are_marked_in_the_looks_of_their_rows() -> None:
-    (axis,) = temperature.figure(evidence(["image"]), NO_CURVES).figure.axes
+    (axis,) = temperature.figure(evidence(["image"])).figure.axes
     assert [list(line.get_xdata()) for line in marked(axis, VALIDATED)] == [[CHOSEN]]
     assert [list(line.get_xdata()) for line in marked(axis, MEDIAN)] == [[evidences.MIDDLE]]
     (declared,) = [line for line in axis.lines if line.get_label() == "declared temperature"]
     assert list(declared.get_xdata()) == [HOST, HOST]
 
 
+def test_a_sweep_of_a_loss_that_logs_no_declared_value_is_drawn_without_it() -> None:
+    made = evidence(["image"])
+    runs = made.collected.runs.drop(columns="param.loss.temperature")
+    (axis,) = temperature.figure(replace(made, collected=replace(made.collected, runs=runs))).figure.axes
+    assert [list(line.get_xdata()) for line in marked(axis, VALIDATED)] == [[CHOSEN]]
+    assert not [line for line in axis.lines if line.get_label() == "declared temperature"]
+
+
 def test_a_level_far_off_is_written_so_that_the_sweep_stays_a_curve(two: Evidence) -> None:
-    axis = panel(temperature.figure(two, NO_CURVES).figure, "graph")
+    axis = panel(temperature.figure(two).figure, "graph")
     low, high = axis.get_ylim()
     assert [text for text in texts(axis) if text.startswith("↓ temperature_free 0.")] and low > 0.6 and high < 0.8
 
 
 def test_the_axis_says_the_metric_and_its_direction(two: Evidence) -> None:
-    figure = temperature.figure(two, NO_CURVES).figure
+    figure = temperature.figure(two).figure
     assert panel(figure, "graph").get_ylabel() == "validation\naccuracy ↑"
     assert panel(figure, "image").get_ylabel() == "validation\naccuracy ↓"
 
 
 def test_without_a_sweep_there_is_no_figure_of_it() -> None:
     with pytest.raises(NothingToDraw, match="No run of a sweep over the temperature of infonce"):
-        temperature.figure(evidence(["image"], losses=["infonce", "dystress"], sweep=False), NO_CURVES)
+        temperature.figure(evidence(["image"], losses=["infonce", "dystress"], sweep=False))
 
 
 # over training
@@ -340,7 +348,7 @@ def test_groups_are_the_longest_runs_of_ranks_nearer_than_the_critical_differenc
 
 
 def test_ranks_stand_where_their_numbers_do_with_the_power_beside_them(two: Evidence) -> None:
-    (axis,) = (figure := rank_figure.figure(two, NO_CURVES).figure).axes
+    (axis,) = (figure := rank_figure.figure(two).figure).axes
     for name, rank in zip((ranked := ranks(two.scores())).names, ranked.mean_ranks, strict=True):
         assert [list(line.get_xdata()) for line in marked(axis, name)] == [[rank]]
     text = " ".join(figure.get_supxlabel().split())
@@ -362,15 +370,16 @@ def test_the_noise_behind_ranks_is_that_of_paired_differences_in_margins(two: Ev
 
 def test_ranks_need_three_rows_and_two_benchmarks() -> None:
     with pytest.raises(NothingToDraw, match="there are 4 rows that every one of 1 benchmarks has"):
-        rank_figure.figure(evidence(["image"], claims=CLAIMS), NO_CURVES)
+        rank_figure.figure(evidence(["image"], claims=CLAIMS))
 
 
 # all
 
 
 def test_no_two_texts_of_the_tick_labels_of_a_panel_overlap(two: Evidence, points: pd.DataFrame) -> None:
-    for draw in (differences.figure, temperature.figure, curves.figure, geometry.figure, histograms.figure):
-        figure = draw(two, points).figure
+    of_results = [draw(two) for draw in (differences.figure, temperature.figure)]
+    of_curves = [draw(two, points) for draw in (curves.figure, geometry.figure, histograms.figure)]
+    for figure in (drawing.figure for drawing in (*of_results, *of_curves)):
         settle(figure)
         figure.draw_without_rendering()
         for axis in figure.axes:
@@ -381,5 +390,5 @@ def test_no_two_texts_of_the_tick_labels_of_a_panel_overlap(two: Evidence, point
 
 def test_drawing_leaves_the_settings_of_the_reader_alone(two: Evidence) -> None:
     before = dict(mpl.rcParams)
-    differences.figure(two, NO_CURVES)
+    differences.figure(two)
     assert dict(mpl.rcParams) == before

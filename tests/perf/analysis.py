@@ -94,7 +94,7 @@ def params(benchmark: str, loss: str, seed: int) -> dict[str, Any]:
     shared = {f"benchmark.setting_{i}": i for i in range(8)} | {"seed": seed, "profile": "mini"}
     own = {f"benchmark.{benchmark}_{i}": i for i in range(10)}
     data = {f"data.{benchmark}.file_{i}": f"{i}" * 64 for i in range(4)}
-    return shared | own | data | {"loss._target_": name, "loss.name": loss, f"loss.{name}": setting or 0.5}
+    return shared | own | data | {"loss._target_": name, "loss.name": loss, "loss.temperature": setting or 0.5}
 
 
 def metrics(benchmark: str, loss: str, draws: np.random.Generator) -> dict[str, float]:

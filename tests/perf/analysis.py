@@ -8,9 +8,9 @@ compare figures of one machine only.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import psutil
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
@@ -181,7 +182,10 @@ def everything(logged: Logged, collected: Collected, out: Path) -> None:
 
 @contextmanager
 def timed(name: str) -> Iterator[None]:
-    """Print how long the block took and how much of it this process computed, beside its goal if it has one."""
+    """Print how long the block took and how much of it this process computed, beside its goal if it has one.
+
+    Figures are drawn by other processes.
+    """
     began, computed = time.perf_counter(), time.process_time()
     yield
     wall, cpu = time.perf_counter() - began, time.process_time() - computed
@@ -220,8 +224,24 @@ def from_bundle(file: Path) -> None:
     """Time everything from a bundle, in this process."""
     with timed("100,000 runs"):
         everything(*collected_from([str(file)], None, file.parent), file.parent / "tables")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(f"peak memory {peak:.2f} GiB  (goal {GOALS['memory']:g} GiB)")
+
+
+def watched(command: Sequence[str]) -> float:
+    """Run a command and return the peak memory in GiB of its process and of those below it, shared pages once."""
+    peak = 0
+    with subprocess.Popen(command) as running:
+        process = psutil.Process(running.pid)
+        while running.poll() is None:
+            total = 0
+            with contextlib.suppress(psutil.Error):
+                for one in (process, *process.children(recursive=True)):
+                    with contextlib.suppress(psutil.Error):  # it has ended meanwhile
+                        total += one.memory_full_info().pss
+            peak = max(peak, total)
+            time.sleep(0.1)
+    if running.returncode:
+        raise SystemExit(running.returncode)
+    return peak / 2**30
 
 
 def main() -> None:
@@ -234,7 +254,8 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         file = from_store(Path(folder))
-        subprocess.run([sys.executable, __file__, "--bundle", str(file)], check=True)
+        peak = watched([sys.executable, __file__, "--bundle", str(file)])
+        print(f"peak memory {peak:.2f} GiB  (goal {GOALS['memory']:g} GiB)")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -79,11 +81,18 @@ def gpus() -> list[int]:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return [int(part) for part in visible.split(",") if part.strip().isdigit()]
+    program = shutil.which("nvidia-smi")
+    return list(range(_listed(program))) if program else []
+
+
+@functools.cache
+def _listed(program: str) -> int:
+    """Return how many GPUs `program` lists; asked once, as a launcher wants to know several times a second."""
     try:
-        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=10, check=True).stdout
+        listed = subprocess.run([program, "-L"], capture_output=True, text=True, timeout=10, check=True).stdout
     except (OSError, subprocess.SubprocessError):
-        return []
-    return list(range(len(listed.splitlines())))
+        return 0
+    return len(listed.splitlines())
 
 
 def cores() -> int:

@@ -94,6 +94,17 @@ def test_visible_gpus_are_those_of_the_environment(monkeypatch: pytest.MonkeyPat
     assert jobs.gpus() == []
 
 
+def test_the_driver_is_asked_once_which_gpus_there_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert jobs.gpus() == []
+    program = tmp_path / "nvidia-smi"
+    program.write_text(f"#!/bin/sh\necho asked >> {tmp_path}/log\necho 'GPU 0: one'\necho 'GPU 1: two'\n")
+    program.chmod(0o755)
+    assert [jobs.gpus() for _ in range(3)] == [[0, 1]] * 3
+    assert (tmp_path / "log").read_text() == "asked\n"
+
+
 def test_what_a_worker_says_is_replaced_whole(tmp_path: Path) -> None:
     _, launch = made_launch(tmp_path, [["a" * 64]])
     for step in range(50):

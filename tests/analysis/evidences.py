@@ -95,8 +95,8 @@ def logged(of: Evidence, points: pd.DataFrame, declared: Declared | None = None)
     def read(run_ids: Sequence[str], names: Sequence[str]) -> pd.DataFrame:
         return points[points["run_id"].isin(run_ids) & points["name"].isin(names)]
 
-    runs = of.collected.runs.assign(**dict.fromkeys(points["name"].unique(), 0.0))
-    return Logged(runs, declared or Declared(), read_points=read)
+    runs = of.collected.runs.join(of.collected.tested, on="run_id")
+    return Logged(runs.assign(**dict.fromkeys(points["name"].unique(), 0.0)), declared or Declared(), read_points=read)
 
 
 def curves(of: Evidence, without: Sequence[str] = (), collapsed: Sequence[str] = ()) -> pd.DataFrame:

@@ -30,7 +30,8 @@ def build(path: Path) -> Path:
     mini = evidence()
     smoke = _renamed(evidences.evidence(benchmarks=["image"], seeds=range(2)), "smoke")
     points = evidences.curves(mini)
-    runs = [mini.collected.runs, _logged(mini.collected.left_out), smoke.collected.runs]
+    whole, other = (made.collected.runs.join(made.collected.tested, on="run_id") for made in (mini, smoke))
+    runs = [whole, _logged(mini.collected.left_out), other]
     logged = replace(evidences.logged(mini, points), runs=_with_curves(pd.concat(runs, ignore_index=True), points))
     tables = {"mini": tables_of("mini"), "smoke": tables_of("smoke")}
     figures: dict[str, Sequence[Figure]] = {
@@ -59,7 +60,8 @@ def _renamed(made: Evidence, profile: str) -> Evidence:
     """Return evidence as if its runs were of another profile."""
     runs = made.collected.runs
     runs = runs.assign(profile=profile, run_id=runs["run_id"] + profile, key=runs["key"] + profile)
-    return replace(made, profile=profile, collected=replace(made.collected, runs=runs))
+    tested = made.collected.tested.rename(index=lambda run_id: run_id + profile)
+    return replace(made, profile=profile, collected=replace(made.collected, runs=runs, tested=tested))
 
 
 def _logged(left_out: pd.DataFrame) -> pd.DataFrame:

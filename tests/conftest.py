@@ -40,6 +40,15 @@ slices:
 """
 
 
+#: Files whose tests take longest. They begin first: a process of pytest-xdist that ends early waits for the others.
+LONGEST = ("test_kill", "test_campaigns", "test_arrays", "test_campaign", "test_verify")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(LONGEST)))
+
+
 class Project:
     """A folder with a registry, and what a user types there."""
 

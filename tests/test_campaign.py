@@ -11,9 +11,21 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster import ROOT, command, environment, events, metrics, mlflow_runs, plan, suite, toy_registry
+from tests.cluster import (
+    ROOT,
+    command,
+    environment,
+    events,
+    metrics,
+    mlflow_runs,
+    plan,
+    suite,
+    suite_here,
+    toy_registry,
+)
 
 SLOWLY = "benchmarks.blobs.profiles.mini.pause_s=0.2"  # 16 s a run: several commands fit into one
+LESS_SLOWLY = "benchmarks.blobs.profiles.mini.pause_s=0.1"
 
 
 @pytest.fixture
@@ -48,7 +60,8 @@ def test_a_campaign_runs_once_and_a_second_command_runs_nothing(folder: Path) ->
 
 
 def test_selection_runs_alone_are_not_shown_as_an_empty_table(folder: Path) -> None:
-    done = suite(folder, "run", "--profile", "smoke", "--losses", "cosine", "--seeds", "selection")
+    select = ["--profile", "smoke", "--losses", "cosine", "--seeds", "selection"]
+    done = suite_here(folder, "run", *select, "--launcher", "debug")
     assert done.returncode == 0, done.stderr
     assert "nothing to report on test yet" in done.stdout
     assert "Primary test metric" not in done.stdout
@@ -56,11 +69,12 @@ def test_selection_runs_alone_are_not_shown_as_an_empty_table(folder: Path) -> N
 
 def test_debug_and_local_give_the_same_bits_whatever_the_number_of_workers(folder: Path) -> None:
     found = []
-    for name, extra in {"a": ["--launcher", "debug"], "b": ["launcher.workers=3"]}.items():
-        place = folder / name
+    select = ["--profile", "smoke", "--losses", "good", "--seeds", "0-1", "--quiet"]
+    for command_line, extra in ((suite_here, ["--launcher", "debug"]), (suite, ["launcher.workers=3"])):
+        place = folder / extra[-1]
         place.mkdir()
         toy_registry(place)
-        done = suite(place, "run", "--profile", "smoke", "--losses", "good", "--seeds", "0-1", "--quiet", *extra)
+        done = command_line(place, "run", *select, *extra)
         assert (done.returncode, done.stdout) == (0, ""), done.stderr
         found.append(metrics(place))
     assert found[0] == found[1]
@@ -78,13 +92,13 @@ def test_one_failing_run_ends_nothing_else_and_says_why(folder: Path) -> None:
     assert runs["explodes"]["reason"].startswith("non_finite: NonFiniteLoss: the loss is nan at step 2")
     assert runs["raises"]["reason"].startswith("user_code: KeyError: 'no such thing'")
     assert runs["dies"]["reason"].startswith("killed: its worker died 2 times")
-    logs = suite(folder, "logs", runs["raises"]["key"][:10]).stdout
+    logs = suite_here(folder, "logs", runs["raises"]["key"][:10]).stdout
     assert "in forward" in logs and "KeyError: 'no such thing'" in logs
     statuses = mlflow_runs(folder)
     assert {loss: statuses[run["key"]] for loss, run in runs.items()} == {
         "cosine": ["FINISHED"], "explodes": ["FAILED"], "raises": ["FAILED"], "dies": ["FAILED"]}  # fmt: skip
     # what is sure to fail again is left alone until asked; the rest is tried again
-    again = suite(folder, "run", *select[:-3], "~dies", "--seeds", "0", "--json")
+    again = suite_here(folder, "run", *select[:-3], "~dies", "--seeds", "0", "--json", "--launcher", "debug")
     report = json.loads(again.stdout)
     assert [run["run"] for run in report["not_retried"]] == ["blobs/explodes/seed0"]
     assert [run["run"] for run in report["failed"]] == ["blobs/raises/seed0"]
@@ -117,12 +131,12 @@ def test_ctrl_c_saves_what_was_done_and_the_printed_command_continues(folder: Pa
     whole = folder / "whole"
     whole.mkdir()
     toy_registry(whole)
-    assert suite(whole, "run", *arguments).returncode == 0
+    assert suite_here(whole, "run", *arguments, "--launcher", "debug").returncode == 0
     assert metrics(whole) == metrics(folder)
 
 
 def test_a_detached_campaign_is_seen_followed_and_joined_by_the_next_command(folder: Path) -> None:
-    arguments = ["--profile", "mini", "--losses", "good", "--seeds", "0-1", SLOWLY]
+    arguments = ["--profile", "mini", "--losses", "good", "--seeds", "0-1", LESS_SLOWLY]
     done = suite(folder, "run", *arguments, "--detach")
     assert done.returncode == 0
     assert "4 runs started" in done.stdout
@@ -131,7 +145,7 @@ def test_a_detached_campaign_is_seen_followed_and_joined_by_the_next_command(fol
     made = plan(folder, *arguments)
     assert made["summary"]["running"] >= 1
     assert made["summary"]["running"] + made["summary"]["queued"] + made["summary"]["done"] == 4
-    status = json.loads(suite(folder, "status", *arguments, "--json").stdout)
+    status = json.loads(suite_here(folder, "status", *arguments, "--json").stdout)
     assert sum(len(launch["workers"]) for launch in status["launches"]) >= 1
     running = next(run["key"] for run in made["runs"] if run["state"] == "running")
     followed = suite(folder, "logs", running[:16])  # returns when the run has ended
@@ -149,8 +163,8 @@ def test_on_a_machine_with_gpus_there_is_one_worker_a_gpu_and_each_sees_its_own(
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")  # what the suite goes by; torch has no need to find them
     registry = folder / "benchmarks.yaml"
     registry.write_text(registry.read_text().replace("tests.toys.Blobs", "tests.toys.Where"))
-    arguments = ["--profile", "mini", "--losses", "cosine", "--seeds", "0-1", SLOWLY]
-    assert "with 2 workers" in suite(folder, "plan", *arguments).stdout
+    arguments = ["--profile", "mini", "--losses", "cosine", "--seeds", "0-1", LESS_SLOWLY]
+    assert "with 2 workers" in suite_here(folder, "plan", *arguments).stdout
     done = suite(folder, "run", *arguments)
     assert done.returncode == 0, done.stdout + done.stderr
     assert sorted(values["test/accuracy"] for values in metrics(folder).values()) == [2.0, 5.0]
@@ -182,7 +196,7 @@ def test_cancel_stops_workers_and_leaves_nothing_half_written(folder: Path) -> N
     assert "4 runs cancelled, 2 workers ended" in suite(folder, "cancel").stdout
     assert plan(folder, *arguments)["summary"]["running"] == 0
     assert not [p for p in runs.rglob(".*") if p.is_file()]
-    assert suite(folder, "cancel").stdout == "nothing runs\n"
+    assert suite_here(folder, "cancel").stdout == "nothing runs\n"
 
 
 def test_an_edited_loss_makes_its_own_runs_stale_and_nothing_moves_until_asked(tmp_path: Path) -> None:
@@ -190,7 +204,7 @@ def test_an_edited_loss_makes_its_own_runs_stale_and_nothing_moves_until_asked(t
     for part in ("suite", "analysis", "tests", "launchers"):
         shutil.copytree(ROOT / part, checkout / part, ignore=shutil.ignore_patterns("__pycache__"))
     toy_registry(checkout)
-    arguments = ["--profile", "smoke", "--losses", "good", "--seeds", "0"]
+    arguments = ["--profile", "smoke", "--losses", "good", "--seeds", "0", "launcher.workers=1"]
 
     def here(*words: str) -> subprocess.CompletedProcess[str]:
         path = {**environment(), "PYTHONPATH": str(checkout)}
@@ -240,11 +254,11 @@ def test_a_full_disk_is_one_clear_error_and_nothing_is_lost(folder: Path) -> Non
         assert error.count("No space left on device") == 1, error
         assert "nothing that was computed is lost" in error
         filler.unlink()
-        done = suite(folder, "run", *arguments, uri)
+        done = suite_here(folder, "run", *arguments, uri, "--launcher", "debug")
         assert done.returncode == 0, done.stdout + done.stderr
         assert len(metrics(folder)) == 2
     finally:
-        suite(folder, "cancel")
+        suite_here(folder, "cancel")
         subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
@@ -274,7 +288,7 @@ def test_a_tracking_server_that_is_down_stops_nothing_and_sync_completes_it(fold
     done = suite(folder, "run", *select, "--tracking-uri", "http://127.0.0.1:9")
     assert done.returncode == 0, done.stderr
     assert "MLflow is not up to date" in done.stdout and "python -m suite sync" in done.stdout
-    assert suite(folder, "sync", "--tracking-uri", "http://127.0.0.1:9").returncode == 1
+    assert suite_here(folder, "sync", "--tracking-uri", "http://127.0.0.1:9").returncode == 1
     synced = suite(folder, "sync")
     assert synced.returncode == 0
     assert list(mlflow_runs(folder).values()) == [["FINISHED"]]
@@ -283,8 +297,10 @@ def test_a_tracking_server_that_is_down_stops_nothing_and_sync_completes_it(fold
 def test_workers_that_cannot_work_at_all_end_the_campaign_with_their_last_words(folder: Path) -> None:
     (folder / "torch.py").write_text("raise ImportError('broken installation')")
     path = {**environment(), "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"}
-    full = command(folder, "run", "--profile", "smoke", "--losses", "cosine", "--seeds", "0")
-    done = subprocess.run(full, capture_output=True, text=True, cwd=folder, env=path, timeout=120)
+    select = ["--profile", "smoke", "--losses", "cosine", "--seeds", "0", "launcher.workers=1"]
+    done = subprocess.run(
+        command(folder, "run", *select), capture_output=True, text=True, cwd=folder, env=path, timeout=120
+    )
     assert done.returncode == 1
     assert "broken installation" in done.stderr
     assert "workers die without finishing anything" in done.stderr

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from suite import data
-from tests.cluster import ROOT, command, environment, events, metrics, mlflow_runs, suite, toy_registry
+from tests.cluster import ROOT, command, environment, events, metrics, mlflow_runs, suite, suite_here, toy_registry
 
 SMOKE = ["--profile", "smoke", "--seeds", "0", "--benchmarks", "image", "recommendation"]
 SMOKE += ["--losses", "infonce", "temperature_free"]
@@ -86,7 +86,7 @@ def check(place: Path, expected: dict[str, dict[str, float]]) -> None:
     for key, found in events(place).items():
         # a worker that was killed between its result and this event leaves none; two would be two executions
         assert [event["event"] for event in found].count("finished") <= 1, key
-    assert suite(place, "sync").returncode == 0
+    assert suite_here(place, "sync").returncode == 0
     assert mlflow_runs(place) == {key: ["FINISHED"] for key in expected}
     assert not [path for path in (place / "results" / "runs").rglob("checkpoint.pt")]
 
@@ -106,7 +106,7 @@ def test_killed_at_random_moments_every_run_completes_once_with_the_same_bits(
     calm = tmp_path / "calm"
     calm.mkdir()
     (calm / "benchmarks.yaml").write_text(registry)
-    assert suite(calm, "run", *arguments, "--quiet").returncode == 0
+    assert suite_here(calm, "run", *arguments, "--quiet", "--launcher", "debug").returncode == 0
     expected = metrics(calm)
     assert len(expected) == 4
     for place in Siege(tmp_path, registry, arguments, seed=20).besiege(kills):

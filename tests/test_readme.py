@@ -60,7 +60,7 @@ def test_the_example_is_under_sixty_lines() -> None:
 def test_a_user_s_benchmark_on_a_user_s_data_runs_as_the_suite_s_own_do(folder: Path) -> None:
     assert "digits" in suite(folder, "data", "list")
     selection = ["--benchmarks", "digits", "--losses", "infonce", "references", "--profile", "smoke", "--seeds", "0"]
-    suite(folder, "run", *selection)
+    suite(folder, "run", *selection, "launcher.workers=1")
     plan = json.loads(suite(folder, "plan", *selection, "--json"))
     assert {run["state"] for run in plan["runs"]} == {"done"}
     assert len(plan["runs"]) == 4

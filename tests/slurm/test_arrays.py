@@ -17,9 +17,11 @@ CLUSTER = ["--launcher", "slurm", "launcher.gpus=0", "launcher.memory=2G", "laun
 
 
 @pytest.fixture(scope="module")
-def small(make_cluster: Callable[..., Cluster]) -> Cluster:
+def small(make_cluster: Callable[..., Cluster]) -> Iterator[Cluster]:
     """A site that takes ten tasks an array and keeps no accounting."""
-    return make_cluster(max_array_size=10, accounting=False)
+    made = make_cluster(max_array_size=10, accounting=False)
+    yield made
+    made.stop()
 
 
 @pytest.fixture
@@ -93,7 +95,7 @@ def test_the_smoke_matrix_through_slurm_equals_the_local_one_bit_by_bit(on_slurm
         place.mkdir()
         toy_registry(place)
         (place / "benchmarks.yaml").write_text((ROOT / "benchmarks.yaml").read_text())
-        done = suite(place, "run", *select, *extra, "--quiet")
+        done = suite(place, "run", *select, *extra, "--quiet", timeout=480)
         assert done.returncode == 0, done.stdout + done.stderr
         found.append(metrics(place))
     assert found[0].keys() == found[1].keys()

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster import ROOT, command, environment, events, metrics, plan, suite, toy_registry
+from tests.cluster import ROOT, command, environment, events, metrics, plan, suite, suite_here, toy_registry
 from tests.slurm.cluster import Cluster
-from tests.slurm.sites import FOUR, SITE, SLOWLY, TWO, Site, until
+from tests.slurm.sites import FOUR, SITE, SLOWLY, TWO, Figures, Site, named, until
+
+FAST = "benchmarks.blobs.profiles.mini.pause_s=0.0"
 
 
 @pytest.fixture
@@ -25,18 +27,16 @@ def site(on_slurm: Cluster, tmp_path: Path) -> Iterator[Site]:
 
 
 @pytest.fixture(scope="module")
-def calm(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, float]]:
+def calm(tmp_path_factory: pytest.TempPathFactory) -> Figures:
     """The four runs' metrics where nothing happens to them, on this machine."""
     folder = tmp_path_factory.mktemp("calm")
     toy_registry(folder)
-    done = suite(folder, "run", *FOUR, "--quiet", "benchmarks.blobs.profiles.mini.pause_s=0.1")
+    done = suite_here(folder, "run", *FOUR, FAST, "--quiet", "--launcher", "debug")
     assert done.returncode == 0, done.stdout + done.stderr
-    return metrics(folder)
+    return named(folder)
 
 
-def test_requeued_cancelled_and_killed_from_outside_a_campaign_ends_complete(
-    site: Site, calm: dict[str, dict[str, float]]
-) -> None:
+def test_requeued_cancelled_and_killed_from_outside_a_campaign_ends_complete(site: Site, calm: Figures) -> None:
     launcher = site.start(*FOUR, SLOWLY)
     requeued, scancelled, killed, *_ = site.training(4)
     worker = next(w for w in site.workers() if w["key"] == killed)
@@ -54,9 +54,7 @@ def test_requeued_cancelled_and_killed_from_outside_a_campaign_ends_complete(
         assert resumed == sorted(resumed), "it went on from its checkpoint"
 
 
-def test_preempted_by_a_higher_partition_a_run_goes_on_where_it_was(
-    site: Site, calm: dict[str, dict[str, float]]
-) -> None:
+def test_preempted_by_a_higher_partition_a_run_goes_on_where_it_was(site: Site, calm: Figures) -> None:
     launcher = site.start(*TWO, SLOWLY, "launcher.partition=low")
     site.training(2)
     script = "#!/bin/sh\nsleep 3"
@@ -67,7 +65,7 @@ def test_preempted_by_a_higher_partition_a_run_goes_on_where_it_was(
     site.check(2, calm)
 
 
-def test_a_lost_node_costs_a_checkpoint_and_nothing_else(site: Site, calm: dict[str, dict[str, float]]) -> None:
+def test_a_lost_node_costs_a_checkpoint_and_nothing_else(site: Site, calm: Figures) -> None:
     launcher = site.start(*TWO, SLOWLY)
     site.training(2)
     node = site.cluster.run("squeue", "--noheader", "--format", "%N").split()[0]
@@ -91,9 +89,8 @@ def test_a_time_limit_shorter_than_the_run_is_survived_bit_by_bit(site: Site) ->
     fast = site.folder / "fast"
     fast.mkdir()
     toy_registry(fast)
-    done = suite(fast, "run", "--profile", "mini", "--losses", "cosine", "--seeds", "0", "--quiet",
-                 "benchmarks.blobs.profiles.mini.pause_s=0.0")  # fmt: skip
-    assert done.returncode == 0
+    select = ["--profile", "mini", "--losses", "cosine", "--seeds", "0", FAST]
+    assert suite_here(fast, "run", *select, "--quiet", "--launcher", "debug").returncode == 0
     assert list(metrics(fast).values()) == list(metrics(site.folder).values())
     site.check(1)
 
@@ -132,9 +129,9 @@ def test_detached_runs_are_finished_by_the_cluster_alone_and_cancelled_ones_can_
     assert (happened[-1]["event"], happened[-1]["reason"]) == ("interrupted", "cancelled")
     loss = json.loads((site.runs / second / "run.json").read_text())["loss"]
     assert suite(site.folder, "cancel", "--losses", loss, "--profile", "mini", "--seeds", "0-1", SLOWLY).returncode == 0
-    assert suite(site.folder, "cancel").returncode == 0
+    assert suite_here(site.folder, "cancel").returncode == 0
     assert site.is_empty()
-    assert suite(site.folder, "cancel").stdout == "nothing runs\n"
+    assert suite_here(site.folder, "cancel").stdout == "nothing runs\n"
     assert not [p for p in site.runs.rglob(".*") if p.is_file()], "no half-written file"
     counted = plan(site.folder, *FOUR, SLOWLY)["summary"]
     assert (counted["queued"], counted["running"], counted["failed"]) == (0, 0, 0)

@@ -6,10 +6,11 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from concurrent.futures import BrokenExecutor
 from pathlib import Path
 from typing import Final
 
-BAD_INPUT = 2
+BROKEN, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
 DESCRIPTION = """\
 Logged results to tables, tests, verdicts, figures and a report. Nothing is trained; the same runs give the same
@@ -35,7 +36,11 @@ COMMANDS: Final = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; return 0, or 2 if what was given will not do or there is nothing to show."""
+    """Run a command and return its exit status.
+
+    0; 2 if what was given will not do or there is nothing to show, 1 if a process that drew figures was killed, 130 if
+    this one was interrupted.
+    """
     options = _parser().parse_args(arguments)
     from analysis import commands
     from analysis.source import NothingToShow
@@ -48,6 +53,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(error.report(), file=sys.stderr)
         return BAD_INPUT
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenExecutor:
+        print("error: a process that drew figures was killed, perhaps for want of memory", file=sys.stderr)
+        return BROKEN
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (NothingToShow, TrackingUnavailable, OSError) as error:

@@ -59,7 +59,7 @@ class Loaded:
 def report(options: argparse.Namespace) -> None:
     """Write tables, figures and the page."""
     loaded = _load(options)
-    with processes.begin(["analysis.plots"]) as pool:
+    with processes.beside(["analysis.plots"]) as pool:
         from analysis.everything import write_everything
 
         evidence = loaded.evidence()
@@ -120,7 +120,7 @@ def select(options: argparse.Namespace) -> None:
 def plots(options: argparse.Namespace) -> None:
     """Write the figures."""
     loaded = _load(options)
-    with processes.begin(["analysis.plots"]) as pool:
+    with processes.beside(["analysis.plots"]) as pool:
         from analysis.plots import begin, write
 
         begun = {profile: begin(one, loaded.logged, pool) for profile, one in loaded.evidence().items()}

@@ -1,9 +1,13 @@
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from analysis.cli import main
@@ -53,6 +57,47 @@ def test_tables_come_from_mlflow_alone(out: Path, tmp_path: Path) -> None:
         "assert not [m for m in sys.modules if m == 'torch' or m.startswith('suite.benchmarks')]\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2], capture_output=True)
+
+
+def test_an_interruption_ends_a_report_and_the_processes_that_draw_without_a_traceback(
+    out: Path, tmp_path: Path
+) -> None:
+    arguments = ["report", "--tracking-uri", default_uri(out), "--out", str(tmp_path)]
+    full = [sys.executable, "-m", "analysis", *arguments]
+    with subprocess.Popen(
+        full, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2], start_new_session=True
+    ) as running:
+        process = psutil.Process(running.pid)
+        deadline = time.monotonic() + 60
+        while not (below := [one for server in process.children() for one in server.children()]):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        os.killpg(running.pid, signal.SIGINT)
+        assert running.communicate(timeout=60)[1] == ""
+    assert running.returncode == 130
+    assert psutil.wait_procs(below, timeout=10)[1] == []
+
+
+def test_a_process_that_draws_and_is_killed_is_one_clear_error(out: Path, tmp_path: Path) -> None:
+    arguments = ["plots", "--tracking-uri", default_uri(out), "--out", str(tmp_path)]
+    code = (
+        "import sys, psutil, analysis.cli\n"
+        "if __name__ == '__main__':\n"
+        "    from analysis import plots\n"
+        "    begin = plots.begin\n"
+        "    def begun(*given):\n"
+        "        drawn = begin(*given)\n"
+        "        [one.kill() for server in psutil.Process().children() for one in server.children()]\n"
+        "        return drawn\n"
+        "    plots.begin = begun\n"
+        f"    sys.exit(analysis.cli.main({arguments!r}))\n"
+    )
+    script = tmp_path / "script.py"
+    script.write_text(code)
+    path = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, env=path, timeout=120)
+    assert done.returncode == 1
+    assert done.stderr == "error: a process that drew figures was killed, perhaps for want of memory\n"
 
 
 def test_json(out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -43,7 +43,7 @@ def test_the_same_runs_give_the_same_bytes_whatever_the_settings_the_order_of_th
     shuffled = points.sample(frac=1.0, random_state=0)
     with mpl.rc_context({"font.size": 30, "lines.linewidth": 9, "svg.hashsalt": None}):
         again = images(campaign, logged(campaign, shuffled.sort_values(["run_id", "name", "step"])))
-    with processes.begin(["analysis.plots"]) as pool:
+    with processes.beside(["analysis.plots"]) as pool:
         elsewhere = [one.result() for one in begin(campaign, logged(campaign, points), pool)]
     assert elsewhere == again
     content = {path.name: path.read_bytes() for path in written}

@@ -170,7 +170,7 @@ def tenfold(logged: Logged) -> Logged:
 
 def everything(logged: Logged, collected: Collected, out: Path) -> None:
     """Make all that is made of collected runs, as ``python -m analysis report`` does."""
-    with processes.begin(["analysis.plots"]) as pool:
+    with processes.beside(["analysis.plots"]) as pool:
         from analysis.everything import write_everything
         from analysis.evidence import gather
 

@@ -1,8 +1,7 @@
 """``python -m analysis``."""
 
-import sys
-
 from analysis.cli import main
+from suite.leaving import leave
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

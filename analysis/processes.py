@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
@@ -22,8 +23,11 @@ def beside(modules: Sequence[str]) -> Iterator[Executor]:
     context.set_forkserver_preload(["analysis.uninterrupted", *modules])
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     pool = ProcessPoolExecutor(min(MOST, cores), context)
+    # the first process comes when the server has imported everything: nobody waits for that yet
+    start = threading.Thread(target=pool.submit, args=(int,))
+    start.start()
     try:
-        pool.submit(int)
         yield pool
     finally:
+        start.join()
         pool.shutdown(cancel_futures=True)

@@ -1,16 +1,6 @@
 """``python -m suite``."""
 
-import logging
-import os
-import sys
-
 from suite.cli import main
+from suite.leaving import leave
 
-status = main()
-if "mlflow" in sys.modules:
-    # Taking mlflow and pandas apart costs the interpreter more than a second, of which nobody has anything.
-    logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)
-sys.exit(status)
+leave(main())

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from analysis import plots, render
 from analysis.evidence import Evidence
+from analysis.figures import series
 from analysis.main_table import Spread
+from analysis.report.drilldown import run_ids
 from analysis.report.page import Figure, write_report
 from analysis.source import Logged
 from analysis.tables import all_tables
@@ -30,11 +32,13 @@ def write_everything(
     spread : str
         What stands behind ± in the main table.
     """
-    begun = {profile: plots.begin(one, logged, pool) for profile, one in evidence.items()}
+    of_figures = {one for each in evidence.values() for one in series.run_ids(each)}
+    held = logged.holding(of_figures.union(run_ids(list(evidence.values()), logged.runs)))
+    begun = {profile: plots.begin(one, held, pool) for profile, one in evidence.items()}
     tables = {profile: all_tables(one, spread) for profile, one in evidence.items()}
     files = [path for made in tables.values() for path in render.write(made, out / "tables")]
     figures = {profile: _figures(drawn) for profile, drawn in begun.items()}
-    page = write_report(list(evidence.values()), tables, figures, logged, out / "report.html")
+    page = write_report(list(evidence.values()), tables, figures, held, out / "report.html")
     for profile, drawn in begun.items():
         files += plots.write([one.result() for one in drawn], out / "plots" / profile)
     return [page, *files]

@@ -103,10 +103,10 @@ def gather(collected: Collected, declared: Declared, profile: str) -> Evidence:
     labels = labels_of(rows, "loss")
     baseline = _baseline(rows, declared.baseline or "infonce")
     compared = [
-        compare(rows, benchmark, label, baseline)
-        for benchmark in sorted(rows["benchmark"].unique(), key=natural)
+        compare(here, str(benchmark), label, baseline)
+        for benchmark, here in sorted(rows.groupby("benchmark"), key=lambda part: natural(str(part[0])))
         for label in labels
-        if baseline and label != baseline and _has(rows, benchmark, label) and _has(rows, benchmark, baseline)
+        if label != baseline and {label, baseline} <= set(here["row"].unique())
     ]
     return Evidence(
         profile,
@@ -128,7 +128,3 @@ def _baseline(rows: pd.DataFrame, loss: str) -> str:
     mine = rows[(rows["loss"] == loss) & (rows["kind"] == "loss")].drop_duplicates("row")
     by_at = dict(zip(mine["at"], mine["row"], strict=True))
     return next((str(by_at[at]) for at in (VALIDATED, DECLARED, AT_ORDER[0]) if at in by_at), "")
-
-
-def _has(rows: pd.DataFrame, benchmark: str, label: str) -> bool:
-    return bool(((rows["benchmark"] == benchmark) & (rows["row"] == label)).any())

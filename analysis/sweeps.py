@@ -39,7 +39,7 @@ def sweep_table(evidence: Evidence, loss: str) -> Table:
         here = runs_of_losses[runs_of_losses["benchmark"] == benchmark]
         metric, goal, _ = described(here)
         for split, purpose in (("val", "selection"), ("test", "evaluation")):
-            runs = here[here["purpose"] == purpose]
+            runs = here.loc[here["purpose"] == purpose, ["loss", split, *_parameters(here)]]
             found = {setting: runs_at(runs, loss, setting)[split] for setting in settings}
             of = max(map(len, found.values()))
             if of == 0:
@@ -119,6 +119,10 @@ def _selected(evidence: Evidence, choice: Choice) -> Iterable[tuple[str, list[Ce
         label = row_label(choice.loss, at, choice.setting)
         where = [label, choice.benchmark, setting, f"val/{metric}", goal, mean]
         yield f"{choice.benchmark}: {label}", cells, [*where, choice.settings, choice.seeds, runs, took]
+
+
+def _parameters(runs: pd.DataFrame) -> list[str]:
+    return [str(name) for name in runs.columns if str(name).startswith("param.loss.")]
 
 
 def _runs_of_losses(evidence: Evidence) -> pd.DataFrame:

@@ -61,6 +61,11 @@ def drilldown(evidences: Sequence[Evidence], logged: Logged) -> dict[str, Any]:
     }
 
 
+def run_ids(evidences: Sequence[Evidence], runs: pd.DataFrame) -> list[str]:
+    """Return the runs of which the page has curves."""
+    return [str(one) for one in _shown(evidences, runs)[0]["run_id"].head(MAX_CURVES)]
+
+
 def as_json(content: object) -> str:
     """Return JSON that may stand inside of a ``script`` element, whatever names and reasons are in it."""
     text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)

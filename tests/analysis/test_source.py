@@ -102,6 +102,17 @@ def test_all_bad_files_are_told_at_once(out: Path, tmp_path: Path) -> None:
         assert text in report
 
 
+def test_curves_that_are_held_are_those_of_the_store_and_are_read_once(out: Path) -> None:
+    stored = load(out=out)
+    first, second, _ = stored.runs["run_id"]
+    held = stored.holding([first])
+    (name, *_) = stored.curve_names
+    object.__setattr__(stored, "read_points", None)
+    whole = load(out=out)
+    pd.testing.assert_frame_equal(held.curves(), whole.curves([first]))
+    pd.testing.assert_frame_equal(held.curves([first, second], [name]), whole.curves([first], [name]))
+
+
 def test_bundles_that_claim_different_things_need_a_registry(out: Path, tmp_path: Path) -> None:
     logged = load(out=out)
     files = [exported(logged, tmp_path / str(number), declared=one) for number, one in enumerate((CLAIMED, OTHER))]

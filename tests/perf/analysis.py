@@ -111,8 +111,8 @@ def metrics(benchmark: str, loss: str, draws: np.random.Generator) -> dict[str, 
 def series(draws: np.random.Generator) -> dict[str, list[float]]:
     """Return what a run logs on its way, by metric."""
     curves = {f"train/{name}": draws.random(len(STEPS)).tolist() for name in CURVES}
-    histograms = {f"histogram/similarity_{sign}": draws.random(len(BINS)).tolist() for sign in ("positive", "negative")}
-    return curves | histograms
+    shares = {f"histogram/similarity_{sign}": draws.random(len(BINS)) for sign in ("positive", "negative")}
+    return curves | {name: (values / values.sum()).tolist() for name, values in shares.items()}
 
 
 def simulate(uri: str) -> None:

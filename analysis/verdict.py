@@ -70,12 +70,15 @@ def judge(claims: Mapping[str, Claim], rows: pd.DataFrame) -> list[Verdict]:
     rows : DataFrame
         From :func:`analysis.rows.rows_of`.
     """
+    of_benchmark = dict(iter(rows.groupby("benchmark")))
     benchmarks = sorted(rows.loc[rows["kind"] == "loss", "benchmark"].unique())
     verdicts = []
     for name, claim in claims.items() if benchmarks else ():
         row, against = _label(rows, claim.loss, DECLARED), _label(rows, claim.than, claim.at)
-        compared = [compare(rows, benchmark, row, against) for benchmark in benchmarks]
-        parts = [_judge_one(name, claim, one) for one in _corrected(compared)]
+        compared = [compare(of_benchmark[benchmark], benchmark, row, against) for benchmark in benchmarks]
+        runs = rows.groupby(["benchmark", "row"]).size()
+        absent = [[label for label in (row, against) if (one, label) not in runs.index] for one in benchmarks]
+        parts = [_judge_one(name, claim, *one) for one in zip(_corrected(compared), absent, strict=True)]
         verdicts += [_overall(name, claim, parts), *parts]
     return verdicts
 
@@ -110,11 +113,15 @@ def _label(rows: pd.DataFrame, loss: str, at: str) -> str:
     found = mine[mine["at"] == at]
     if found.empty and at == DECLARED:
         found = mine[mine["at"] == ""]
-    return str(found["row"].iloc[0]) if len(found) else f"{loss} ({at})"
+    if len(found):
+        return str(found["row"].iloc[0])
+    return loss if at == DECLARED else f"{loss} ({at})"
 
 
-def _judge_one(name: str, claim: Claim, tested: _Tested) -> Verdict:
+def _judge_one(name: str, claim: Claim, tested: _Tested, absent: Sequence[str]) -> Verdict:
     label, why = _label_of(tested)
+    if absent:
+        why = f"no evaluation run of {' nor of '.join(absent)}"
     holds = {BETTER: True, WORSE: False}.get(label)
     if label == NOT_WORSE and claim.relation == "not_worse":
         holds = True

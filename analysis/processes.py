@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import threading
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Any
 
 MOST = 8
 
@@ -23,11 +23,25 @@ def beside(modules: Sequence[str]) -> Iterator[Executor]:
     context.set_forkserver_preload(["analysis.uninterrupted", *modules])
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     pool = ProcessPoolExecutor(min(MOST, cores), context)
-    # the first process comes when the server has imported everything: nobody waits for that yet
-    start = threading.Thread(target=pool.submit, args=(int,))
-    start.start()
+    starter = ThreadPoolExecutor(1)
     try:
-        yield pool
+        # the first process comes when the server has imported everything: nobody waits for that yet
+        starter.submit(pool.submit, int)
+        yield _StartedInAThread(pool, starter)
     finally:
-        start.join()
+        starter.shutdown(cancel_futures=True)
         pool.shutdown(cancel_futures=True)
+
+
+class _StartedInAThread(Executor):
+    """Processes that a thread starts: only the main one feels an interruption.
+
+    One between the start of a process and the note that it was started would leave it unknown: it would take an end
+    that is meant for a known one, which would then be waited for in vain.
+    """
+
+    def __init__(self, pool: Executor, starter: Executor) -> None:
+        self._pool, self._starter = pool, starter
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        return self._starter.submit(self._pool.submit, fn, *args, **kwargs).result()

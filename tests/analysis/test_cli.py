@@ -1,3 +1,4 @@
+import contextlib
 import json
 import os
 import shutil
@@ -67,13 +68,17 @@ def test_an_interruption_ends_a_report_and_the_processes_that_draw_without_a_tra
     with subprocess.Popen(
         full, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2], start_new_session=True
     ) as running:
-        process = psutil.Process(running.pid)
-        deadline = time.monotonic() + 60
-        while not (below := [one for server in process.children() for one in server.children()]):
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        os.killpg(running.pid, signal.SIGINT)
-        assert running.communicate(timeout=60)[1] == ""
+        try:
+            process = psutil.Process(running.pid)
+            deadline = time.monotonic() + 60
+            while not (below := [one for server in process.children() for one in server.children()]):
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            os.killpg(running.pid, signal.SIGINT)
+            assert running.communicate(timeout=60)[1] == ""
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(running.pid, signal.SIGKILL)
     assert running.returncode == 130
     assert psutil.wait_procs(below, timeout=10)[1] == []
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
+
+from suite.jobs import cores
 
 MOST = 8
 
@@ -21,8 +22,7 @@ def beside(modules: Sequence[str]) -> Iterator[Executor]:
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["analysis.uninterrupted", *modules])
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    pool = ProcessPoolExecutor(min(MOST, cores), context)
+    pool = ProcessPoolExecutor(min(MOST, cores()), context)
     starter = ThreadPoolExecutor(1)
     try:
         # the first process comes when the server has imported everything: nobody waits for that yet

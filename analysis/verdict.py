@@ -72,12 +72,12 @@ def judge(claims: Mapping[str, Claim], rows: pd.DataFrame) -> list[Verdict]:
     """
     of_benchmark = dict(iter(rows.groupby("benchmark")))
     benchmarks = sorted(rows.loc[rows["kind"] == "loss", "benchmark"].unique())
+    run = {benchmark: set(here["row"]) for benchmark, here in of_benchmark.items()}
     verdicts = []
     for name, claim in claims.items() if benchmarks else ():
         row, against = _label(rows, claim.loss, DECLARED), _label(rows, claim.than, claim.at)
         compared = [compare(of_benchmark[benchmark], benchmark, row, against) for benchmark in benchmarks]
-        runs = rows.groupby(["benchmark", "row"]).size()
-        absent = [[label for label in (row, against) if (one, label) not in runs.index] for one in benchmarks]
+        absent = [[label for label in (row, against) if label not in run[one]] for one in benchmarks]
         parts = [_judge_one(name, claim, *one) for one in zip(_corrected(compared), absent, strict=True)]
         verdicts += [_overall(name, claim, parts), *parts]
     return verdicts

@@ -31,7 +31,7 @@ smoke: $(VENV)/.installed
 
 test: $(VENV)/.installed-dev
 	@tests/slurm/install.sh
-	@tests/report/install.sh
+	@tests/analysis/report/install.sh
 	$(BIN)/python -m suite data fetch
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal $(ARGUMENTS)
 

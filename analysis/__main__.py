@@ -1,7 +1,7 @@
 """``python -m analysis``."""
 
-from analysis.cli import main
-from suite.leaving import leave
+from analysis.cli.main import main
+from suite.process import leave
 
 if __name__ == "__main__":
     leave(main())

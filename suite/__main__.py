@@ -1,6 +1,6 @@
 """``python -m suite``."""
 
-from suite.cli import main
-from suite.leaving import leave
+from suite.cli.main import main
+from suite.process import leave
 
 leave(main())

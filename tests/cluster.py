@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from suite import cli
+from suite.cli import main as cli
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from suite import cli, sources, targets
+from suite.cli import main as cli
+from suite.provenance import modules, targets
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -92,7 +93,7 @@ class Project:
 
 def forget_sources() -> None:
     """Have every source file read anew."""
-    for module in (sources, targets):
+    for module in (modules, targets):
         for value in vars(module).values():
             if hasattr(value, "cache_clear"):
                 value.cache_clear()

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import multiprocessing
 
-from suite import distributed
+from suite.training import distributed
 
 Work = Callable[[int, Path], Any]
 

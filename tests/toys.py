@@ -168,6 +168,6 @@ class Greedy(Loss):
     """Runs out of memory unless it has its array task to itself."""
 
     def forward(self, pairs: Pairs) -> Tensor:
-        if sys.argv[-1] != "1":  # the last argument of suite.worker: how many workers there are
+        if sys.argv[-1] != "1":  # the last argument of suite.work.worker: how many workers there are
             raise MemoryError("out of memory")
         return pairs.similarity.sum()

@@ -16,7 +16,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from analysis.figures.style import COLUMN, DPI, PAGE
-from analysis.table import ARROWS
+from analysis.tables.table import ARROWS
 
 #: Up to so many margins a scale stays linear; beyond, it is linear up to LINEAR margins only.
 FAR: Final = 8.0

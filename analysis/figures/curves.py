@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.evidence import Evidence
+from analysis.evidence.gather import Evidence
 from analysis.figures.canvas import Drawing, NothingToDraw, grid, legend, wrapped
 from analysis.figures.series import LOSS, NEGATIVE, POSITIVE, by_row, seeds
 from analysis.figures.style import handle, look, styled

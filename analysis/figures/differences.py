@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from analysis.evidence import Comparison, Evidence
+from analysis.evidence.gather import Comparison, Evidence
 from analysis.figures.canvas import (
     FAR,
     LINEAR,

@@ -9,10 +9,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from analysis.across import Aggregate
-from analysis.evidence import Evidence, Verdict
+from analysis.evidence.gather import Evidence, Verdict
 from analysis.figures.canvas import LINEAR, Drawing, NothingToDraw, counted, grid, legend, margin_scale, number
 from analysis.figures.style import styled
+from analysis.statistics.ranks import Aggregate
 
 LABELS = {
     "better": ("#0173b2", "^"),

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from analysis.evidence import Evidence
+from analysis.evidence.gather import Evidence
 from analysis.figures.canvas import Drawing, NothingToDraw, legend, panels, wrapped
 from analysis.figures.series import ALIGNMENT, EFFECTIVE_RANK, UNIFORMITY, by_row, seeds
 from analysis.figures.style import handle, look, styled

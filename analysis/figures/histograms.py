@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from analysis.evidence import Evidence
+from analysis.evidence.gather import Evidence
 from analysis.figures.canvas import (
     Drawing,
     NothingToDraw,

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.axes import Axes
 
-from analysis.evidence import Evidence
+from analysis.evidence.gather import Evidence
 from analysis.figures.canvas import Drawing, NothingToDraw, grid, percent
 from analysis.figures.style import look, styled
 
 if TYPE_CHECKING:
-    from analysis.across import Ranks
+    from analysis.statistics.ranks import Ranks
 
 FEWEST_ROWS, FEWEST_BENCHMARKS = 3, 2
 LINE = 0.22
@@ -45,7 +45,7 @@ def figure(evidence: Evidence) -> Drawing:
     NothingToDraw
         With fewer than three rows or two benchmarks to rank.
     """
-    from analysis.across import ranks
+    from analysis.statistics.ranks import ranks
 
     scored = evidence.scores()
     if scored.shape[1] < FEWEST_ROWS or scored.shape[0] < FEWEST_BENCHMARKS:

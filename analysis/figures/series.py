@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from analysis.evidence import Evidence
+from analysis.evidence.gather import Evidence
 from analysis.figures.canvas import counted
 
 LOSS = "train/loss"

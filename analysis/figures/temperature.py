@@ -10,11 +10,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from analysis.collect import Collected
-from analysis.evidence import Evidence
+from analysis.evidence.choice import MEDIAN, VALIDATED, Choice, members, natural, row_label, without_name
+from analysis.evidence.gather import Evidence
 from analysis.figures.canvas import Drawing, NothingToDraw, counted, legend, metric_label, number, panels, wrapped
 from analysis.figures.style import handle, look, styled
-from analysis.select import MEDIAN, VALIDATED, Choice, members, natural, row_label, without_name
+from analysis.read.collect import Collected
 
 #: Ticks nearer than this share of the axis are not labelled.
 NEAR = 0.12

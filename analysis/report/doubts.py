@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 
-from analysis.evidence import Evidence
+from analysis.evidence.choice import natural
+from analysis.evidence.gather import Evidence
 from analysis.report.words import claim_in_words
-from analysis.select import natural
-from analysis.table import Block, Cell, Table
+from analysis.tables.table import Block, Cell, Table
 
 #: What a loss should beat: with labels, or trained by others on more, a reference may well be better.
 FLOORS = ("chance", "raw", "popularity", "untrained", "pretrained", "no_contrast")

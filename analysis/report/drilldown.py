@@ -10,10 +10,10 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from analysis.evidence import Evidence
-from analysis.select import natural
-from analysis.source import Logged
-from analysis.table import MISSING
+from analysis.evidence.choice import natural
+from analysis.evidence.gather import Evidence
+from analysis.read.logged import Logged
+from analysis.tables.table import MISSING
 
 MAX_RUNS = 10_000
 MAX_CURVES = 500

@@ -12,14 +12,14 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
-from analysis import html_table
-from analysis.evidence import Evidence, Verdict
-from analysis.main_table import left_out_notes
+from analysis.evidence.gather import Evidence, Verdict
+from analysis.read.logged import Logged
 from analysis.report import doubts, words
 from analysis.report.drilldown import MAX_POINTS, as_json, drilldown
 from analysis.report.provenance import provenance
-from analysis.source import Logged
-from analysis.table import Table
+from analysis.tables import html as html_table
+from analysis.tables.main import left_out_notes
+from analysis.tables.table import Table
 
 Figure = tuple[str, str, str]
 """Name, caption, and the text of an SVG file."""

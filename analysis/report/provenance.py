@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.provenance import DATA, inside, json_object
-from analysis.select import natural
-from analysis.table import MISSING, Block, Cell, Table
+from analysis.evidence.choice import natural
+from analysis.read.origins import DATA, inside, json_object
+from analysis.tables.table import MISSING, Block, Cell, Table
 
 DIGITS = 12  # of a checksum
 

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from analysis.across import Aggregate
-from analysis.evidence import Comparison, Reproduction, Verdict
-from analysis.table import ARROWS, MISSING
-from suite.claims import Claim, Published
+from analysis.evidence.gather import Comparison, Reproduction, Verdict
+from analysis.statistics.ranks import Aggregate
+from analysis.tables.table import ARROWS, MISSING
+from suite.registry.claims import Claim, Published
 
 AT = {"declared": "as declared", "validated": "tuned on validation", "median": "at the middle of its grid"}
 RELATIONS = {"better": "is better than", "not_worse": "is not worse than"}

@@ -28,8 +28,8 @@ from torch import Tensor
 from suite import losses
 from suite.benchmarks.base import Benchmark
 from suite.losses import InfoNCE, LearnableTemperature, Loss
+from suite.losses.steps import Step
 from suite.pairs import Pairs
-from suite.steps import Step
 from suite.training import Checkpoint, Context, Interrupted, Metrics, Task, evaluate, train
 
 #: Every loss of the suite, by the name of its class.

@@ -9,8 +9,8 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from suite.losses.steps import Training
 from suite.pairs import EmbeddedPairs, cross_view, labelled, two_view, with_queue
-from suite.steps import Training
 
 ROWS, DIMENSIONS, QUEUE = 6, 5, 4
 

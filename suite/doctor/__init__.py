@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from suite.doctor import data, devices, folders, tracking
 from suite.doctor.findings import Finding, has_problem, to_json
-from suite.launchers import SlurmLauncher
+from suite.registry.launchers import SlurmLauncher
 
 if TYPE_CHECKING:
-    from suite.records import Store
-    from suite.registry import Registry
+    from suite.records.record import Store
+    from suite.registry.registry import Registry
 
 __all__ = ["Finding", "examine", "has_problem", "to_json"]
 

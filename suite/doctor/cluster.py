@@ -7,17 +7,17 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from suite import slurm
 from suite.doctor.devices import Machine
 from suite.doctor.findings import Finding
-from suite.jobs import LaunchError
-from suite.launchers import SlurmLauncher
+from suite.launch.jobs import LaunchError
+from suite.launch.slurm import client as slurm
+from suite.launch.slurm.jobs import check
 from suite.problems import InputError
-from suite.slurm_jobs import check
+from suite.registry.launchers import SlurmLauncher
 
 if TYPE_CHECKING:
-    from suite.records import Store
-    from suite.registry import Registry
+    from suite.records.record import Store
+    from suite.registry.registry import Registry
 
 COMMANDS = ("sbatch", "srun", "squeue", "scancel", "scontrol", "sinfo")
 ON_CLUSTER = "run the suite on a login node of the cluster, or load the site's module with SLURM's commands"

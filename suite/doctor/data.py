@@ -9,7 +9,7 @@ from suite.doctor.findings import Finding
 from suite.doctor.folders import nearest, shown_bytes, space
 
 if TYPE_CHECKING:
-    from suite.registry import Registry
+    from suite.registry.registry import Registry
 
 
 def findings(registry: Registry) -> Iterator[Finding]:

@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 import submitit
 
-from suite import slurm
 from suite.doctor import probe
 from suite.doctor.devices import Machine, torch_findings
 from suite.doctor.findings import Finding
 from suite.doctor.folders import nearest
-from suite.launchers import SlurmLauncher
-from suite.records import Store, held, read_json, write_json
-from suite.slurm_jobs import parameters, small
-from suite.snapshot import SnapshotError, code_environment, take
+from suite.launch.slurm import client as slurm
+from suite.launch.slurm.jobs import parameters, small
+from suite.provenance.snapshot import SnapshotError, code_environment, take
+from suite.records.record import Store, held, read_json, write_json
+from suite.registry.launchers import SlurmLauncher
 
 if TYPE_CHECKING:
-    from suite.registry import Registry
+    from suite.registry.registry import Registry
 
 NAME = f"{slurm.JOB_PREFIX}doctor"
 #: How long the probe may take once it runs: torch is read from a file system that may be slow.
@@ -69,7 +69,7 @@ class Visit:
 
         Raises
         ------
-        suite.slurm.SchedulerUnavailable, suite.slurm.Refused
+        suite.launch.slurm.client.SchedulerUnavailable, suite.launch.slurm.client.Refused
         """
         for task in slurm.queue():
             if task.job == self.job:

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from suite.losses.blockwise import mean_over_anchors
+from suite.losses.steps import Step, Training
 from suite.pairs import Pairs
-from suite.roles import ColumnRoles, Roles
-from suite.steps import Step, Training
+from suite.pairs.roles import ColumnRoles, Roles
 
 NO_NEGATIVE = "an anchor has no negative, and without one this loss has no minimum: make the batch larger"
 

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from suite.gather import summed, world_size
 from suite.pairs import EmbeddedPairs, Pairs, Part, spans
-from suite.roles import Roles
+from suite.pairs.gather import summed, world_size
+from suite.pairs.roles import Roles
 
 
 def mean_over_anchors(of_block: Callable[[Pairs], Tensor], pairs: Pairs, parameters: Sequence[Tensor]) -> Tensor:

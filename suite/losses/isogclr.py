@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from suite.gather import gathered
 from suite.losses.base import NO_NEGATIVE, AnchorLoss
+from suite.losses.steps import Training
 from suite.pairs import Pairs
+from suite.pairs.gather import gathered
 from suite.parameters import Fraction, NonNegative, Positive
-from suite.steps import Training
 
 GRADIENT_LIMIT = 3.0
 

@@ -9,9 +9,9 @@ from typing import Literal
 from torch import Tensor
 
 from suite.losses.base import LogitLoss
+from suite.losses.steps import Step, Training
 from suite.pairs import Pairs
 from suite.parameters import Positive
-from suite.steps import Step, Training
 
 
 class TemperatureSchedule(LogitLoss):

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from suite.records import is_held
+from suite.records.record import is_held
 from suite.tracking import store
-from suite.tracking.source import Events, Point, Record, fingerprint, origin, read_record
+from suite.tracking.entry import Events, Point, Record, fingerprint, origin, read_record
 
 #: MLflow's limits on one ``log_batch``: 100 params, 100 tags, and 1,000 entries of all kinds.
 NAMES_PER_BATCH = 100

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.collect import collect
-from analysis.evidence import Evidence, gather
-from analysis.source import Logged
-from suite.claims import Claim, Declared
+from analysis.evidence.gather import Evidence, gather
+from analysis.read.collect import collect
+from analysis.read.logged import Logged
+from suite.registry.claims import Claim, Declared
 from tests.analysis import frames
 
 DECLARED, VALIDATED, MEDIAN = (f"infonce (tau {at})" for at in ("declared", "validated", "median"))

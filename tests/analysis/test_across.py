@@ -7,9 +7,9 @@ import pytest
 import scikit_posthocs
 from scipy import stats
 
-from analysis.across import _friedman, critical_difference, hierarchical_bootstrap, rank_power, ranks
-from analysis.across_table import across_table
-from analysis.significance import paired
+from analysis.statistics.differences import paired
+from analysis.statistics.ranks import _friedman, critical_difference, hierarchical_bootstrap, rank_power, ranks
+from analysis.tables.across import across_table
 from tests.analysis import evidences
 
 SCORES = pd.DataFrame(np.random.default_rng(1).normal([0.0, 0.2, 0.5, 1.5], 1.0, (7, 4)), columns=["a", "b", "c", "d"])

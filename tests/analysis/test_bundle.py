@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.bundle import merge, read, write
-from analysis.collect import collect
-from analysis.provenance import provenance
-from analysis.source import Logged, load
-from suite.bundles import METADATA, digest
-from suite.claims import Claim, Declared, Published
+from analysis.read.bundle import merge, read, write
+from analysis.read.collect import collect
+from analysis.read.logged import Logged, load
+from analysis.read.origins import provenance
 from suite.problems import InputError
+from suite.registry.claims import Claim, Declared, Published
+from suite.tracking.bundle import METADATA, digest
 from suite.tracking.series import long_table
 from tests.analysis.frames import logged as frame_of
 from tests.analysis.frames import row

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from analysis.cli import main
+from analysis.cli.main import main
 from suite.tracking import Mirror, create_store, default_uri
 from tests.records_factory import write_run
 
@@ -52,9 +52,9 @@ def test_tables_are_written_and_the_same_twice(out: Path, tmp_path: Path, capsys
 
 def test_tables_come_from_mlflow_alone(out: Path, tmp_path: Path) -> None:
     code = (
-        "import sys, analysis.cli\n"
+        "import sys, analysis.cli.main\n"
         f"arguments = ['tables', '--tracking-uri', {default_uri(out)!r}, '--out', {str(tmp_path)!r}]\n"
-        "assert analysis.cli.main(arguments) == 0\n"
+        "assert analysis.cli.main.main(arguments) == 0\n"
         "assert not [m for m in sys.modules if m == 'torch' or m.startswith('suite.benchmarks')]\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2], capture_output=True)
@@ -86,7 +86,7 @@ def test_an_interruption_ends_a_report_and_the_processes_that_draw_without_a_tra
 def test_a_process_that_draws_and_is_killed_is_one_clear_error(out: Path, tmp_path: Path) -> None:
     arguments = ["plots", "--tracking-uri", default_uri(out), "--out", str(tmp_path)]
     code = (
-        "import sys, psutil, analysis.cli\n"
+        "import sys, psutil, analysis.cli.main\n"
         "if __name__ == '__main__':\n"
         "    from analysis import plots\n"
         "    begin = plots.begin\n"
@@ -95,7 +95,7 @@ def test_a_process_that_draws_and_is_killed_is_one_clear_error(out: Path, tmp_pa
         "        [one.kill() for server in psutil.Process().children() for one in server.children()]\n"
         "        return drawn\n"
         "    plots.begin = begun\n"
-        f"    sys.exit(analysis.cli.main({arguments!r}))\n"
+        f"    sys.exit(analysis.cli.main.main({arguments!r}))\n"
     )
     script = tmp_path / "script.py"
     script.write_text(code)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.collect import IDENTITY, collect
+from analysis.read.collect import IDENTITY, collect
 from tests.analysis.frames import logged, row
 
 

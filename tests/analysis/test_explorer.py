@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.cli import main
-from analysis.loss_figures import gradients_figure, maps_figure
-from analysis.loss_table import markdown, public_losses
-from analysis.losses import ANGLES, HEADLINE, Scene, curves, key_numbers, named
+from analysis.cli.main import main
+from analysis.explorer.figures import gradients_figure, maps_figure
+from analysis.explorer.losses import ANGLES, HEADLINE, Scene, curves, key_numbers, named
+from analysis.explorer.table import markdown, public_losses
 from suite.losses import DySTreSS, InfoNCE, Loss, TemperatureFree
 from suite.problems import InputError
 

@@ -11,13 +11,13 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from analysis.across import ranks
-from analysis.evidence import Evidence
+from analysis.evidence.gather import Evidence
 from analysis.figures import curves, differences, forest, geometry, histograms, temperature
 from analysis.figures import ranks as rank_figure
 from analysis.figures.canvas import NothingToDraw, counted, number, settle, wrapped
 from analysis.figures.style import look
-from suite.claims import Claim
+from analysis.statistics.ranks import ranks
+from suite.registry.claims import Claim
 from tests.analysis import evidences
 from tests.analysis.evidences import CHOSEN, CLAIMS, DECLARED, HOST, LOSSES, MEDIAN, VALIDATED, evidence
 

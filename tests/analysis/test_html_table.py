@@ -2,8 +2,8 @@ import math
 import re
 from html.parser import HTMLParser
 
-from analysis.html_table import html
-from analysis.table import Block, Cell, Table
+from analysis.tables.html import html
+from analysis.tables.table import Block, Cell, Table
 
 TABLE = Table(
     "main",

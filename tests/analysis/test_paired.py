@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from analysis.paired import Difference, block_test
+from analysis.statistics.paired import Difference, block_test
 
 RNG = np.random.default_rng(0)
 # Montgomery, Design and Analysis of Experiments, 8th ed., table 4.3: yield of vascular grafts by extrusion pressure

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from analysis.collect import collect
-from analysis.evidence import gather
-from analysis.published import Reproduction
-from suite.claims import Declared, Published
+from analysis.evidence.gather import gather
+from analysis.evidence.reproduction import Reproduction
+from analysis.read.collect import collect
+from suite.registry.claims import Declared, Published
 from tests.analysis.frames import logged, row
 
 SPREAD = np.array([-1.0, -0.5, 0.0, 0.5, 1.0])

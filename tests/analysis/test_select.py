@@ -1,7 +1,7 @@
 import random
 
-from analysis.collect import collect
-from analysis.select import MEDIAN, VALIDATED, choose, natural, row_label
+from analysis.evidence.choice import MEDIAN, VALIDATED, choose, natural, row_label
+from analysis.read.collect import collect
 from tests.analysis.frames import logged, row
 
 

@@ -7,14 +7,14 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from analysis.cli import main
-from analysis.collect import collect
-from analysis.curves import training_points, training_tables
-from analysis.paired import block_test
-from analysis.render import csv, markdown
-from analysis.separation import SECTIONS, document, separation_tables
-from analysis.source import load
-from analysis.table import Table
+from analysis.cli.main import main
+from analysis.evidence.separation import SECTIONS, document, separation_tables
+from analysis.read.collect import collect
+from analysis.read.logged import load
+from analysis.statistics.paired import block_test
+from analysis.tables.curves import training_points, training_tables
+from analysis.tables.render import csv, markdown
+from analysis.tables.table import Table
 from suite.tracking import Mirror, default_uri
 from tests.analysis.frames import logged, row
 from tests.records_factory import append, metrics_event, write_run

@@ -7,8 +7,7 @@ from scipy import integrate, special, stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import ttost_paired
 
-from analysis.paired import Difference
-from analysis.significance import (
+from analysis.statistics.differences import (
     ALL_FLIPS,
     FEWEST_RESAMPLED,
     FLIPS,
@@ -17,6 +16,7 @@ from analysis.significance import (
     margin_tests,
     paired,
 )
+from analysis.statistics.paired import Difference
 
 SAMPLES = [np.random.default_rng(seed).normal(0.01, 0.02, n) for seed, n in enumerate([2, 3, 5, 5, 8, 16, 30])]
 

@@ -9,9 +9,7 @@ import numpy as np
 import pytest
 from scipy import integrate, special, stats
 
-from analysis.across import _friedman, _ranked, critical_difference
-from analysis.paired import Difference
-from analysis.significance import (
+from analysis.statistics.differences import (
     FEWEST_RESAMPLED,
     _effect,
     _flip_p,
@@ -20,7 +18,9 @@ from analysis.significance import (
     holm,
     margin_tests,
 )
-from suite.power import power
+from analysis.statistics.paired import Difference
+from analysis.statistics.ranks import _friedman, _ranked, critical_difference
+from suite.plan.power import power
 
 REPETITIONS = 2_000
 STD = 0.02

@@ -5,10 +5,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from analysis.bundle import SCHEMA, write
-from analysis.source import Logged, NothingToShow, load
-from suite.claims import Claim, Declared
+from analysis.read.bundle import SCHEMA, write
+from analysis.read.logged import Logged, NothingToShow, load
 from suite.problems import InputError
+from suite.registry.claims import Claim, Declared
 from suite.tracking import Mirror, TrackingUnavailable, default_uri
 from tests.records_factory import append, metrics_event, write_run
 

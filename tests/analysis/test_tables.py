@@ -5,14 +5,14 @@ import math
 import numpy as np
 import pytest
 
-from analysis.collect import collect
-from analysis.evidence import Evidence, gather
-from analysis.main_table import main_table
-from analysis.render import csv, escape_latex, latex, markdown, show
-from analysis.sweeps import selection_table, sweep_table
-from analysis.table import Table
-from analysis.tables import all_tables, overview
-from suite.claims import Declared
+from analysis.evidence.gather import Evidence, gather
+from analysis.read.collect import collect
+from analysis.tables.main import main_table
+from analysis.tables.render import csv, escape_latex, latex, markdown, show
+from analysis.tables.sweeps import selection_table, sweep_table
+from analysis.tables.table import Table
+from analysis.tables.tables import all_tables, overview
+from suite.registry.claims import Declared
 from tests.analysis.frames import logged, row
 
 RNG = np.random.default_rng(0)

@@ -7,10 +7,10 @@ import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from analysis.collect import collect
-from analysis.evidence import Evidence, gather
-from analysis.verdict import Verdict
-from suite.claims import Claim, Declared
+from analysis.evidence.gather import Evidence, gather
+from analysis.evidence.verdict import Verdict
+from analysis.read.collect import collect
+from suite.registry.claims import Claim, Declared
 from tests.analysis.frames import logged, row
 
 MARGIN = 0.01

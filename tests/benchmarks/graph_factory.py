@@ -10,8 +10,8 @@ import pandas as pd
 import torch
 
 from suite.benchmarks.graph import NodeClassification
-from suite.streams import Streams
 from suite.training import Context
+from suite.training.streams import Streams
 
 NODES, WORDS, CLASSES = 160, 24, 3
 TINY = NodeClassification(epochs=4, width=8, splits=1)

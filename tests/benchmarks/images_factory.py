@@ -10,8 +10,8 @@ import torch
 
 from suite.benchmarks.image import ImageClassification
 from suite.conformance.benchmark import BenchmarkConformance
-from suite.streams import Streams
 from suite.training import Context
+from suite.training.streams import Streams
 
 Locate = Callable[[str, str], Path]
 

@@ -12,10 +12,10 @@ from suite.benchmarks.anomaly.evaluate import detection, spherical_distance_to_n
 from suite.benchmarks.anomaly.task import AnomalyTask
 from suite.data import locate as locate_real
 from suite.losses import InfoNCE
+from suite.losses.steps import Step
 from suite.pairs import normalise
-from suite.steps import Step
-from suite.streams import Streams
 from suite.training import Context, Task, evaluate, train
+from suite.training.streams import Streams
 from tests.benchmarks.anomaly_factory import TINY, write_files, write_part
 from tests.benchmarks.images_factory import ImageConformance, Locate, context
 

@@ -10,15 +10,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from suite import geometry
 from suite.benchmarks.graph import NodeClassification
 from suite.benchmarks.graph.evaluate import LinearEvaluation
 from suite.benchmarks.graph.node_level import ContrastiveTask, SupervisedTask
 from suite.conformance.benchmark import BenchmarkConformance
 from suite.data import locate as real
 from suite.losses import InfoNCE, Loss
-from suite.steps import Step
-from suite.training import Checkpoint, Context, Interrupted, Task, evaluate, train
+from suite.losses.steps import Step
+from suite.training import Checkpoint, Context, Interrupted, Task, evaluate, geometry, train
 from tests.benchmarks.graph_factory import NODES, TINY, Locate, context, tables, write_graph
 
 

@@ -12,7 +12,6 @@ from sklearn.model_selection import cross_val_score
 from sklearn.svm import SVC
 from torch import Tensor
 
-from suite import geometry
 from suite.benchmarks.graph import GraphClassification
 from suite.benchmarks.graph.augment import drop_nodes
 from suite.benchmarks.graph.encoder import GIN
@@ -22,9 +21,9 @@ from suite.benchmarks.graph.tu import Graphs, folds, load
 from suite.conformance.benchmark import BenchmarkConformance
 from suite.data import locate as real
 from suite.losses import DCL, InfoNCE, Loss
-from suite.steps import Step
-from suite.streams import Streams
-from suite.training import Context, Task, evaluate, train
+from suite.losses.steps import Step
+from suite.training import Context, Task, evaluate, geometry, train
+from suite.training.streams import Streams
 from tests.benchmarks.graph_factory import Locate, context
 
 GRAPHS = 60

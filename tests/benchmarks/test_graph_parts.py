@@ -16,7 +16,7 @@ from suite.benchmarks.graph.augment import drop_edges, mask_features
 from suite.benchmarks.graph.data import Graph, Split, load, split
 from suite.benchmarks.graph.encoder import GCN
 from suite.benchmarks.graph.evaluate import INVERSE_PENALTIES, LinearEvaluation, scores
-from suite.streams import Streams
+from suite.training.streams import Streams
 from tests.benchmarks.graph_factory import CLASSES, NODES, tables, write_graph
 
 

@@ -8,14 +8,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from suite import geometry
 from suite.benchmarks.image import ImageClassification, LongTailedImageClassification
 from suite.benchmarks.image.data import Images
 from suite.benchmarks.image.task import ImageTask
 from suite.losses import InfoNCE, Loss
-from suite.steps import Step
-from suite.streams import Streams
-from suite.training import Checkpoint, Interrupted, Task, evaluate, train
+from suite.losses.steps import Step
+from suite.training import Checkpoint, Interrupted, Task, evaluate, geometry, train
+from suite.training.streams import Streams
 from tests.benchmarks.images_factory import TINY, ImageConformance, Locate, context, write_images
 
 

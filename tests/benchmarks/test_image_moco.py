@@ -14,9 +14,9 @@ from suite.benchmarks.image.encoder import Encoder, Model, projection_head
 from suite.benchmarks.image.moco import MomentumModel
 from suite.benchmarks.image.task import MomentumContrastTask
 from suite.losses import InfoNCE
-from suite.steps import Step
-from suite.streams import Streams
+from suite.losses.steps import Step
 from suite.training import Task, evaluate, train
+from suite.training.streams import Streams
 from tests.benchmarks.images_factory import TINY, ImageConformance, Locate, context, write_images
 
 MOCO = replace(TINY, framework="moco", queue=120, momentum=0.9)

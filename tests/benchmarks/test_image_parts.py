@@ -13,7 +13,7 @@ from suite.benchmarks.image import data
 from suite.benchmarks.image.augment import Augmentation
 from suite.benchmarks.image.encoder import Encoder, Model, projection_head
 from suite.benchmarks.image.evaluate import FeatureEvaluation, LinearProbe, accuracy, few_labels, knn
-from suite.streams import Streams
+from suite.training.streams import Streams
 
 
 def generator(seed: int = 0) -> torch.Generator:

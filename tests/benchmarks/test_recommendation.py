@@ -11,7 +11,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from suite import geometry
 from suite.benchmarks.dropout import Dropout
 from suite.benchmarks.recommendation import SequentialRecommendation
 from suite.benchmarks.recommendation.augment import Augmentation
@@ -21,8 +20,8 @@ from suite.benchmarks.recommendation.task import RecommendationTask
 from suite.conformance.benchmark import BenchmarkConformance
 from suite.data import locate
 from suite.losses import InfoNCE, Loss
-from suite.streams import Streams
-from suite.training import Batches, Context, Step, Task, evaluate, train
+from suite.training import Batches, Context, Step, Task, evaluate, geometry, train
+from suite.training.streams import Streams
 
 ITEMS = 30
 TINY = SequentialRecommendation(

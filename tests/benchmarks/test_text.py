@@ -17,7 +17,7 @@ from suite.benchmarks.text.task import CounterfactualTask, SentenceTask, alignme
 from suite.conformance.benchmark import BenchmarkConformance
 from suite.data import locate as locate_real
 from suite.losses import InfoNCE
-from suite.steps import Step
+from suite.losses.steps import Step
 from suite.training import Context, evaluate, train
 from tests.benchmarks.text_factory import TINY, Locate, context, scored_pairs, write_bert, write_files
 

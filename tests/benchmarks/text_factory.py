@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from suite.benchmarks.text import SentenceRepresentation
-from suite.streams import Streams
 from suite.training import Context
+from suite.training.streams import Streams
 
 Locate = Callable[[str, str], Path]
 Row = tuple[float, str, str]

@@ -9,10 +9,10 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from suite import losses, pairs
+from suite import losses
 from suite.losses import Loss
-from suite.pairs import EmbeddedPairs, Pairs
-from suite.steps import Training
+from suite.losses.steps import Training
+from suite.pairs import EmbeddedPairs, Pairs, pairs
 from tests.losses import by_loops
 from tests.losses.by_loops import Row
 

@@ -21,8 +21,8 @@ from suite.losses import (
     TemperatureFree,
     TemperatureSchedule,
 )
+from suite.losses.steps import Training
 from suite.pairs import Pairs, cross_view, labelled, two_view, with_queue
-from suite.steps import Training
 from tests.losses.cases import CASES, KINDS, PAIR_TYPES, SAMPLES, SUPPORTED, Case, PairType, embeddings
 
 SHARPEST = [

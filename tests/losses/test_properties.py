@@ -27,7 +27,7 @@ from suite.losses import (
     log_odds,
 )
 from suite.pairs import Pairs, cross_view, labelled, two_view
-from suite.roles import DenseRoles, Roles
+from suite.pairs.roles import DenseRoles, Roles
 from tests.losses.cases import CASES, PAIR_TYPES, SUPPORTED, Case, Embeddings, PairType, dense, embeddings
 
 SOFTMAX = [case for case in CASES if case.is_softmax]

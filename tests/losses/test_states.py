@@ -9,15 +9,15 @@ import torch
 from torch import Tensor
 
 from suite.losses import ISogCLR, LearnableTemperature, Loss, SigLIP, TemperatureSchedule
+from suite.losses.steps import Step, Training
 from suite.pairs import EmbeddedPairs, cross_view, two_view, with_queue
-from suite.steps import Step, Training
-from suite.streams import Streams
 from suite.training import train
+from suite.training.streams import Streams
 from tests.losses import by_loops
 from tests.losses.by_loops import Row
 from tests.losses.cases import embeddings
-from tests.test_training import context
 from tests.toys import Blobs
+from tests.training.test_training import context
 
 TRAINING = Training(samples=10, epochs=400, steps_per_epoch=4)
 

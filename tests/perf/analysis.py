@@ -29,8 +29,8 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from analysis import processes  # noqa: E402
-from analysis.collect import Collected, collect  # noqa: E402
-from analysis.source import Logged, load  # noqa: E402
+from analysis.read.collect import Collected, collect  # noqa: E402
+from analysis.read.logged import Logged, load  # noqa: E402
 from suite.tracking import create_store, default_uri  # noqa: E402
 
 EXPERIMENT = "simulated"
@@ -170,9 +170,9 @@ def tenfold(logged: Logged) -> Logged:
 
 def everything(logged: Logged, collected: Collected, out: Path) -> None:
     """Make all that is made of collected runs, as ``python -m analysis report`` does."""
-    with processes.beside(["analysis.plots"]) as pool:
-        from analysis.everything import write_everything
-        from analysis.evidence import gather
+    with processes.beside(["analysis.figures.plots"]) as pool:
+        from analysis.evidence.gather import gather
+        from analysis.report.everything import write_everything
 
         with timed("  evidence"):
             evidence = {profile: gather(collected, logged.declared, profile) for profile in collected.profiles}
@@ -205,7 +205,7 @@ def collected_from(sources: Sequence[str], uri: str | None, out: Path) -> tuple[
 
 def from_store(folder: Path) -> Path:
     """Time 10,000 runs from an MLflow store, and return a bundle of ten times as many."""
-    from analysis.bundle import write
+    from analysis.read.bundle import write
 
     uri = default_uri(folder)
     with timed("simulate"):

@@ -106,10 +106,10 @@ def measure(registry_file: Path | None, name: str, profile: str, loss_name: str,
     """Return the seconds of each part of a run, its number of steps, and the peak MiB of this process."""
     import torch
 
-    from suite import training
-    from suite.compose import load
-    from suite.streams import Streams
-    from suite.worker import prepare_process
+    from suite.registry.load import load
+    from suite.training import loop as training
+    from suite.training.streams import Streams
+    from suite.work.worker import prepare_process
 
     prepare_process(threads=1)
     registry = load(registry_file)
@@ -140,7 +140,7 @@ def train(task: Any, loss: Any, streams: Any, clock: Clock, steps: int) -> dict[
     """Train some steps and return the seconds of each part that all steps would take."""
     import torch
 
-    from suite import training
+    from suite.training import loop as training
 
     whole = task.epochs * task.steps_per_epoch
     last = min(steps, whole - 1)
@@ -233,7 +233,7 @@ def main() -> None:
         print(json.dumps(measure(options.registry, name, options.profile, options.loss, options.steps)))
         return
 
-    from suite.compose import load
+    from suite.registry.load import load
 
     registry = load(options.registry)
     known = [name for name, profile in registry.settings if profile == options.profile]

@@ -23,8 +23,8 @@ from lightly.loss import NTXentLoss  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 from suite import losses  # noqa: E402
+from suite.losses.steps import Training  # noqa: E402
 from suite.pairs import two_view  # noqa: E402
-from suite.steps import Training  # noqa: E402
 
 DIMENSIONS = 128
 LARGE = 65_536

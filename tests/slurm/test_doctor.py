@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from suite.compose import load
 from suite.doctor import Finding, cluster, devices, examine, visit
 from suite.doctor.devices import Machine
-from suite.records import Store
-from suite.registry import Registry
+from suite.records.record import Store
+from suite.registry.load import load
+from suite.registry.registry import Registry
 from tests.cluster import toy_registry
 from tests.slurm.cluster import Cluster
 

@@ -1,4 +1,4 @@
-"""suite.slurm against a real SLURM: what it says, and that silence is never an answer."""
+"""suite.launch.slurm.client against a real SLURM: what it says, and that silence is never an answer."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from suite import slurm as scheduler
-from suite.slurm import Ended, Refused, SchedulerUnavailable
+from suite.launch.slurm import client as scheduler
+from suite.launch.slurm.client import Ended, Refused, SchedulerUnavailable
 from tests.slurm.cluster import Cluster
 
 SMALL = ("--cpus-per-task=1", "--mem=50", "--output=/dev/null")

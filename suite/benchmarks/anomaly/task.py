@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from suite import geometry
 from suite.benchmarks.anomaly.data import digits, first_of_class, to_float
 from suite.benchmarks.anomaly.encoder import Encoder
 from suite.benchmarks.anomaly.evaluate import detection, distance_to_nearest, spherical_distance_to_nearest
@@ -20,10 +19,10 @@ from suite.benchmarks.anomaly.pretraining import random_filters, whitened_compon
 from suite.benchmarks.image import data
 from suite.benchmarks.image.augment import Augmentation
 from suite.benchmarks.image.data import CLASSES, Images
+from suite.losses.steps import Step
 from suite.pairs import normalise, two_view
 from suite.parameters import Count, Fraction, NonNegative, Positive
-from suite.steps import Step
-from suite.training import Batches, Context, Metrics, Objective, Task
+from suite.training import Batches, Context, Metrics, Objective, Task, geometry
 
 IMAGES_AT_ONCE = 250
 DIAGNOSED_IMAGES = 200

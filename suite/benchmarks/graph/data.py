@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch_geometric.utils import to_undirected
 
-from suite.streams import Streams
+from suite.training.streams import Streams
 
 VALIDATION_SHARE = TRAINING_SHARE = 0.1
 

@@ -11,15 +11,14 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn import global_add_pool
 
-from suite import geometry
 from suite.benchmarks.graph.augment import drop_nodes
 from suite.benchmarks.graph.encoder import GIN, Model, projection_head
 from suite.benchmarks.graph.evaluate import KernelEvaluation, majority, of_both
 from suite.benchmarks.graph.tu import Graphs, folds, load
+from suite.losses.steps import Step
 from suite.pairs import cross_view
 from suite.parameters import Count, Fraction, Positive
-from suite.steps import Step
-from suite.training import Batches, Context, Metrics, Objective, Task
+from suite.training import Batches, Context, Metrics, Objective, Task, geometry
 
 
 @dataclass(frozen=True)

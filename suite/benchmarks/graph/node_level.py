@@ -13,15 +13,14 @@ from scipy import sparse
 from torch import Tensor, nn
 from torch.nn import functional
 
-from suite import geometry
 from suite.benchmarks.graph.augment import drop_edges, mask_features
 from suite.benchmarks.graph.data import load, split
 from suite.benchmarks.graph.encoder import GCN, Model, projection_head
 from suite.benchmarks.graph.evaluate import LinearEvaluation, majority, of_both, scores
+from suite.losses.steps import Step
 from suite.pairs import two_view
 from suite.parameters import Count, Fraction, NonNegative, Positive
-from suite.steps import Step
-from suite.training import Context, Metrics, Objective, Task
+from suite.training import Context, Metrics, Objective, Task, geometry
 
 SUPERVISED_RATE, SUPERVISED_DECAY, SUPERVISED_EPOCHS = 0.01, 5e-4, 200
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from suite.benchmarks.image.encoder import Model
-from suite.gather import gathered
 from suite.pairs import normalise
+from suite.pairs.gather import gathered
 
 
 class MomentumModel(Model):

@@ -13,17 +13,16 @@ from annotated_types import Ge
 from torch import Tensor, nn
 from torch.nn import functional
 
-from suite import geometry
 from suite.benchmarks.image import data
 from suite.benchmarks.image.augment import Augmentation
 from suite.benchmarks.image.data import CLASSES, Images
 from suite.benchmarks.image.encoder import Encoder, Model, projection_head
 from suite.benchmarks.image.evaluate import FEW_LABELS, FeatureEvaluation
 from suite.benchmarks.image.moco import MomentumModel
+from suite.losses.steps import Step
 from suite.pairs import two_view, with_queue
 from suite.parameters import Count, Fraction, NonNegative, Positive
-from suite.steps import Step
-from suite.training import Batches, Context, Metrics, Objective, Task
+from suite.training import Batches, Context, Metrics, Objective, Task, geometry
 
 IMAGES_AT_ONCE = 1000
 DIAGNOSED_IMAGES = 500

@@ -10,18 +10,17 @@ import torch
 from torch import Tensor
 from torch.nn import LinearCrossEntropyOptions, functional
 
-from suite import geometry
 from suite.benchmarks.recommendation.augment import Augmentation
 from suite.benchmarks.recommendation.data import PADDING, HeldOut, Split, load
 from suite.benchmarks.recommendation.encoder import SASRec
 from suite.benchmarks.recommendation.evaluate import ranking_metrics, sampled_metrics
 from suite.benchmarks.schedule import warm_up_and_cosine
-from suite.gather import weighted
+from suite.losses.steps import Step
 from suite.pairs import two_view
+from suite.pairs.gather import weighted
 from suite.parameters import Count, Fraction, NonNegative, Positive
-from suite.steps import Step
-from suite.streams import Streams
-from suite.training import Batches, Context, Metrics, Objective, Task
+from suite.training import Batches, Context, Metrics, Objective, Task, geometry
+from suite.training.streams import Streams
 
 #: Sampled negatives are the same whatever the run's seed and loss: what differs between runs is the model.
 ONCE_AND_FOR_ALL: Final = Streams(0)

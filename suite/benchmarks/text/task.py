@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from suite import geometry
 from suite.benchmarks.schedule import warm_up_and_cosine
 from suite.benchmarks.text.bias import bias_metrics
 from suite.benchmarks.text.counterfactual import has_gendered_word, swap
@@ -20,11 +19,11 @@ from suite.benchmarks.text.encoder import Embedder, SentenceEncoder, WordAverage
 from suite.benchmarks.text.evaluate import Embed, sts_metrics
 from suite.benchmarks.text.minilm import MiniLM
 from suite.benchmarks.text.stereoset import Part
-from suite.gather import gathered
+from suite.losses.steps import Step
 from suite.pairs import cross_view
+from suite.pairs.gather import gathered
 from suite.parameters import Count, Fraction, NonNegative, Positive
-from suite.steps import Step
-from suite.training import Batches, Context, Metrics, Objective, Task
+from suite.training import Batches, Context, Metrics, Objective, Task, geometry
 
 VECTORS: Final = "GoogleNews-vectors-negative300-bolukbasi.bin"
 STS_FILES: Final = {"val": "sts-dev.csv", "test": "sts-test.csv"}

@@ -1,0 +1,1 @@
+"""What the runs of one profile say, computed once: rows, comparisons, verdicts."""

@@ -1,0 +1,167 @@
+"""Hyper-parameters chosen on validation, with the selection seeds (DESIGN, invariant 6)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import pandas as pd
+
+MEMBER = re.compile(r"(?P<loss>[^@]+)@(?P<setting>.+)")
+SYMBOLS = {"temperature": "tau"}
+VALIDATED, MEDIAN = "validated", "median"
+SECONDS = ("seconds/setup", "seconds/training", "seconds/evaluation")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What validation says of a sweep in one benchmark.
+
+    Attributes
+    ----------
+    benchmark, loss : str
+        Where, and which loss was swept.
+    setting : str
+        The member that won, as ``temperature=0.2``.
+    mean : float
+        Its mean over the selection seeds of the primary validation metric.
+    median, median_mean : str, float
+        The member in the middle of the ranking, the better of the two if their number is even, and its mean: what an
+        arbitrary member of the grid would be like.
+    seeds : int
+        Number of selection seeds.
+    settings, runs : int
+        Members that competed, and training runs that the choice took.
+    seconds : float
+        All of these runs together; NaN if it was not logged.
+    skipped : tuple of str
+        Settings that lack selection seeds which others have, and so did not compete.
+    """
+
+    benchmark: str
+    loss: str
+    setting: str
+    mean: float
+    median: str
+    median_mean: float
+    seeds: int
+    settings: int
+    runs: int
+    seconds: float
+    skipped: tuple[str, ...]
+
+    @property
+    def member(self) -> str:
+        """The name of the member that won."""
+        return f"{self.loss}@{self.setting}"
+
+    @property
+    def value(self) -> str:
+        """The winning setting without the parameter's name."""
+        return without_name(self.setting)
+
+    def at(self, which: str) -> str:
+        """Return the ``validated`` or the ``median`` setting."""
+        return self.setting if which == VALIDATED else self.median
+
+
+def members(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the runs of sweep members, with the columns ``base`` and ``setting`` added."""
+    parts = runs["loss"].str.extract(MEMBER)
+    swept = parts["loss"].notna() & (runs["kind"] == "loss")
+    return runs[swept].assign(base=parts["loss"][swept], setting=parts["setting"][swept])
+
+
+def choose(runs: pd.DataFrame) -> list[Choice]:
+    """Choose the best and the middle member of every sweep in every benchmark of one profile.
+
+    Only members that have all the selection seeds of the sweep compete, on the mean of the primary validation metric in
+    the direction of its goal. Of equals, the first in natural order is taken. Test figures are never looked at.
+
+    Parameters
+    ----------
+    runs : DataFrame
+        The runs of one profile from :func:`analysis.read.collect.collect`.
+    """
+    swept = members(runs)
+    groups = swept[swept["purpose"] == "selection"].groupby(["benchmark", "base"], sort=True)
+    choices = (_choice(str(benchmark), str(base), group) for (benchmark, base), group in groups)
+    return [choice for choice in choices if choice is not None]
+
+
+def _choice(benchmark: str, loss: str, group: pd.DataFrame) -> Choice | None:
+    seeds = group["seed"].nunique()
+    by_setting = group.groupby("setting")["val"].agg(["size", "mean"])
+    finished = by_setting[by_setting["size"] == seeds]["mean"]
+    complete = {str(setting): float(mean) for setting, mean in finished.items()}
+    if not complete:
+        return None
+    sign = -1.0 if group["goal"].iloc[0] == "minimise" else 1.0
+    ranked = sorted(complete, key=lambda setting: (-sign * complete[setting], natural(setting)))
+    best, middle = ranked[0], ranked[(len(ranked) - 1) // 2]
+    skipped = tuple(sorted(set(map(str, by_setting.index)) - set(complete), key=natural))
+    timed = [name for name in SECONDS if name in group]
+    return Choice(
+        benchmark,
+        loss,
+        best,
+        complete[best],
+        middle,
+        complete[middle],
+        seeds,
+        len(ranked),
+        len(group),
+        float(group[timed].sum(axis=1, min_count=1).sum(min_count=1)),
+        skipped,
+    )
+
+
+def row_label(loss: str, at: str, setting: str) -> str:
+    """Name the row of a member of a sweep: ``infonce (tau validated)``."""
+    parameter = setting.partition("=")[0]
+    return f"{loss} ({SYMBOLS.get(parameter, parameter)} {at})"
+
+
+def runs_of(choice: Choice, evaluated: pd.DataFrame, which: str = VALIDATED) -> pd.DataFrame:
+    """Return the runs of what was chosen: the member's, or else the loss's own if it has the chosen value anyway.
+
+    Parameters
+    ----------
+    choice : Choice
+    evaluated : DataFrame
+        Runs with evaluation seeds.
+    which : str
+        ``validated`` or ``median``.
+    """
+    here = evaluated[evaluated["benchmark"] == choice.benchmark]
+    return runs_at(here, choice.loss, choice.at(which))
+
+
+def runs_at(here: pd.DataFrame, loss: str, setting: str) -> pd.DataFrame:
+    """Return the runs of one member of a sweep in one benchmark: its own, or the loss's as declared if it is the same.
+
+    Parameters
+    ----------
+    here : DataFrame
+        Runs of one benchmark and one purpose.
+    loss, setting : str
+        As in ``infonce`` and ``temperature=0.2``.
+    """
+    found = here[here["loss"] == f"{loss}@{setting}"]
+    parameter, _, value = setting.partition("=")
+    column = f"param.loss.{parameter}"
+    if len(found) or column not in here or "@" in value:
+        return found
+    own = here[here["loss"] == loss]
+    return own[pd.to_numeric(own[column], errors="coerce") == pd.to_numeric(value, errors="coerce")]
+
+
+def without_name(setting: str) -> str:
+    """Return a setting without the parameter's name, ``0.2`` of ``temperature=0.2``."""
+    return setting.partition("=")[2] or setting
+
+
+def natural(text: str) -> tuple[tuple[int, float, str], ...]:
+    """Sort key that takes numbers inside a text as numbers."""
+    parts = re.split(r"(\d+(?:\.\d+)?(?:e[+-]?\d+)?)", text)
+    return tuple((0, float(part), "") if i % 2 else (1, 0.0, part) for i, part in enumerate(parts))

@@ -1,0 +1,128 @@
+"""The figures of one profile: png and svg, readable in print and for colour-blind readers."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from analysis.evidence.gather import Evidence
+from analysis.figures import curves, differences, forest, geometry, histograms, ranks, series, temperature
+from analysis.figures.canvas import Drawing, NothingToDraw, settle
+from analysis.figures.style import styled
+
+if TYPE_CHECKING:
+    from analysis.read.logged import Logged
+
+OF_RESULTS: Final[dict[str, Callable[[Evidence], Drawing]]] = {
+    "forest": forest.figure,
+    "differences": differences.figure,
+    "temperature": temperature.figure,
+    "ranks": ranks.figure,
+}
+OF_CURVES: Final[dict[str, tuple[Callable[[Evidence, pd.DataFrame], Drawing], tuple[str, ...]]]] = {
+    "curves": (curves.figure, curves.SERIES),
+    "histograms": (histograms.figure, histograms.SERIES),
+    "geometry": (geometry.figure, geometry.SERIES),
+}
+"""What is drawn of what was logged on the way, and of which series."""
+METADATA: Final[dict[str, dict[str, None]]] = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
+CAPTIONS: Final = "captions.md"
+
+
+@dataclass(frozen=True)
+class Image:
+    """A figure as it is written into files.
+
+    Attributes
+    ----------
+    name : str
+        Names its files.
+    caption : str
+        Sentences; what is missing where there is no figure.
+    png, svg : bytes
+        Contents of the files; empty where there is no figure.
+    """
+
+    name: str
+    caption: str
+    png: bytes = b""
+    svg: bytes = b""
+
+
+def tasks(evidence: Evidence, logged: Logged) -> dict[str, Callable[[], Drawing]]:
+    """Return what draws each figure of one profile, by name; it can be sent to another process.
+
+    Parameters
+    ----------
+    evidence : Evidence
+    logged : Logged
+        Where the curves of its runs are read from, now.
+    """
+    run_ids = series.run_ids(evidence)
+    of_results = {name: partial(draw, evidence) for name, draw in OF_RESULTS.items()}
+    of_curves = {
+        name: partial(draw, evidence, logged.curves(run_ids, names)) for name, (draw, names) in OF_CURVES.items()
+    }
+    return {**of_results, **of_curves}
+
+
+def images(evidence: Evidence, logged: Logged) -> list[Image]:
+    """Draw the figures of one profile one after the other: the same runs give the same bytes."""
+    return [_image(name, draw) for name, draw in tasks(evidence, logged).items()]
+
+
+def begin(evidence: Evidence, logged: Logged, pool: Executor) -> list[Future[Image]]:
+    """Let others draw the figures of one profile: the bytes are those of :func:`images`."""
+    todo = tasks(evidence, logged)
+    # those of curves take longest: they must not be the last to begin
+    begun = {name: pool.submit(_image, name, draw) for name, draw in reversed(todo.items())}
+    return [begun[name] for name in todo]
+
+
+def _image(name: str, draw: Callable[[], Drawing]) -> Image:
+    try:
+        drawing = draw()
+    except NothingToDraw as nothing:
+        return Image(name, str(nothing))
+    with styled():
+        settle(drawing.figure)
+    return Image(name, drawing.caption, **{suffix: _saved(drawing.figure, suffix) for suffix in METADATA})
+
+
+def _saved(figure: Figure, suffix: str) -> bytes:
+    content = io.BytesIO()
+    with styled():
+        figure.savefig(content, format=suffix, metadata=METADATA[suffix])
+    return content.getvalue()
+
+
+def write(drawn: Iterable[Image], folder: Path) -> list[Path]:
+    """Write figures into a folder, and return the files.
+
+    Beside them goes ``captions.md``, which also says of every figure that could not be drawn what is missing.
+
+    Parameters
+    ----------
+    drawn : iterable of Image
+    folder : Path
+        Made if it does not exist.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    written, captions = [], []
+    for image in drawn:
+        captions.append(f"**{image.name}**: {'' if image.svg else 'not drawn. '}{image.caption}\n")
+        for path, content in ((folder / f"{image.name}.png", image.png), (folder / f"{image.name}.svg", image.svg)):
+            if content:
+                path.write_bytes(content)
+                written.append(path)
+    page = folder / CAPTIONS
+    page.write_text("\n".join(captions), encoding="utf-8")
+    return [*written, page]

@@ -1,0 +1,1 @@
+"""Evidence to tables, and tables to text, Markdown, LaTeX, CSV and HTML."""

@@ -1,0 +1,101 @@
+"""Every table of a profile."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from analysis.evidence.choice import SECONDS, natural
+from analysis.evidence.gather import Evidence, gather
+from analysis.read.collect import collect
+from analysis.tables.across import across_table
+from analysis.tables.costs import cost_table
+from analysis.tables.main import Spread, main_table, run_name
+from analysis.tables.sweeps import selection_table, sweep_table, swept_losses
+from analysis.tables.table import MISSING, Block, Cell, Summary, Table, decimals_for
+from analysis.tables.verdicts import published_table, seeds_table, significance_table, verdicts_table
+from suite.registry.claims import Declared
+
+METRIC_COLUMNS = ["row", "kind", "benchmark", "metric", "n", "mean", "std"]
+
+
+def overview(logged: pd.DataFrame, profile: str) -> Table:
+    """Return the main table of one profile from what :func:`suite.tracking.frame` returns."""
+    return main_table(gather(collect(logged, profile), Declared(), profile))
+
+
+def all_tables(evidence: Evidence, spread: Spread = "std") -> list[Table]:
+    """Return every table of a profile: results, verdicts and tests, sweeps, costs, benchmarks, what was left out."""
+    made = [
+        main_table(evidence, spread),
+        verdicts_table(evidence),
+        published_table(evidence),
+        *significance_tables(evidence),
+        selection_table(evidence),
+        *(sweep_table(evidence, loss) for loss in swept_losses(evidence.collected)),
+        cost_table(evidence),
+        *(benchmark_table(evidence, benchmark) for benchmark in evidence.benchmarks),
+        left_out_table(evidence),
+    ]
+    return [table for table in made if table is not None]
+
+
+def significance_tables(evidence: Evidence) -> list[Table]:
+    """Return the tests against the baseline, those across benchmarks, and what the seeds at hand can show."""
+    made = (significance_table(evidence), across_table(evidence), seeds_table(evidence))
+    return [table for table in made if table is not None]
+
+
+def benchmark_table(evidence: Evidence, benchmark: str) -> Table:
+    """All test metrics of one benchmark and the mean seconds of its runs."""
+    here = evidence.rows[evidence.rows["benchmark"] == benchmark]
+    tested = evidence.collected.tested.loc[here["run_id"].unique()].dropna(axis=1, how="all")
+    primaries = [f"test/{metric}" for metric in here["metric"].unique()]
+    metrics = [*primaries, *sorted({str(name) for name in tested} - set(primaries), key=natural)]
+    seconds = [name for name in SECONDS if name in here and here[name].notna().any()]
+    runs = here[["run_id", "row", "kind", *seconds]].join(tested, on="run_id")
+    by_row = dict(iter(runs.groupby(["kind", "row"])))
+    decimals = {name: decimals_for(runs[name]) for name in metrics}
+    blocks, data = [], []
+    for kind, title, labels in (
+        ("loss", "Losses", evidence.labels),
+        ("reference", "References", evidence.references),
+    ):
+        rows = []
+        for row in labels:
+            mine = by_row.get((kind, row))
+            if mine is None:
+                continue
+            found = {name: Summary.over(mine[name]) for name in (*metrics, *seconds)}
+            cells = [Cell(found[name].text(decimals[name]), value=found[name].mean) for name in metrics]
+            cells += [Cell(_plain(found[name]), value=found[name].mean) for name in seconds]
+            rows.append((row, cells))
+            data += [[row, kind, benchmark, name, one.n, one.mean, one.std] for name, one in found.items()]
+        if rows:
+            blocks.append(Block(title, rows))
+    return Table(
+        f"benchmark-{benchmark}",
+        evidence.profile,
+        f"{benchmark}, profile {evidence.profile}: test metrics, mean ± standard deviation over seeds (number of "
+        "seeds), and mean seconds a run.",
+        ["", *(name.removeprefix("test/") for name in metrics), *(f"{name.partition('/')[2]} [s]" for name in seconds)],
+        blocks,
+        data=pd.DataFrame(data, columns=METRIC_COLUMNS),
+    )
+
+
+def left_out_table(evidence: Evidence) -> Table:
+    """List every run of the profile that does not count, and why."""
+    left_out = evidence.collected.left_out
+    rows = [(run_name(run), [Cell(str(run["status"])), Cell(str(run["reason"]))]) for _, run in left_out.iterrows()]
+    return Table(
+        "left-out",
+        evidence.profile,
+        f"Runs of profile {evidence.profile} that do not enter the tables.",
+        ["", "status", "reason"],
+        [Block("Runs", rows)],
+        data=left_out,
+    )
+
+
+def _plain(one: Summary) -> str:
+    return MISSING if one.n == 0 else f"{one.mean:.1f}"

@@ -1,0 +1,64 @@
+"""Verdicts as lines for the terminal, as narrow as that may be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from analysis.evidence.comparison import Comparison
+from analysis.evidence.gather import Evidence
+from analysis.evidence.reproduction import Reproduction
+from analysis.evidence.verdict import Verdict
+from analysis.tables.table import decimals_for
+from analysis.tables.verdicts import in_words
+
+ANSWERS = {True: "holds", False: "does not hold", None: "open"}
+
+
+def lines(evidence: Evidence) -> Iterator[str]:
+    """Yield the claims with their verdicts, then published figures beside ours."""
+    for verdict in evidence.verdicts:
+        if verdict.benchmark:
+            yield _part(verdict, evidence.benchmarks)
+        else:
+            yield from _headline(verdict)
+    if not evidence.verdicts:
+        yield "The registry declares no claim."
+    if evidence.reproductions:
+        yield ""
+        yield "Published figures"
+    for one in evidence.reproductions:
+        yield f"  {one.benchmark}: {one.published.loss} {one.published.metric}: {one.label}; {_ours(one)}{one.reason}"
+
+
+def _headline(verdict: Verdict) -> Iterator[str]:
+    yield ""
+    yield f"{in_words(verdict.declared)}: {ANSWERS[verdict.holds]}"
+    found = verdict.aggregate
+    if found is not None:
+        yield (
+            f"  overall {verdict.label}; on average {found.mean:+.2f} margins [{found.low:+.2f}, {found.high:+.2f}] "
+            f"over {found.benchmarks} benchmarks"
+        )
+    else:
+        yield f"  overall {verdict.label}"
+
+
+def _part(verdict: Verdict, benchmarks: list[str]) -> str:
+    width = max(map(len, benchmarks))
+    figures = "" if verdict.comparison is None else _figures(verdict.comparison)
+    return f"  {verdict.benchmark:{width}}  {verdict.label:12}  {figures}{verdict.reason}"
+
+
+def _figures(one: Comparison) -> str:
+    if one.paired.n == 0 or one.is_same:
+        return ""
+    decimals = decimals_for(pd.Series([one.paired.mean, one.margin]), 3)
+    interval = "" if one.paired.n == 1 else f" [{one.paired.low:+.{decimals}f}, {one.paired.high:+.{decimals}f}]"
+    return f"{one.paired.mean:+.{decimals}f}{interval} {one.metric}, n = {one.paired.n}: "
+
+
+def _ours(one: Reproduction) -> str:
+    published = f"published {one.published.value:g}"
+    return f"{published}, ours {one.mean:.4f} (n = {one.n}): " if one.n else f"{published}: "

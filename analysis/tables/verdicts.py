@@ -1,0 +1,231 @@
+"""Tables of what the runs support: verdicts, published figures, tests against the baseline, and what seeds can show."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import pandas as pd
+
+from analysis.evidence.comparison import Comparison
+from analysis.evidence.gather import Evidence
+from analysis.evidence.reproduction import Reproduction
+from analysis.evidence.verdict import LEVEL, POWER, Verdict
+from analysis.statistics.differences import ALPHA
+from analysis.tables.across import aggregate_cells
+from analysis.tables.table import MISSING, Block, Cell, Table, decimals_for
+from suite.plan.power import detectable, power, seeds_for_p, seeds_needed, smallest_flip_p
+from suite.registry.claims import Claim
+
+VERDICT_COLUMNS = ["claim", "benchmark", "label", "holds", "metric", "n", "mean", "low", "high", "margin", "reason"]
+TEST_COLUMNS = [
+    "row", "against", "benchmark", "metric", "goal", "n", "mean", "std", "low", "high", "boot_low", "boot_high",
+    "effect", "effect_low", "effect_high", "p_t", "p_holm", "p_flip", "p_better", "p_not_worse", "p_worse",
+    "p_equivalent", "margin",
+]  # fmt: skip
+SEED_COLUMNS = ["benchmark", "metric", "margin", "noise", "comparisons", "n", "power", "needed", "detectable"]
+MOST_SEEDS = 1000
+
+
+def verdicts_table(evidence: Evidence) -> Table:
+    """List what the runs say of every declared claim, overall and by benchmark."""
+    blocks, data = [], []
+    for name in dict.fromkeys(verdict.claim for verdict in evidence.verdicts):
+        mine = [verdict for verdict in evidence.verdicts if verdict.claim == name]
+        blocks.append(Block(in_words(mine[0].declared), [_verdict_row(verdict) for verdict in mine]))
+        data += [_verdict_figures(verdict) for verdict in mine]
+    return Table(
+        "verdicts",
+        evidence.profile,
+        f"Claims of the registry, profile {evidence.profile}: better (above 0), not worse (above -margin), worse "
+        f"(below -margin) or inconclusive, by one-sided paired t-tests at {LEVEL:.1%} after Holm's correction over the "
+        "benchmarks of a claim; differences on the primary test metric, positive is better, with 95 % t-intervals. A "
+        "claim is about every benchmark: it fails where it is worse on one.",
+        ["", "verdict", "claim holds", "difference", "95 % interval", "margin", "n", "reason"],
+        blocks,
+        [] if blocks else ["The registry declares no claim."],
+        pd.DataFrame(data, columns=VERDICT_COLUMNS),
+        is_titled=True,
+    )
+
+
+def in_words(claim: Claim) -> str:
+    """Return a claim as a sentence: ``temperature_free is not worse than infonce (validated)``."""
+    relation = {"better": "is better than", "not_worse": "is not worse than"}[claim.relation]
+    return f"{claim.loss} {relation} {claim.than} ({claim.at})"
+
+
+def published_table(evidence: Evidence) -> Table | None:
+    """Set published figures beside ours; None without any."""
+    if not evidence.reproductions:
+        return None
+    rows = [_published_row(one) for one in evidence.reproductions]
+    data = [
+        [
+            one.benchmark, one.published.loss, one.published.metric, one.published.value, one.published.std, one.label,
+            one.n, one.mean, one.low, one.high, one.published.source, one.published.differs, one.reason,
+        ]
+        for one in evidence.reproductions
+    ]  # fmt: skip
+    columns = ["benchmark", "loss", "metric", "published", "published_std", "label", "n", "mean", "low", "high"]
+    return Table(
+        "published",
+        evidence.profile,
+        f"Published figures, profile {evidence.profile}: reproduced where our mean is within the margin of the "
+        "published value (TOST, 5 %), not reproduced where its 95 % interval is outside of the margin, close where "
+        "neither is shown.",
+        ["", "published", "ours", "95 % interval", "n", "verdict", "reason", "source"],
+        [Block("Figure", rows)],
+        [f"{_figure(one)}: {one.published.differs}." for one in evidence.reproductions if one.published.differs],
+        pd.DataFrame(data, columns=[*columns, "source", "differs", "reason"]),
+    )
+
+
+def significance_table(evidence: Evidence) -> Table:
+    """Test every row against the baseline on every benchmark."""
+    blocks, data = [], []
+    for benchmark in evidence.benchmarks:
+        mine = [one for one in evidence.comparisons if one.benchmark == benchmark]
+        if mine:
+            blocks.append(Block(f"{benchmark}: {mine[0].metric}", [(one.row, _test_cells(one)) for one in mine]))
+        data += [_test_figures(one) for one in mine]
+    tests = sum(not math.isnan(one.p_holm) for one in evidence.comparisons)
+    smallest = smallest_flip_p(min((one.paired.n for one in evidence.comparisons), default=0))
+    return Table(
+        "significance",
+        evidence.profile,
+        f"Against {evidence.baseline or 'the baseline'}, profile {evidence.profile}: differences on the primary test "
+        "metric paired by seed, positive is better; 95 % t-interval and bootstrap interval of the mean; Hedges' g of "
+        f"the paired differences; two-sided p of the paired t-test, the same after Holm's correction over {tests} "
+        "tests, and of the exact sign-flip permutation test; TOST p of equivalence within the margin.",
+        ["", "difference", "95 % t", "95 % bootstrap", "g", "p (t)", "p (Holm)", "p (flip)", "p (TOST)"],
+        blocks,
+        [f"The smallest p that the exact sign-flip test can give with the fewest seeds here is {smallest:.3g}."]
+        if blocks
+        else ["There is no baseline to test against, or nothing beside it."],
+        pd.DataFrame(data, columns=TEST_COLUMNS),
+        is_titled=True,
+    )
+
+
+def seeds_table(evidence: Evidence) -> Table:
+    """Say what the seeds at hand can show at the margin, and how many would show it, from the observed noise."""
+    rows, data = [], []
+    for benchmark in evidence.benchmarks:
+        mine = [one for one in evidence.comparisons if one.benchmark == benchmark and one.paired.n > 1]
+        mine = [one for one in mine if not one.is_same]
+        if not mine or math.isnan(mine[0].margin):
+            rows.append((benchmark, [Cell(MISSING)] * 6))
+            continue
+        noise, n, margin = _pooled(mine), min(one.paired.n for one in mine), mine[0].margin
+        chance, needed = power(n, margin, noise, LEVEL, 1), seeds_needed(noise, margin, POWER, LEVEL, sides=1)
+        least = detectable(n, noise, POWER, ALPHA, sides=2)
+        decimals = decimals_for(pd.Series([margin, noise]), 3)
+        cells = [f"{margin:g}", f"{noise:.{decimals}f}", str(n), f"{chance:.2f}"]
+        cells += [str(needed) if needed and needed <= MOST_SEEDS else f"over {MOST_SEEDS}", f"{least:.{decimals}f}"]
+        values = [margin, noise, n, chance, needed or math.inf, least]
+        rows.append((benchmark, [Cell(text, value=value) for text, value in zip(cells, values, strict=True)]))
+        data.append([benchmark, mine[0].metric, margin, noise, len(mine), n, chance, needed, least])
+    tests = sum(not math.isnan(one.p_holm) for one in evidence.comparisons)
+    n = min((one.paired.n for one in evidence.comparisons if not one.is_same), default=0)
+    return Table(
+        "seeds",
+        evidence.profile,
+        f"What seeds can show, profile {evidence.profile}: the noise is the standard deviation of differences paired "
+        "by seed, pooled over all rows against the baseline; the power of a one-sided test (2.5 %) to call a loss that "
+        "equals the baseline not worse by the margin, and the seeds for which it is 80 %; the smallest difference that "
+        "a two-sided test (5 %) finds with 80 % power with the seeds at hand. Before any correction for several tests.",
+        ["", "margin", "noise", "seeds", "power at the margin", "seeds for 80 %", "detectable"],
+        [Block("benchmark", rows)],
+        [
+            f"With {n} seeds the exact sign-flip test cannot give a p below {smallest_flip_p(n):.3g}; for the smallest "
+            f"of {tests} p to pass Holm's correction at {ALPHA:g} it needs {seeds_for_p(ALPHA, max(tests, 1))} seeds.",
+        ],
+        pd.DataFrame(data, columns=SEED_COLUMNS),
+    )
+
+
+def _pooled(comparisons: Iterable[Comparison]) -> float:
+    """Return the root of the mean variance, weighted by degrees of freedom."""
+    pairs = [(one.paired.n - 1, one.paired.std) for one in comparisons]
+    return math.sqrt(sum(df * std**2 for df, std in pairs) / sum(df for df, _ in pairs))
+
+
+def _verdict_row(verdict: Verdict) -> tuple[str, list[Cell]]:
+    one = verdict.comparison
+    cells = [Cell(verdict.label, bold=not verdict.benchmark), Cell(_holds(verdict.holds))]
+    if one is None and verdict.aggregate is not None:
+        found = verdict.aggregate
+        mean, interval = aggregate_cells(found.mean, found.low, found.high)
+        cells += [Cell(f"{mean.text} margins", value=mean.value), interval, Cell(""), Cell("")]
+    elif one is None or one.paired.n == 0 or one.is_same:
+        cells += [Cell(MISSING)] * 4
+    else:
+        decimals = decimals_for(pd.Series([one.paired.mean, one.margin]), 3)
+        cells += [*_difference(one, decimals), Cell(f"{one.margin:g}", value=one.margin)]
+        cells.append(Cell(str(one.paired.n), value=one.paired.n))
+    return verdict.benchmark or "overall", [*cells, Cell(verdict.reason)]
+
+
+def _verdict_figures(verdict: Verdict) -> list[object]:
+    one, found = verdict.comparison, verdict.aggregate
+    figures: list[object] = ["", "", math.nan, math.nan, math.nan, math.nan]
+    if one is not None:
+        figures = [one.metric, one.paired.n, one.paired.mean, one.paired.low, one.paired.high, one.margin]
+    elif found is not None:
+        figures = ["margins", "", found.mean, found.low, found.high, 1.0]
+    where = [verdict.claim, verdict.benchmark or "overall", verdict.label, _holds(verdict.holds)]
+    return [*where, *figures, verdict.reason]
+
+
+def _holds(holds: bool | None) -> str:
+    return {True: "yes", False: "no", None: "open"}[holds]
+
+
+def _difference(one: Comparison, decimals: int) -> list[Cell]:
+    mean, low, high = one.paired.mean, one.paired.low, one.paired.high
+    interval = MISSING if math.isnan(low) else f"[{low:+.{decimals}f}, {high:+.{decimals}f}]"
+    return [Cell(f"{mean:+.{decimals}f}", value=mean), Cell(interval, value=low)]
+
+
+def _figure(one: Reproduction) -> str:
+    return f"{one.benchmark}: {one.published.loss}, {one.published.metric}"
+
+
+def _published_row(one: Reproduction) -> tuple[str, list[Cell]]:
+    spread = "" if one.published.std is None else f" ± {one.published.std:g}"
+    interval = MISSING if math.isnan(one.low) else f"[{one.low:.4f}, {one.high:.4f}]"
+    cells = [
+        Cell(f"{one.published.value:g}{spread}", value=one.published.value),
+        Cell(f"{one.mean:.4f}" if one.n else MISSING, value=one.mean),
+        Cell(interval, value=one.low),
+        Cell(str(one.n) if one.n else MISSING, value=one.n),
+        Cell(one.label, bold=True),
+        Cell(one.reason),
+        Cell(one.published.source),
+    ]
+    return _figure(one), cells
+
+
+def _test_cells(one: Comparison) -> list[Cell]:
+    if one.is_same:
+        return [Cell("the same runs"), *[Cell(MISSING)] * 7]
+    if one.paired.n == 0:
+        return [Cell("no common seed"), *[Cell(MISSING)] * 7]
+    decimals = decimals_for(pd.Series([one.paired.mean, one.paired.std, one.margin]), 3)
+    boot = one.paired.boot_low, one.paired.boot_high
+    interval = MISSING if math.isnan(boot[0]) else f"[{boot[0]:+.{decimals}f}, {boot[1]:+.{decimals}f}]"
+    ps = (one.paired.p_t, one.p_holm, one.paired.p_flip, one.margins.p_equivalent)
+    cells = [*_difference(one, decimals), Cell(interval, value=boot[0])]
+    cells.append(
+        Cell(MISSING if math.isnan(one.paired.effect) else f"{one.paired.effect:+.2f}", value=one.paired.effect)
+    )
+    return [*cells, *(Cell(MISSING if math.isnan(p) else f"{p:.2g}", value=p) for p in ps)]
+
+
+def _test_figures(one: Comparison) -> list[object]:
+    p, m = one.paired, one.margins
+    where = [one.row, one.against, one.benchmark, one.metric, one.goal]
+    intervals = [p.n, p.mean, p.std, p.low, p.high, p.boot_low, p.boot_high, p.effect, p.effect_low, p.effect_high]
+    tests = [p.p_t, one.p_holm, p.p_flip, m.p_better, m.p_not_worse, m.p_worse, m.p_equivalent, one.margin]
+    return [*where, *intervals, *tests]

@@ -1,0 +1,180 @@
+"""``python -m suite verify`` as people and programs see it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from suite.cli.display import PlainDisplay, clock
+from suite.cli.printing import table
+from suite.launch.run import FetchLines, show_licences
+from suite.plan.plan import Plan
+from suite.problems import COMMAND_LINE, InputError, Problem
+from suite.records.record import Store
+from suite.registry.registry import Registry
+from suite.registry.selection import REFERENCES, SelectionError, select_benchmarks, select_losses, select_seeds
+from suite.verify.replay import replayer
+from suite.verify.results import LoggedRun, from_bundle, from_records
+from suite.verify.verification import Verification, Verified, draw, executable_here
+
+
+def check_options(options: argparse.Namespace) -> None:
+    """Refuse numbers that mean nothing.
+
+    Raises
+    ------
+    InputError
+        With all of them.
+    """
+    problems = []
+    if options.sample < 1:
+        problems.append(Problem(COMMAND_LINE, "--sample", f"{options.sample} runs cannot be drawn; at least 1"))
+    if not 0 <= options.tolerance < math.inf:
+        problems.append(Problem(COMMAND_LINE, "--tolerance", f"{options.tolerance:g} will not do; 0 or more"))
+    if problems:
+        raise InputError(problems)
+
+
+def verify(registry: Registry, logged: Sequence[LoggedRun], options: argparse.Namespace) -> bool:
+    """Verify what the options draw of the logged runs; returns whether nothing differs.
+
+    Raises
+    ------
+    InputError
+        If there is nothing to draw from.
+    """
+    candidates, spread = executable_here(logged)
+    if spread:
+        _say(f"{spread} runs are spread over several processes and cannot be verified here")
+    if not candidates:
+        where = str(options.bundle) if options.bundle else str(options.out)
+        message = "no run of the selection is done: there is nothing to verify; python -m suite status shows what is"
+        raise InputError([Problem(where, "", message)])
+    drawn = candidates if options.all else draw(candidates, options.sample, options.seed)
+    estimates = [_estimate(registry, run) for run in drawn]
+    _say(f"verifying {len(drawn)} of {len(candidates)} finished runs, about {clock(sum(estimates))}")
+    done = []
+    with replayer(registry.catalogues) as replay:
+        verification = Verification(registry, drawn, replay, options.tolerance)
+        verification.check_data(lambda names: _fetch(registry, names, options))
+        for index, (run, estimate) in enumerate(zip(drawn, estimates, strict=True), start=1):
+            counter = f"[{index:>{len(str(len(drawn)))}}/{len(drawn)}] {run.name}"
+            _say(f"{counter} at profile {run.profile}, about {clock(estimate)}")
+            done.append(verification.verify(run))
+            left = f"; {clock(sum(estimates[index:]))} left" if index < len(drawn) else ""
+            _say(f"{counter} {done[-1].verdict} ({done[-1].seconds:.1f} s){left}")
+    if options.json:
+        print(json.dumps(to_json(done, options.tolerance), indent=1))
+    else:
+        show(done, options.tolerance)
+    return not any(one.problems for one in done)
+
+
+def of_plan(made: Plan, store: Store) -> list[LoggedRun]:
+    """Return the finished runs of a plan."""
+    return list(from_records(made.runs, store))
+
+
+def of_bundle(file: Path, registry: Registry, options: argparse.Namespace) -> list[LoggedRun]:
+    """Return the finished runs of a bundle that the options select; without a selection, all of them.
+
+    Raises
+    ------
+    InputError
+        If the bundle cannot be read or was changed after its export, or a part of the selection names nothing.
+    """
+    runs = from_bundle(file)
+    wanted: dict[str, set[Any]] = {}
+    problems = []
+    for name, select in (("benchmarks", select_benchmarks), ("losses", select_losses), ("seeds", select_seeds)):
+        texts = getattr(options, name)
+        try:
+            if texts:
+                wanted[name] = set(select(registry, texts))
+        except SelectionError as error:
+            problems.append(Problem(COMMAND_LINE, f"--{name}", str(error)))
+    if problems:
+        raise InputError(problems)
+    return [
+        run
+        for run in runs
+        if run.benchmark in wanted.get("benchmarks", {run.benchmark})
+        and (run.loss if run.kind == "loss" else REFERENCES) in wanted.get("losses", {run.loss, REFERENCES})
+        and run.seed in wanted.get("seeds", {run.seed})
+        and run.profile == (options.profile or run.profile)
+    ]
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _estimate(registry: Registry, run: LoggedRun) -> float:
+    if run.seconds is not None:
+        return run.seconds
+    entry = registry.document.benchmarks.get(run.benchmark)
+    return float(entry.estimate_s.get(run.profile, 60.0)) if entry is not None else 0.0  # type: ignore[call-overload]
+
+
+def _fetch(registry: Registry, names: list[str], options: argparse.Namespace) -> None:
+    display = PlainDisplay(Store(options.out), sys.stderr)
+    show_licences(registry.data, names, display)
+    registry.data.fetch(names, options.mirror, options.offline, FetchLines(display))
+
+
+def show(done: Iterable[Verified], tolerance: float) -> None:
+    """Print a row a run, what differs, and what a tolerance was needed for."""
+    done = list(done)
+    rows = [
+        (one.logged.key[:12], one.logged.name, one.verdict, str(one.largest or ""), f"{one.seconds:.1f} s")
+        for one in done
+    ]
+    table(("key", "run", "verdict", "largest difference", "time"), rows)
+    for one in done:
+        for topic, text in one.problems:
+            print(f"{topic}: {one.logged.name}: {text}")
+    kinds = Counter("; ".join(one.machine) for one in done if one.machine)
+    for kind, count in kinds.items():
+        allowed = f"up to {tolerance:g} + {tolerance:g} x value is allowed"
+        print(f"{count} of them were made on another kind of machine ({kind}): {allowed}")
+    differ = sum(bool(one.problems) for one in done)
+    print(f"{len(done)} runs verified: " + (f"{differ} differ from what was logged" if differ else "nothing differs"))
+
+
+def to_json(done: Iterable[Verified], tolerance: float) -> dict[str, Any]:
+    """Return what ``verify --json`` prints; numbers that are not finite as text."""
+    done = list(done)
+    runs = [
+        {
+            "key": one.logged.key,
+            "run": one.logged.name,
+            "profile": one.logged.profile,
+            "verdict": one.verdict,
+            "numbers": one.numbers,
+            "problems": [{"topic": topic, "text": text} for topic, text in one.problems],
+            "machine": list(one.machine),
+            "largest": _difference(one),
+            "seconds": round(one.seconds, 3),
+        }
+        for one in done
+    ]
+    return {
+        "verified": len(runs),
+        "differ": sum(bool(r["problems"]) for r in runs),
+        "tolerance": tolerance,
+        "runs": runs,
+    }
+
+
+def _difference(one: Verified) -> dict[str, Any] | None:
+    if one.largest is None:
+        return None
+    values = {"logged": one.largest.logged, "found": one.largest.found}
+    shown = {name: value if math.isfinite(value) else str(value) for name, value in values.items()}
+    return {"metric": one.largest.metric, **shown}

@@ -1,0 +1,269 @@
+"""Plan to launch: what the workers need to know is written down, and a campaign sees it through to the end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from suite.launch.jobs import Jobs, thread_count, worker_count
+from suite.launch.packing import Pack, deal
+from suite.plan.plan import Plan, Run
+from suite.records.failures import is_final
+from suite.records.launch import Launch, Worker
+from suite.records.record import Store
+from suite.registry.launchers import SlurmLauncher
+from suite.registry.registry import Registry
+
+POLL_S = 0.1
+
+
+@dataclass(frozen=True)
+class View:
+    """Where a campaign stands, for a display.
+
+    Attributes
+    ----------
+    settled : tuple of (Run, outcome)
+        What has ended since the last view; outcome is ``done`` or ``failed``.
+    done, failed, total : int
+        Of the runs that this campaign executes or waits for.
+    workers : list of Worker
+    eta_s : float
+        Expected seconds to the end.
+    stopping : bool
+        Whether the workers were asked to end.
+    notice : str
+        What is being waited for, where the workers do not say it.
+    """
+
+    settled: tuple[tuple[Run, str], ...]
+    done: int
+    failed: int
+    total: int
+    workers: list[Worker]
+    eta_s: float
+    stopping: bool
+    notice: str = ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a campaign ended."""
+
+    executed: int
+    failed: tuple[Run, ...]
+    left: int
+    interrupted: bool
+    cancelled: int = 0
+
+
+def to_execute(plan: Plan, rerun: Sequence[str] = ()) -> list[Run]:
+    """Return the runs that a launch has to start: missing, failed unless sure to fail again, and what `rerun` adds.
+
+    Parameters
+    ----------
+    plan : Plan
+    rerun : sequence of str
+        States to execute again: ``stale``, ``failed``, ``done``.
+    """
+    states = {"missing", *rerun}
+    return [
+        r for r in plan.runs if r.state in states or (r.state == "failed" and not r.reason.startswith("non_finite"))
+    ]
+
+
+def start(runs: Sequence[Run], registry: Registry, store: Store) -> Launch:
+    """Write a launch of these runs: the code as it stands, and the runs packed by estimated cost.
+
+    Raises
+    ------
+    OSError
+        If the results folder cannot be written.
+    suite.provenance.snapshot.SnapshotError
+        If the code cannot be copied.
+    """
+    store.prepare()
+    launcher = registry.document.launcher
+    specification = {run.key: _specification(run, registry) for run in runs}
+    settings: dict[str, Any] = {
+        "kind": launcher.kind,
+        "path": [os.path.abspath(entry) for entry in sys.path],
+        "catalogues": [str(path) for path in registry.catalogues],
+    }
+    if launcher.kind != "debug":
+        from suite.provenance.snapshot import take
+
+        snapshot = take(store, {module for run in runs for module in run.code})
+        settings |= {"snapshot": snapshot.id, "submitted": {"git": snapshot.git, "snapshot": snapshot.id}}
+    kept = ("max_attempts", "checkpoint_minutes", "checkpoint_steps")
+    shared = {name: getattr(launcher, name) for name in kept}
+    if isinstance(launcher, SlurmLauncher):
+        from suite.launch.slurm import client as slurm
+        from suite.launch.slurm import jobs as slurm_jobs
+
+        packs = slurm_jobs.packs(runs, registry, launcher)
+        settings["launcher"] = {**shared, **slurm_jobs.worker_settings(launcher)}
+        settings["submitter"] = slurm.identity()
+    else:
+        dealt = deal({run.key: run.estimate_s for run in runs}, min(worker_count(launcher), max(1, len(runs))))
+        cost = {run.key: run.estimate_s for run in runs}
+        packs = [Pack(tuple(keys), sum(cost[key] for key in keys), 1, 1, 1) for keys in dealt]
+        settings["launcher"] = {**shared, "threads": thread_count(launcher)}
+    return Launch.create(store, specification, packs, settings)
+
+
+def _specification(run: Run, registry: Registry) -> dict[str, Any]:
+    return {
+        "key": run.key,
+        "name": run.name,
+        "experiment": registry.document.experiment,
+        "benchmark": run.benchmark,
+        "loss": run.loss,
+        "kind": run.kind,
+        "seed": run.seed,
+        "profile": run.profile,
+        "purpose": run.purpose,
+        "metric": dict(run.metric),
+        "config": run.config,
+        "code": dict(run.code),
+        "replaces": run.record if run.state in ("stale", "done") else None,
+    }
+
+
+class Campaign:
+    """Sees runs through to their end while its launcher is attached.
+
+    Parameters
+    ----------
+    jobs : Jobs or None
+        Where workers come from; None if there is only something to wait for.
+    runs : sequence of Run
+        What has to be settled: the launch's runs, and those that other live launches have in hand.
+    store : Store
+    poll_s : float
+        How often to look at the records.
+    """
+
+    def __init__(self, jobs: Jobs | None, runs: Sequence[Run], store: Store, poll_s: float = POLL_S) -> None:
+        self._jobs = jobs
+        self._open = {run.key: run for run in runs}
+        self._total = len(runs)
+        self._store = store
+        self._poll_s = poll_s
+        self._started = time.time()
+        self._failures_before = {run.key: store.record(run.key).failure() for run in runs}
+        self._failed: list[Run] = []
+        self._expected_s = self._spent_s = 0.0
+        self._is_getting_on = True
+        self._interrupts = 0
+        self._cancelled = 0
+
+    def begin(self, detached: bool = False) -> None:
+        """Start the first workers, or all of them if `detached`.
+
+        Raises
+        ------
+        LaunchError
+            If that is not possible.
+        """
+        if self._jobs is not None:
+            self._jobs.begin(self._open, detached)
+
+    def watch(self, show: Callable[[View], None]) -> Outcome:
+        """Stay until everything is settled, replacing what is lost.
+
+        Ctrl-C asks the workers of this machine to end at their next step, with a checkpoint; a second one kills them.
+        Those on a cluster stay.
+
+        Raises
+        ------
+        LaunchError
+            If workers die again and again without finishing anything.
+        OSError
+            If the results folder can no longer be written.
+        """
+        with self._signals():
+            while not self._has_stopped():
+                began = time.monotonic()
+                show(self._view())
+                if not self._open:
+                    break
+                if self._jobs is not None and not self._interrupts:
+                    self._jobs.tend(self._open, self._is_getting_on)
+                # with thousands of open runs a look at them takes long: leave the cores to the workers
+                time.sleep(max(self._poll_s, 5 * (time.monotonic() - began)))
+            show(self._view())
+        executed = self._total - len(self._open) - len(self._failed) - self._cancelled
+        return Outcome(executed, tuple(self._failed), len(self._open), self._interrupts > 0, self._cancelled)
+
+    def close(self) -> None:
+        """Wait for the workers to leave."""
+        if self._jobs is not None:
+            self._jobs.close()
+
+    def _view(self) -> View:
+        settled = tuple(self._settle())
+        self._drop_cancelled()
+        self._is_getting_on = bool(settled)
+        self._failed.extend(run for run, outcome in settled if outcome == "failed")
+        workers = self._jobs.workers() if self._jobs is not None else []
+        gone = {w.key: time.time() - w.since for w in workers if w.key}
+        left = sum(max(0.0, run.estimate_s - gone.get(key, 0.0)) for key, run in self._open.items())
+        if self._spent_s:  # correct the estimates by what the first runs took
+            left *= self._spent_s / self._expected_s
+        done = self._total - len(self._open) - len(self._failed) - self._cancelled
+        parallel = self._jobs.parallel() if self._jobs is not None else 1
+        eta = left / max(1, min(parallel, len(self._open)))
+        notice = self._jobs.notice() if self._jobs is not None else ""
+        return View(settled, done, len(self._failed), self._total, workers, eta, self._interrupts > 0, notice)
+
+    def _settle(self) -> Iterator[tuple[Run, str]]:
+        for key, run in list(self._open.items()):
+            outcome = self._outcome(run)
+            if outcome:
+                del self._open[key]
+                yield run, outcome
+
+    def _drop_cancelled(self) -> None:
+        for key in self._jobs.launch.cancelled() & self._open.keys() if self._jobs is not None else ():
+            if not self._store.record(key).is_running():
+                del self._open[key]
+                self._cancelled += 1
+
+    def _outcome(self, run: Run) -> str | None:
+        record = self._store.record(run.key)
+        result = record.result()
+        is_old = run.state in ("stale", "done") and result is not None and result["record"] == run.record
+        if result is not None and not is_old:
+            self._expected_s += run.estimate_s
+            self._spent_s += sum(result["seconds"].values())
+            return "done"
+        failure = record.failure()
+        if failure is None or not is_final(failure):
+            return None
+        is_new = failure != self._failures_before[run.key] or failure["finished"] >= self._started
+        return "failed" if is_new else None
+
+    def _has_stopped(self) -> bool:
+        if not self._interrupts:
+            return False
+        return self._jobs is None or self._jobs.stop(hard=self._interrupts > 1)
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        def interrupt(number: int, frame: object) -> None:
+            self._interrupts += 1
+
+        caught = (signal.SIGINT, signal.SIGTERM)
+        handlers = [signal.signal(number, interrupt) for number in caught]
+        try:
+            yield
+        finally:
+            for number, handler in zip(caught, handlers, strict=True):
+                signal.signal(number, handler)

@@ -1,0 +1,112 @@
+"""Ends runs that are in the hands of workers, here or on a cluster; what they have done so far is kept."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from suite.launch.jobs import kill
+from suite.launch.slurm import client as slurm
+from suite.launch.slurm.queue import UNKNOWN, InQueue, Look, look, open_keys
+from suite.records.launch import Launch, all_launches
+from suite.records.record import Store
+
+PATIENCE_S = 30.0
+POLL_S = 0.2
+
+
+@dataclass(frozen=True)
+class Cancelled:
+    """What came of a cancellation.
+
+    Attributes
+    ----------
+    runs : int
+        Runs that were waiting or running.
+    workers : int
+        Workers of this machine that ended.
+    tasks : int
+        Array tasks that ended.
+    silence : str
+        Why SLURM does not answer: its tasks end by themselves, once they see that nobody wants their runs.
+    """
+
+    runs: int
+    workers: int
+    tasks: int
+    silence: str
+
+
+def cancel(store: Store, keys: Collection[str] | None = None, patience_s: float = PATIENCE_S) -> Cancelled:
+    """End runs at their next step, with a checkpoint, and the array tasks and workers that are left without work.
+
+    Workers and tasks that have not ended after `patience_s` are killed: their runs go on from the last checkpoint.
+
+    Parameters
+    ----------
+    store : Store
+    keys : collection of str, optional
+        Which runs; all by default.
+    patience_s : float
+    """
+    launches = [one for one in all_launches(store) if one.is_on_cluster or one.workers()]
+    runs = set()
+    for launch in launches:
+        unwanted = launch.content["runs"].keys() & (launch.content["runs"].keys() if keys is None else set(keys))
+        unwanted = set(open_keys(launch, store, unwanted))
+        runs |= unwanted
+        launch.cancel(unwanted)
+    here = [
+        launch for launch in launches if not launch.is_on_cluster and not any(open_keys(launch, store, launch.keys()))
+    ]
+    workers = sum(len(launch.workers()) for launch in here)
+    for launch in here:
+        launch.stop(reason="cancelled")
+    tasks, silence = _end_tasks([launch for launch in launches if launch.is_on_cluster], store, patience_s)
+    deadline = time.monotonic() + patience_s
+    while any(launch.workers() for launch in here) and time.monotonic() < deadline:
+        time.sleep(POLL_S)
+    kill([worker for launch in here for worker in launch.workers()])
+    return Cancelled(len(runs), workers, tasks, silence)
+
+
+def _taken_over(one: InQueue) -> list[str]:
+    """Return what a task carries out, runs that a lost task has left among it."""
+    return [str(worker.key) for worker in one.launch.workers() if worker.number == one.pack and worker.key]
+
+
+def _end_tasks(launches: Collection[Launch], store: Store, patience_s: float) -> tuple[int, str]:
+    """End the array tasks without work; returns how many, and why SLURM is silent if it is."""
+
+    def idle() -> tuple[list[InQueue], Look]:
+        seen = look(launches)
+        packs = [(one, [*one.launch.content["packs"][one.pack]["keys"], *_taken_over(one)]) for one in seen.tasks]
+        known = [(one, keys) for one, keys in packs if one.task.state != UNKNOWN]
+        return [one for one, keys in known if not any(open_keys(one.launch, store, keys))], seen
+
+    found, seen = idle()
+    count = len(found)
+    if seen.silence:
+        return 0, seen.silence if seen.tasks else ""
+    try:
+        # those that run end by themselves, when their workers have saved
+        slurm.cancel([one.task.job for one in found if one.task.state == "PENDING"])
+        for one in found:
+            one.launch.stop(one.pack, "cancelled")
+        if not _wait(idle, patience_s):
+            slurm.cancel([one.task.job for one in idle()[0]])
+            _wait(idle, patience_s)
+    except slurm.SchedulerUnavailable as error:
+        return count, str(error)
+    return count, ""
+
+
+def _wait(idle: Callable[[], tuple[list[InQueue], Look]], patience_s: float) -> bool:
+    deadline = time.monotonic() + patience_s
+    while time.monotonic() < deadline:
+        found, seen = idle()
+        if not found and not seen.silence:
+            return True
+        time.sleep(POLL_S)
+    return False

@@ -1,0 +1,1 @@
+"""The launcher kind ``slurm``: array tasks through submitit."""

@@ -1,0 +1,1 @@
+"""Registry and selection to runs: keys, states, cost, and what the seeds can show."""

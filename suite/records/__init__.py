@@ -1,0 +1,1 @@
+"""What runs and launches leave on disk: files first, everything else is derived from them."""

@@ -1,0 +1,306 @@
+"""What the registry's files say, held against what there is: classes, arguments, data sets, and each other."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from suite.problems import InputError, Problem, choices, shown
+from suite.provenance import targets
+from suite.registry.claims import Claim
+from suite.registry.launchers import SlurmLauncher
+from suite.registry.places import KeyPath, Lines, dotted
+from suite.registry.registry import BenchmarkEntry, Document, LossEntry, Registry, bind
+
+if TYPE_CHECKING:
+    from suite.data import Store
+
+RESERVED: Final = {
+    "loss": ("all", "references", "default"),
+    "benchmark": ("all", "default"),
+    "slice": ("all", "references", "selection"),
+}
+
+_ANYTHING: Final = targets.Target("", "", "", None)
+
+
+class _Checks:
+    def __init__(self, document: Document, lines: Lines, known: Sequence[Problem]) -> None:
+        self.document = document
+        self.lines = lines
+        self.reported = [problem.key for problem in known]
+        self.problems: list[Problem] = []
+
+    def is_reported(self, key: str) -> bool:
+        """Whether something is known to be wrong at, above or below a key."""
+        return any(f"{a}.".startswith(f"{b}.") for one in self.reported for a, b in ((one, key), (key, one)))
+
+    def complain(self, path: KeyPath, message: str) -> None:
+        self.problems.append(Problem(self.lines(path), dotted(path), message))
+
+    def names(self) -> None:
+        document = self.document
+        for kind, section, named in (
+            ("loss", "losses", document.losses),
+            ("benchmark", "benchmarks", document.benchmarks),
+            ("slice", "slices", document.slices),
+            ("claim", "claims", document.claims),
+        ):
+            for name in named:
+                if name in RESERVED.get(kind, ()):
+                    self.complain((section, name), f"{name!r} is a built-in selection: no {kind} may have this name")
+                elif not re.fullmatch(r"[A-Za-z]\w*(-\w+)*", name):
+                    message = f"{name!r} will not do as a name: letters, digits, _ and -, beginning with a letter"
+                    self.complain((section, name), message)
+        for name in document.slices:
+            if name in document.losses or name in document.benchmarks:
+                self.complain(("slices", name), "this name is taken by a loss or a benchmark")
+        for benchmark, entry in document.benchmarks.items():
+            for name in entry.references:
+                if name in document.losses:
+                    self.complain(("benchmarks", benchmark, "references", name), "this name is taken by a loss")
+
+    def losses(self) -> Iterator[tuple[str, LossEntry]]:
+        for name, entry in self.document.losses.items():
+            path: KeyPath = ("losses", name, "_target_")
+            if "_target_" in entry:
+                target = self.resolved(entry["_target_"], "suite.losses", path)
+            else:
+                self.complain(path, "is missing: name the class, e.g. suite.losses.InfoNCE")
+                target = _ANYTHING
+            arguments = {k: v for k, v in entry.items() if k not in ("_target_", "sweep")}
+            sweep = self.sweep(name, entry.get("sweep", {}))
+            for argument, message in bind(target, arguments)[1]:
+                # what refers to a setting of the benchmark is checked with each benchmark
+                if "${" not in str(arguments.get(argument, "")):
+                    self.complain(("losses", name, argument), message)
+            yield name, LossEntry(name, target, arguments)
+            yield from self.members(name, target, arguments, sweep)
+
+    def sweep(self, name: str, sweep: Any) -> Mapping[str, list[Any]]:
+        path: KeyPath = ("losses", name, "sweep")
+        if not isinstance(sweep, dict):
+            self.complain(path, "expected parameters with a list of values each, as in {temperature: [0.1, 0.2]}")
+            return {}
+        for parameter, values in sweep.items():
+            if not isinstance(values, list):
+                self.complain(
+                    (*path, parameter), f"{shown(values)} will not do: expected a list of values, as in [0.1, 0.2]"
+                )
+            elif not values:
+                self.complain((*path, parameter), "must not be empty")
+        return {parameter: values for parameter, values in sweep.items() if isinstance(values, list) and values}
+
+    def members(
+        self, name: str, target: targets.Target, arguments: Mapping[str, Any], sweep: Mapping[str, list[Any]]
+    ) -> Iterator[tuple[str, LossEntry]]:
+        values: dict[str, list[Any]] = {}
+        for parameter, listed in sweep.items():
+            values[parameter] = []
+            for index, value in enumerate(listed):
+                path = ("losses", name, "sweep", parameter, index)
+                bound, wrong = bind(target, {**arguments, parameter: value})
+                message = dict(wrong).get(parameter)
+                if message is not None and "${" not in str(value):
+                    self.complain(path if parameter in bound else path[:-1], message)
+                elif (normal := bound.get(parameter, value)) in values[parameter]:
+                    self.complain(path, f"{shown(value)} stands here twice")
+                else:
+                    values[parameter].append(normal)
+        for point in itertools.product(*values.values()) if values else ():
+            chosen = dict(zip(values, point, strict=True))
+            member = name + "".join(f"@{parameter}={value}" for parameter, value in chosen.items())
+            yield member, LossEntry(member, target, {**arguments, **chosen}, sweep_of=name)
+
+    def benchmarks(self) -> tuple[dict[str, targets.Target], dict[tuple[str, str], dict[str, Any]]]:
+        found: dict[str, targets.Target] = {}
+        settings: dict[tuple[str, str], dict[str, Any]] = {}
+        for name, entry in self.document.benchmarks.items():
+            found[name] = self.resolved(entry.target, "suite.benchmarks", ("benchmarks", name, "_target_"))
+            for profile, arguments in entry.profiles.items():
+                settings[name, profile], wrong = bind(found[name], arguments)
+                for argument, message in wrong:
+                    self.complain(("benchmarks", name, "profiles", profile, argument), message)
+            self.resources(name, entry, found[name], settings)
+            for profile in (
+                () if self.is_reported(f"benchmarks.{name}") else set(entry.estimate_s) - set(entry.profiles)
+            ):
+                message = f"the benchmark has no such profile; {choices(profile, entry.profiles)}"
+                self.complain(("benchmarks", name, "estimate_s", profile), message)
+        return found, settings
+
+    def resources(
+        self,
+        name: str,
+        entry: BenchmarkEntry,
+        target: targets.Target,
+        settings: Mapping[tuple[str, str], Mapping[str, Any]],
+    ) -> None:
+        """Check that what is to be spread over several processes can be."""
+        for profile, resources in entry.resources.items():
+            path: KeyPath = ("benchmarks", name, "resources", profile)
+            batch = settings.get((name, profile), {}).get("batch")
+            if profile not in entry.profiles:
+                self.complain(path, f"the benchmark has no such profile; {choices(profile, entry.profiles)}")
+            elif resources.processes > 1 and target.path and not targets.has_flag(target, "distributed"):
+                message = "this benchmark cannot be spread over several processes: its class does not say"
+                self.complain(path, f"{message} 'distributed: ClassVar[bool] = True'")
+            elif isinstance(batch, int) and batch % resources.processes:
+                self.complain(path, f"a batch of {batch} cannot be divided by {resources.processes} processes")
+
+    def resolved(self, path: Any, group: str, key: KeyPath) -> targets.Target:
+        """Resolve a target; a stand-in that takes anything if it leads nowhere, so that the rest can be checked."""
+        try:
+            if not isinstance(path, str):
+                raise targets.TargetError(
+                    f"{shown(path)} will not do: expected a dotted path such as suite.losses.InfoNCE"
+                )
+            target = targets.resolve(path, group)
+            targets.code(target)  # a module that it imports may be broken, too
+            return target
+        except targets.TargetError as error:
+            self.complain(key, str(error))
+            return _ANYTHING
+
+    def data(self, folder: Path) -> Store:
+        """Return the data sets that there are, the registry's own catalogues in `folder` among them."""
+        from suite.data import CatalogueError, Store
+
+        try:
+            store = Store.of(folder / path for path in self.document.catalogues)
+        except CatalogueError as error:
+            self.problems += [Problem(f"{p.file}:{p.line}", "", p.message) for p in error.problems]
+            return Store()
+        for name, entry in self.document.benchmarks.items():
+            for index, dataset in enumerate(entry.data):
+                if dataset not in store.catalogue:
+                    path = ("benchmarks", name, "data", index)
+                    message = f"no data set {dataset!r}; {choices(dataset, store.catalogue)}"
+                    self.problems.append(Problem(self.lines(path), f"benchmarks.{name}.data", message))
+        return store
+
+    def across(self, registry: Registry) -> None:
+        document = self.document
+        launcher = document.launcher
+        if isinstance(launcher, SlurmLauncher) and launcher.signal_seconds >= launcher.time_s:
+            message = f"must be less than launcher.time, {launcher.time}: else every array task is warned at its start"
+            self.complain(("launcher", "signal_seconds"), message)
+        if document.baseline not in document.losses:
+            message = f"no loss {document.baseline!r}; {choices(document.baseline, document.losses)}"
+            self.complain(("baseline",), message)
+        both = sorted(set(registry.seeds) & set(registry.selection_seeds))
+        if both:
+            message = f"{shown(both)} are also evaluation seeds: what is chosen with a seed may not be reported with it"
+            self.complain(("selection_seeds",), message)
+        self.slices(registry)
+        self.claims(registry)
+        self.published(registry)
+        for name, entry in registry.losses.items():
+            if entry.sweep_of is None:
+                self.references(registry, name, entry)
+
+    def slices(self, registry: Registry) -> None:
+        from suite.registry.selection import SelectionError, select_benchmarks, select_losses
+
+        losses_are_broken = any(key.startswith("losses.") for key in [*self.reported, *(p.key for p in self.problems)])
+        for name, entry in registry.document.slices.items():
+            if entry.benchmarks is None and entry.losses is None and entry.seeds is None:
+                self.complain(("slices", name), f"selects nothing; {choices('', ('benchmarks', 'losses', 'seeds'))}")
+            for kind, select in (("losses", select_losses), ("benchmarks", select_benchmarks)):
+                listed = [text for text in getattr(entry, kind) or () if not (losses_are_broken and "@" in text)]
+                if getattr(entry, kind) == []:
+                    self.complain(("slices", name, kind), "must not be empty")
+                # one by one, to say which; a negation means something only beside the others
+                negated = any(text.startswith("~") for text in listed)
+                for index, texts in enumerate([listed] if negated else [[text] for text in listed or ()]):
+                    try:
+                        select(registry, texts)
+                    except SelectionError as error:
+                        where = self.lines(("slices", name, kind, index))
+                        self.problems.append(Problem(where, f"slices.{name}.{kind}", str(error)))
+
+    def claims(self, registry: Registry) -> None:
+        said: dict[Claim, str] = {}
+        for name, claim in registry.document.claims.items():
+            path: KeyPath = ("claims", name)
+            self.declared_loss(registry, (*path, "loss"), claim.loss)
+            self.declared_loss(registry, (*path, "than"), claim.than)
+            same = said.setdefault(replace(claim, source=""), name)
+            if same != name:
+                self.complain(path, f"says the same as {same}, and would be tested twice")
+            if claim.loss == claim.than and claim.at == "declared":
+                self.complain((*path, "than"), f"{claim.loss} would be compared with itself")
+            is_swept = any(entry.sweep_of == claim.than for entry in registry.losses.values())
+            if claim.at != "declared" and claim.than in registry.document.losses:
+                if not is_swept and not self.is_reported(f"losses.{claim.than}.sweep"):
+                    message = f"{claim.than} has no sweep to choose from; only 'declared' means anything here"
+                    self.complain((*path, "at"), message)
+                elif not registry.selection_seeds:
+                    message = f"{claim.at!r} is chosen with selection_seeds, and the registry has none"
+                    self.complain((*path, "at"), message)
+
+    def declared_loss(self, registry: Registry, path: KeyPath, name: str) -> None:
+        """Check that a claim or a published figure is about a loss as it is declared."""
+        if name in registry.document.losses:
+            return
+        if name in registry.losses:
+            message = f"{name!r} is a member of a sweep: name the loss, {registry.losses[name].sweep_of}"
+            message += "; `at` of a claim says which member" if path[0] == "claims" else ""
+        else:
+            message = f"no loss {name!r}; {choices(name, registry.document.losses)}"
+        self.complain(path, message)
+
+    def published(self, registry: Registry) -> None:
+        for benchmark, entry in registry.document.benchmarks.items():
+            for index, figure in enumerate(entry.published):
+                path: KeyPath = ("benchmarks", benchmark, "published", index)
+                self.declared_loss(registry, (*path, "loss"), figure.loss)
+                if figure.profile is not None and figure.profile not in entry.profiles:
+                    message = f"the benchmark has no such profile; {choices(figure.profile, entry.profiles)}"
+                    self.complain((*path, "profile"), message)
+
+    def references(self, registry: Registry, name: str, entry: LossEntry) -> None:
+        """Check the arguments that refer to settings of a benchmark, in the first benchmark where they fail."""
+        told: Counter[str] = Counter()
+        for benchmark, profile in registry.settings:
+            if self.is_reported(f"benchmarks.{benchmark}"):
+                continue
+            for argument, message in registry.bind_loss(name, benchmark, profile)[1]:
+                if "${" in str(entry.arguments.get(argument, "")) and not told[argument]:
+                    told[argument] += 1
+                    self.complain(("losses", name, argument), f"in benchmark {benchmark}: {message}")
+
+
+def checked_registry(document: Document, file: Path, lines: Lines, known: Sequence[Problem] = ()) -> Registry:
+    """Look up what a document names, and return the registry.
+
+    Parameters
+    ----------
+    document : Document
+    file : Path
+        Where it comes from.
+    lines : Lines
+        Where its keys stand.
+    known : sequence of Problem
+        What is wrong with it already: it stands in for these, so nothing more is said of the same keys.
+
+    Raises
+    ------
+    InputError
+        With these problems and every other one.
+    """
+    checks = _Checks(document, lines, known)
+    checks.names()
+    losses = dict(checks.losses())
+    found, settings = checks.benchmarks()
+    registry = Registry(document, file, losses, found, settings, checks.data(file.parent))
+    checks.across(registry)
+    new = [problem for problem in checks.problems if not checks.is_reported(problem.key)]
+    if known or new:
+        raise InputError([*known, *new])
+    return registry

@@ -1,0 +1,68 @@
+"""A JSON Schema of benchmarks.yaml, so that editors complete and check it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from suite.provenance import targets
+from suite.registry.registry import Document
+
+
+def registry_schema() -> dict[str, Any]:
+    """Return the schema: the registry's own keys, and the arguments of the known losses and benchmarks."""
+    schema = TypeAdapter(Document).json_schema(by_alias=True)
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["title"] = "benchmarks.yaml"
+    properties = schema["properties"]
+    properties["defaults"] = {"type": "array", "description": "Hydra's defaults list"}
+    # an override of some fields; which kind of launcher it overrides stands in another file
+    kinds = [definition for name, definition in schema["$defs"].items() if name.endswith("Launcher")]
+    fields = {name: field for kind in kinds for name, field in kind["properties"].items() if name != "kind"}
+    properties["launcher"] = {"type": "object", "properties": {"kind": {"type": "string"}, **fields}}
+    schema["required"] = [name for name in schema["required"] if name != "launcher"]
+    properties["losses"]["additionalProperties"] = _entry("suite.losses", _loss)
+    definitions = schema["$defs"]
+    definitions["BenchmarkEntry"] |= _entry("suite.benchmarks", _benchmark, definitions["BenchmarkEntry"])
+    return schema
+
+
+def _entry(group: str, then: Callable[[str], dict[str, Any]], base: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return the schema of an entry: known classes with their arguments, any other class with any arguments."""
+    paths = list(targets.short_names(group).values())
+    target = {"type": "string", "description": "dotted path of the class", "examples": paths}
+    properties = {**(base or {}).get("properties", {}), "_target_": target}
+    required = list((base or {}).get("required", ["_target_"]))
+    named = [
+        {"if": {"properties": {"_target_": {"enum": [name, path]}}}, "then": then(path)}
+        for name, path in targets.short_names(group).items()
+    ]
+    return {"type": "object", "required": required, "properties": properties, "allOf": named}
+
+
+def _loss(path: str) -> dict[str, Any]:
+    arguments = _arguments("suite.losses", path)
+    return {"properties": {"_target_": {}, "sweep": {"type": "object"}, **arguments}, "additionalProperties": False}
+
+
+def _benchmark(path: str) -> dict[str, Any]:
+    arguments = _arguments("suite.benchmarks", path)
+    settings = {"type": "object", "properties": arguments, "additionalProperties": False}
+    return {"properties": {"profiles": {"additionalProperties": settings}}}
+
+
+def _arguments(group: str, path: str) -> Mapping[str, Any]:
+    parameters = targets.resolve(path, group).parameters or ()
+    return {p.name: _argument(p) for p in parameters}
+
+
+def _argument(parameter: targets.Parameter) -> dict[str, Any]:
+    if parameter.annotation is targets.UNKNOWN:
+        return {}
+    schema = TypeAdapter(parameter.annotation).json_schema()
+    reference = {"type": "string", "pattern": r"\$\{.+\}", "description": "a setting of the benchmark"}
+    value = {"anyOf": [schema, reference]}
+    known = parameter.default not in (targets.REQUIRED, targets.UNKNOWN)
+    return {**value, "default": parameter.default} if known else value

@@ -1,0 +1,106 @@
+"""Selections: what ``--benchmarks``, ``--losses`` and ``--seeds`` stand for."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+from suite.problems import choices
+from suite.registry.registry import Registry, parse_seeds
+
+REFERENCES = "references"
+T = TypeVar("T")
+
+
+class SelectionError(ValueError):
+    """A name that stands for nothing."""
+
+
+def select_benchmarks(registry: Registry, texts: Sequence[str]) -> list[str]:
+    """Return the benchmarks that names, comma lists, globs, slices, ``all`` and ``~name`` stand for, in registry order.
+
+    Raises
+    ------
+    SelectionError
+        Naming what was not found and what there is.
+    """
+    names = list(registry.document.benchmarks)
+    slices = {n: s.benchmarks for n, s in registry.document.slices.items() if s.benchmarks is not None}
+    return _select("benchmark", texts, names, names, slices)
+
+
+def select_losses(registry: Registry, texts: Sequence[str]) -> list[str]:
+    """Return the losses likewise; ``all`` leaves out the members of sweeps, ``references`` is a name like a loss's."""
+    names = [*registry.losses, REFERENCES]
+    plain = [name for name, entry in registry.losses.items() if entry.sweep_of is None]
+    slices = {n: s.losses for n, s in registry.document.slices.items() if s.losses is not None}
+    return _select("loss", texts, names, plain, slices)
+
+
+def select_seeds(registry: Registry, texts: Sequence[str]) -> list[int]:
+    """Return the seeds that ranges, lists, slices, ``selection`` and ``~seed`` stand for."""
+    slices = {n: s.seeds for n, s in registry.document.slices.items() if s.seeds is not None}
+    chosen: list[int] = []
+    removed: set[int] = set()
+    for text in _split(texts):
+        name = text.removeprefix("~")
+        if name == "all":
+            seeds = registry.seeds
+        elif name == "selection":
+            seeds = registry.selection_seeds
+        else:
+            try:
+                seeds = parse_seeds(slices.get(name, name))
+            except ValueError as error:
+                raise SelectionError(f"{error}. Other choices: {', '.join(['all', 'selection', *slices])}") from error
+        if text.startswith("~"):
+            removed.update(seeds)
+        else:
+            chosen.extend(seeds)
+    if not chosen and removed:
+        chosen = registry.seeds
+    return _not_empty("seed", [seed for seed in dict.fromkeys(chosen) if seed not in removed], texts)
+
+
+def _select(
+    kind: str, texts: Sequence[str], names: list[str], everything: list[str], slices: dict[str, list[str]]
+) -> list[str]:
+    def expand(text: str, inside: tuple[str, ...]) -> Iterable[str]:
+        if text == "all":
+            return everything
+        if text in slices:
+            if text in inside:
+                raise SelectionError(f"slice {text!r} contains itself")
+            return _combine(slices[text], lambda t: expand(t, (*inside, text)), everything)
+        found = [text] if text in names else fnmatch.filter(names, text)
+        if not found:
+            raise SelectionError(f"no {kind} or slice {text!r}; {choices(text, ['all', *names, *slices])}")
+        return found
+
+    chosen = set(_combine(_split(texts), lambda text: expand(text, ()), everything))
+    return _not_empty(kind, [name for name in names if name in chosen], texts)
+
+
+def _combine(texts: Iterable[str], expand: Callable[[str], Iterable[str]], everything: list[str]) -> list[str]:
+    added: dict[str, None] = {}
+    removed: set[str] = set()
+    texts = list(texts)
+    for text in texts:
+        if text.startswith("~"):
+            removed.update(expand(text[1:]))
+        else:
+            added.update(dict.fromkeys(expand(text)))
+    if texts and all(text.startswith("~") for text in texts):
+        added.update(dict.fromkeys(everything))
+    return [name for name in added if name not in removed]
+
+
+def _split(texts: Sequence[str]) -> list[str]:
+    return [part.strip() for text in texts for part in text.split(",") if part.strip()]
+
+
+def _not_empty(kind: str, chosen: list[T], texts: Sequence[str]) -> list[T]:
+    if not chosen:
+        raise SelectionError(f"{' '.join(texts) or 'nothing'!r} leaves no {kind} to run")
+    return chosen

@@ -1,0 +1,34 @@
+"""What whoever writes a benchmark works with: the contract of a task, and the loop that trains it."""
+
+from suite.losses.steps import Step, Training
+from suite.training.loop import (
+    Batches,
+    Checkpoint,
+    Context,
+    Histograms,
+    Interrupted,
+    Metrics,
+    NonFiniteLoss,
+    Objective,
+    Task,
+    evaluate,
+    train,
+)
+from suite.training.streams import Streams
+
+__all__ = [
+    "Batches",
+    "Checkpoint",
+    "Context",
+    "Histograms",
+    "Interrupted",
+    "Metrics",
+    "NonFiniteLoss",
+    "Objective",
+    "Step",
+    "Streams",
+    "Task",
+    "Training",
+    "evaluate",
+    "train",
+]

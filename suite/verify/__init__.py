@@ -1,0 +1,1 @@
+"""Logged results held against what the same runs give now."""

@@ -1,0 +1,1 @@
+"""Inside a worker: takes runs one by one, trains, evaluates, records."""

@@ -1,0 +1,197 @@
+"""Takes the runs of a launch one by one inside a job, and sees to it that each is executed once.
+
+A worker takes its own pack first and then whatever others have not started or have lost, and ends when nothing is left
+to take. One failing run ends nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from suite.data import Store as DataStore
+from suite.launch.slurm.queue import is_settled, order
+from suite.provenance import machine
+from suite.records.failures import deaths, fruitless_interruptions, record_failure
+from suite.records.launch import Launch, Worker
+from suite.records.record import Record, Store
+from suite.work.execution import Execution, prepare_process
+from suite.work.partners import Spread
+
+HOST = socket.gethostname()
+#: What SLURM sends to every process of a task; the pilot knows what it means, and says so by a file.
+WARNINGS = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM)
+#: What the kernel sends to a worker whose pilot dies: nobody sends it else.
+PILOT_DIED = signal.SIGHUP
+
+
+def work(folder: str, number: int, slot: int = 0, beside: int = 1) -> int:
+    """Carry out the runs of a launch as one of its workers.
+
+    Parameters
+    ----------
+    folder : str
+        The launch's folder.
+    number : int
+        Which worker this is, from 0; on a cluster, its pack.
+    slot : int
+        Which of the workers side by side in one array task.
+    beside : int
+        How many workers there are at most where this one runs, itself among them.
+
+    Returns
+    -------
+    int
+        How many runs this worker brought to an end.
+    """
+    launch = Launch(Path(folder))
+    # a user's own loss is importable here if it was where the launch was made
+    sys.path.extend(entry for entry in launch.content.get("path", ()) if entry not in sys.path)
+    if launch.is_on_cluster:
+        for warning in WARNINGS:
+            signal.signal(warning, lambda number, frame: None)  # not SIG_IGN, which child processes would inherit
+    spread = Spread.joined()
+    if not spread.is_first:
+        spread.follow(launch, number)
+        return 0
+    with launch.enter(number, slot), spread:
+        return RunWorker(launch, number, slot, beside, spread).work()
+
+
+def work_and_leave(folder: str, number: int, slot: int = 0, beside: int = 1) -> None:
+    """Be a worker of a launch, in a process of its own, and end the process: all that counts is on disk.
+
+    Taking torch apart would cost the interpreter the better part of a second while the launcher waits.
+    """
+    work(folder, number, slot, beside)
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
+
+
+class RunWorker:
+    """The loop of one worker."""
+
+    def __init__(self, launch: Launch, number: int, slot: int, beside: int, spread: Spread) -> None:
+        self.launch = launch
+        self.number = number
+        self.slot = slot
+        self.beside = beside
+        self.spread = spread
+        self.store = Store(Path(launch.content["out"]))
+        self.settings = launch.content["launcher"]
+        self.data = DataStore.of(Path(file) for file in launch.content.get("catalogues", ()))
+        self._reported = 0.0
+        self._looked = 0.0
+        self._asked: str | None = None
+        self._is_alone = False
+        self._cancelled: frozenset[str] = frozenset()
+
+    def work(self) -> int:
+        """Take runs until none is left; returns how many came to an end."""
+        self.report(self.state("starting"), now=True)
+        prepare_process(self.launch.threads(self.number))
+        ended = 0
+        with self._outliving_pilot():
+            for key in order(self.launch, self.number):
+                if self.stop_reason(now=True) is not None:
+                    break
+                if key not in self._cancelled:
+                    ended += self._try(self.launch.content["runs"][key])
+        self.report(self.state("ended"), now=True)
+        return ended
+
+    def _try(self, run: Mapping[str, Any]) -> int:
+        record = self.store.record(run["key"])
+        if self._is_not_for_us(record, run):
+            return 0
+        with record.claimed() as ours:
+            if not ours or self._is_not_for_us(record, run):
+                return 0
+            self._renew(record, run)
+            attempt = deaths(record, self.launch.id) + 1
+            if attempt > self.settings["max_attempts"]:
+                message = (
+                    f"its worker died {attempt - 1} times while it ran (out of memory, or a crash in native code?)"
+                )
+                record_failure(record, self.launch.id, "killed", message, attempt - 1)
+                return 1
+            if fruitless_interruptions(record, self.launch.id) >= self.settings["max_attempts"]:
+                message = "it reaches its array task's time limit again and again without one more step: launcher.time"
+                record_failure(record, self.launch.id, "timeout", message, self.settings["max_attempts"])
+                return 1
+            return Execution(self, record, run, attempt).carry_out()
+
+    def _is_not_for_us(self, record: Record, run: Mapping[str, Any]) -> bool:
+        if is_settled(self.launch, self.store, run["key"]):
+            return True
+        failure = record.failure()
+        is_ours = failure is not None and failure.get("launch") == self.launch.id
+        return is_ours and failure is not None and self.beside >= failure.get("beside", self.beside + 1)
+
+    def _renew(self, record: Record, run: Mapping[str, Any]) -> None:
+        """Put aside what cannot be continued: a result to be replaced, or a start made with other code."""
+        result, before = record.result(), record.run()
+        is_replaced = before is not None and before["record"] == run["replaces"]
+        is_other_code = before is not None and machine.changed_modules(before["code"], run["code"])
+        if result is not None or is_replaced or is_other_code:
+            record.supersede(self.store.superseded)
+
+    def state(self, phase: str, **run: Any) -> Worker:
+        """Return what this worker is doing, for its report."""
+        return Worker(self.number, HOST, os.getpid(), phase, slot=self.slot, **run)
+
+    def report(self, worker: Worker, now: bool = False) -> None:
+        """Say what this worker is doing, now or if the last time is a while ago."""
+        if now or time.monotonic() - self._reported > 0.5:
+            self._reported = time.monotonic()
+            self.launch.report(worker)
+
+    def stop_reason(self, now: bool = False) -> str | None:
+        """Why this worker has to end; None while it has not."""
+        if now or time.monotonic() - self._looked > 0.1:
+            self._looked = time.monotonic()
+            on_cluster = self.number if self.launch.is_on_cluster else None
+            self._asked = self._asked or self.launch.stop_reason(on_cluster)
+            self._cancelled = self.launch.cancelled()
+        return self._asked or ("terminated" if self._is_alone else None)
+
+    def interruption(self, key: str) -> str | None:
+        """Why a run has to end at its next step; None while it has not."""
+        return self.stop_reason() or ("cancelled" if key in self._cancelled else None)
+
+    @contextlib.contextmanager
+    def _outliving_pilot(self) -> Iterator[None]:
+        """End at the next step when the pilot dies: this process would be out of SLURM's reach."""
+
+        def note(number: int, frame: object) -> None:
+            self._is_alone = True
+
+        handler = signal.signal(PILOT_DIED, note) if self.launch.is_on_cluster else None
+        try:
+            yield
+        finally:
+            if handler is not None:
+                signal.signal(PILOT_DIED, handler)
+
+
+def _watch_pilot() -> None:
+    with contextlib.suppress(OSError, AttributeError):  # Linux's prctl(2): PR_SET_PDEATHSIG is 1
+        ctypes.CDLL(None).prctl(1, PILOT_DIED)
+    if os.getppid() != int(os.environ.get("SUITE_PILOT", os.getppid())):  # it died before the line above
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    _watch_pilot()
+    work_and_leave(sys.argv[1], *map(int, sys.argv[2:]))

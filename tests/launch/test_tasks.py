@@ -1,0 +1,172 @@
+"""Array tasks as a launch's folder and the queue show them."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from suite.launch.packing import Pack
+from suite.launch.slurm import client as slurm
+from suite.launch.slurm.queue import (
+    SILENCE_S,
+    UNKNOWN,
+    TaskReport,
+    batches,
+    is_settled,
+    look,
+    open_launches,
+    order,
+    orphans,
+    report_task,
+    task_report,
+)
+from suite.plan import plan
+from suite.records.launch import Launch, all_launches
+from suite.records.record import Store, held
+from tests.launch.simulated import WORKERS, A, B, C, D, answers, fail, made_launch, silence, submitted, task
+
+
+def test_what_a_launcher_notes_of_its_arrays_is_read_back_in_order(store: Store) -> None:
+    launch = made_launch(store, *([f"{number:064x}"] for number in range(12)))
+    for number in range(12):
+        submitted(launch, number, job=str(100 + number))
+    found = batches(launch)
+    assert [batch.packs for batch in found] == [(number,) for number in range(12)]
+    assert [list(batch.jobs()) for batch in found][3] == [(3, "103")]
+    assert list(submitted(launch, 4, 7, job="9").jobs()) == [(4, "9_0"), (7, "9_1")]
+
+
+def test_an_array_whose_launcher_died_before_it_knew_the_id_is_found_by_its_name(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launch = made_launch(store, [A], [B], [C])
+    batch = submitted(launch, 2, 0, job=None)
+    queued = [task(batch, 0, "RUNNING"), task(batch, 1), slurm.Task("8_0", "suite-else-0", 0, "PENDING")]
+    monkeypatch.setattr(slurm, "queue", answers(*queued))
+    seen = look(open_launches(store))
+    assert [(one.pack, one.wanted(), one.task.state) for one in seen.tasks] == [
+        (2, [C], "RUNNING"),
+        (0, [A], "PENDING"),
+    ]
+    assert (seen.silence, seen.total) == ("", 3)
+    assert plan._queued(store) == {A: "array task 7_1: PENDING", C: "array task 7_0: RUNNING"}
+
+
+def test_while_slurm_is_silent_every_task_that_may_be_there_keeps_its_runs(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launch = made_launch(store, [A], [B], [C], [D])
+    submitted(launch, 0, 1, job="5")
+    submitted(launch, 2, job=None)
+    report_task(launch, TaskReport(0, "5_0", "here"))
+    report_task(launch, TaskReport(1, "5_1", "here", state="ended"))
+    monkeypatch.setattr(slurm, "queue", silence)
+    seen = look(open_launches(store))
+    assert [(one.pack, one.task.job, one.task.state) for one in seen.tasks] == [(0, "5_0", UNKNOWN), (2, "?", UNKNOWN)]
+    assert "did not answer" in seen.silence
+    reasons = plan._queued(store)
+    assert reasons.keys() == {A, C}
+    assert reasons[A] == "SLURM does not answer; array task 5_0: UNKNOWN"
+
+
+def test_a_state_that_nobody_knows_counts_as_active_and_states_of_the_end_do_not(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launch = made_launch(store, [A], [B], [C], [D])
+    batch = submitted(launch, 0, 1, 2, 3)
+    states = ("POWERING_UP_SOMETHING", "COMPLETING", "NODE_FAIL", "COMPLETED")
+    monkeypatch.setattr(slurm, "queue", answers(*(task(batch, index, state) for index, state in enumerate(states))))
+    assert look([launch]).of(launch).keys() == {0, 1}
+
+
+def test_nobody_is_asked_where_nothing_was_submitted(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    made_launch(store, [A])
+    monkeypatch.setattr(slurm, "queue", silence)  # as on a machine without SLURM
+    assert look(open_launches(store)).silence == ""
+
+
+def test_runs_that_nobody_wants_any_more_are_in_nobodys_hands(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    launch = made_launch(store, [A, B], [C])
+    batch = submitted(launch, 0, 1)
+    launch.cancel([A, C])
+    monkeypatch.setattr(slurm, "queue", answers(task(batch, 0, "RUNNING"), task(batch, 1, "COMPLETING")))
+    assert plan._queued(store).keys() == {B}
+    launch.cancel([B])
+    assert open_launches(store) == []
+
+
+def test_the_packs_of_lost_tasks_are_taken_over_and_no_others(store: Store) -> None:
+    launch = made_launch(store, [A], [B], [C], [D], ["e" * 64], ["f" * 64])
+    long_ago = time.time() - SILENCE_S - 60
+    report_task(launch, TaskReport(0, "7_0", "here"))
+
+    def says(pack: int, state: str, is_silent: bool) -> Path:
+        file = report_task(launch, TaskReport(pack, f"7_{pack}", "there", state))
+        if is_silent:
+            os.utime(file, (long_ago, long_ago))
+        return file
+
+    says(1, "ended", False)
+    says(2, "running", False)
+    says(3, "running", True)
+    says(4, "requeued", True)  # SLURM has it back in its queue; pack 5 has never begun
+    assert list(orphans(launch, 0)) == [1, 3]
+    assert list(order(launch, 0)) == [A, B, D]
+    with held(says(3, "running", True).with_suffix(".lock")):
+        assert list(orphans(launch, 0)) == [1]
+    report_task(launch, TaskReport(0, "7_0", "here", "ended"))
+    assert list(orphans(launch, 0)) == [1, 3], "a task is no orphan of its own"
+
+
+def test_a_task_takes_over_only_runs_that_need_as_many_processes(store: Store) -> None:
+    keys = {A: (1, 1), B: (1, 2), C: (2, 1), D: (1, 1)}
+    packs = [Pack((key,), 1.0, 1, *shape) for key, shape in keys.items()]
+    runs = {key: {"key": key, "replaces": None} for key in keys}
+    launch = Launch.create(store, runs, packs, {"kind": "slurm", "launcher": WORKERS})
+    for pack in range(4):
+        report_task(launch, TaskReport(pack, f"7_{pack}", "there", "ended"))
+    assert list(orphans(launch, 3)) == [0]
+    assert list(orphans(launch, 1)) == []
+
+
+def test_a_run_is_settled_by_its_own_result_and_by_a_failure_that_stands(store: Store) -> None:
+    launch = made_launch(store, [A, B, C, D])
+    assert [key for key in (A, B, C, D) if is_settled(launch, store, key)] == []
+    store.record(A).folder.mkdir()
+    store.record(A).finish({"record": "r"})
+    fail(store, B, launch)
+    fail(store, C, launch, again=True)  # it ran out of memory, and is tried once more
+    earlier = made_launch(store, [D])
+    fail(store, D, earlier, finished=launch.content["created"] - 1)  # why this launch was made
+    assert [key for key in (A, B, C, D) if is_settled(launch, store, key)] == [A, B]
+    earlier.cancel([D])
+    launch.cancel([C])
+    assert [one.id for one in open_launches(store)] == [launch.id]
+    launch.cancel([D])
+    assert open_launches(store) == []
+
+
+def test_a_result_that_is_to_be_replaced_settles_nothing(store: Store) -> None:
+    launch = made_launch(store, [A], replaces="old")
+    store.record(A).folder.mkdir()
+    store.record(A).finish({"record": "old"})
+    assert not is_settled(launch, store, A)
+    store.record(A).finish({"record": "new"})
+    assert is_settled(launch, store, A)
+
+
+def test_what_tasks_say_of_themselves_survives_the_launchers_end(store: Store) -> None:
+    launch = made_launch(store, [A])
+    said = TaskReport(0, "7", "there", "requeued", "timeout", 2)
+    report_task(launch, said)
+    (found,) = all_launches(store)
+    assert (task_report(found, 0), task_report(found, 1)) == (said, None)
+
+
+def test_a_failure_in_this_launch_settles_it_though_the_nodes_clock_is_slow(store: Store) -> None:
+    launch = made_launch(store, [A])
+    fail(store, A, launch, finished=launch.content["created"] - 300)
+    assert is_settled(launch, store, A)

@@ -1,0 +1,174 @@
+import fcntl
+import json
+import multiprocessing
+import os
+import time
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+from suite.records.record import Record, Store, atomic_write, held, is_held, read_json, write_json
+
+KEY = "ab" * 32
+
+
+@pytest.fixture
+def record(tmp_path: Path) -> Record:
+    made = Store(tmp_path).record(KEY)
+    made.folder.mkdir(parents=True)
+    return made
+
+
+def test_a_write_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "value.json"
+    write_json(path, {"a": 1})
+
+    def half(file: object) -> None:
+        file.write(b'{"a":')  # type: ignore[attr-defined]
+        raise RuntimeError("killed here")
+
+    with pytest.raises(RuntimeError):
+        atomic_write(path, half)
+    assert read_json(path) == {"a": 1}
+    assert os.listdir(tmp_path) == ["value.json"]
+    assert read_json(tmp_path / "absent.json") is None
+
+
+def test_events_survive_a_torn_line(record: Record) -> None:
+    record.append("started", attempt=1)
+    with (record.folder / "events.jsonl").open("a") as file:
+        file.write('{"time": 1, "event": "metr')
+    assert [event["event"] for event in record.events()] == ["started"]
+    record.append("started", attempt=2)
+    assert [event.get("attempt") for event in record.events()] == [1, 2]
+
+
+def test_a_record_keeps_its_id_until_it_is_superseded(record: Record, tmp_path: Path) -> None:
+    first = record.begin({"benchmark": "b"})
+    assert record.begin({"benchmark": "b"}) == first
+    record.fail({"class": "user_code", "message": "m"})
+    record.checkpoint.write_bytes(b"x")
+    record.finish({"metrics": {}})
+    assert record.is_done()
+    assert record.failure() is None
+    assert not record.checkpoint.exists()
+    record.supersede(tmp_path / "superseded")
+    assert not record.is_done()
+    assert record.run() is None
+    kept = tmp_path / "superseded" / f"{KEY}-{first[:8]}"
+    assert json.loads((kept / "result.json").read_text())["key"] == KEY
+    assert record.begin({"benchmark": "b"}) != first
+
+
+def hold(path: str, ready: object, release: object) -> None:
+    with held(Path(path)) as ours:
+        assert ours
+        ready.set()  # type: ignore[attr-defined]
+        release.wait(20)  # type: ignore[attr-defined]
+
+
+def test_a_lock_belongs_to_one_process_and_dies_with_it(record: Record) -> None:
+    lock = record.folder / "lock"
+    context = multiprocessing.get_context("spawn")
+    ready, release = context.Event(), context.Event()
+    other = context.Process(target=hold, args=(str(lock), ready, release))
+    other.start()
+    assert ready.wait(30)
+    assert is_held(lock)
+    assert record.is_running()
+    with record.claimed() as ours:
+        assert not ours
+    other.kill()
+    other.join()
+    assert not is_held(lock)
+    with record.claimed() as ours:
+        assert ours
+
+
+def test_looking_at_a_lock_does_not_keep_a_worker_from_it(record: Record) -> None:
+    context = multiprocessing.get_context("spawn")
+    lock = record.folder / "lock"
+    lock.touch()
+    watcher = context.Process(target=watch, args=(str(lock),))
+    watcher.start()
+    try:
+        time.sleep(0.5)
+        for _ in range(300):
+            with record.claimed() as ours:
+                assert ours
+    finally:
+        watcher.kill()
+        watcher.join()
+
+
+def watch(path: str) -> None:
+    while True:
+        is_held(Path(path))
+        time.sleep(0.001)
+
+
+def test_keys_are_found_by_their_beginning(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for key in ("ab" * 32, "ac" + "00" * 31):
+        store.record(key).folder.mkdir(parents=True)
+    (store.runs / "litter").mkdir()
+    assert store.keys() == {"ab" * 32, "ac" + "00" * 31}
+    assert store.find("ab").key == "ab" * 32
+    with pytest.raises(LookupError, match="2 runs"):
+        store.find("a")
+    with pytest.raises(LookupError, match="no run"):
+        store.find("ff")
+
+
+def test_a_results_folder_that_is_a_file_is_one_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "results").write_text("")
+    with pytest.raises(OSError, match="results"):
+        Store(tmp_path / "results").prepare()
+
+
+def test_a_lock_whose_file_was_removed_and_made_anew_is_held_by_one(tmp_path: Path) -> None:
+    path = tmp_path / "record" / "lock"
+    with held(path) as first:
+        assert first
+        path.unlink()  # as `suite clean` does under the lock
+        with held(path) as second, held(path) as third:
+            assert (second, third) == (True, False)
+
+
+def test_a_worker_that_opened_a_lock_before_it_was_removed_does_not_hold_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, flock, pending = tmp_path / "lock", fcntl.flock, ["once"]
+
+    def removed_before(file: IO[str], flags: int) -> None:
+        if pending:
+            pending.pop()
+            path.unlink()
+        flock(file, flags)
+
+    monkeypatch.setattr(fcntl, "flock", removed_before)
+    with held(path) as ours:
+        assert ours
+        assert path.exists()  # a new one, which others see
+        assert is_held(path)
+
+
+def test_superseding_that_is_killed_leaves_no_checkpoint_without_its_origin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = Store(tmp_path).record("a" * 64)
+    record.folder.mkdir(parents=True)
+    record.begin({"code": {}})
+    record.checkpoint.touch()
+    replace = os.replace
+
+    def killed(source: Path, target: Path) -> None:
+        replace(source, target)
+        if Path(source).name == "run.json":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        record.supersede(tmp_path / "superseded")
+    assert not record.checkpoint.exists()

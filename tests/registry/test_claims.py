@@ -1,0 +1,145 @@
+"""Claims and published figures of a registry: what is refused, and that nothing of them reaches a run's key."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from suite.plan.plan import Selection, make_plan
+from suite.records.record import Store
+from suite.registry.claims import Claim, Declared, Published
+from suite.registry.load import load
+from tests.conftest import ROOT, Project
+from tests.registry.test_malformed import END, F, rejected
+
+CLAIMS = """\
+claims:
+  infonce_is_not_worse_than_tuned_cosine: {loss: infonce, is: not_worse, than: cosine, at: validated, source: a paper}
+  infonce_is_better_than_cosine: {loss: infonce, is: better, than: cosine}
+"""
+PUBLISHED = (
+    "    published:\n      - {loss: infonce, metric: accuracy, value: 0.9, source: a paper, profile: smoke, std: 0.1}\n"
+)
+NOTHING = "  nothing:\n"
+
+
+def declare(project: Project, claims: str = CLAIMS, published: str = PUBLISHED) -> None:
+    project.edit(END, claims + END)
+    project.edit(NOTHING, published + NOTHING)
+
+
+def test_the_registry_tells_what_is_declared(project: Project) -> None:
+    declare(project)
+    declared = load().declared
+    assert declared.baseline == "cosine"
+    assert declared.claims == {
+        "infonce_is_not_worse_than_tuned_cosine": Claim("infonce", "not_worse", "cosine", "validated", "a paper"),
+        "infonce_is_better_than_cosine": Claim("infonce", "better", "cosine"),
+    }
+    assert declared.published == {"blobs": [Published("infonce", "accuracy", 0.9, "a paper", std=0.1, profile="smoke")]}
+    assert Declared.from_json(declared.to_json()) == declared
+
+
+def test_the_shipped_registry_claims_what_its_papers_do_and_prints_no_figure_of_them() -> None:
+    declared = load(ROOT / "benchmarks.yaml").declared
+    said = {(claim.loss, claim.relation, claim.than, claim.at) for claim in declared.claims.values()}
+    assert said == {
+        ("temperature_free", "not_worse", "infonce", "validated"),
+        ("temperature_free", "not_worse", "infonce", "declared"),
+        ("dystress", "better", "infonce", "declared"),
+        ("dystress", "not_worse", "infonce", "validated"),
+    }
+    figures = [figure for listed in declared.published.values() for figure in listed]
+    assert {figure.loss for figure in figures} == {"infonce"}
+    assert not [figure for figure in figures if re.search("2501.17683|2308.01140", figure.source)]
+    assert all(figure.differs for figure in figures)
+
+
+def test_neither_claims_nor_published_figures_enter_a_key(project: Project) -> None:
+    def planned() -> list[tuple[str, dict[str, str]]]:
+        runs = make_plan(load(), Selection(profile="smoke"), Store(Path("results"))).runs
+        return [(run.key, dict(run.code)) for run in runs]
+
+    before = planned()
+    declare(project)
+    assert planned() == before
+
+
+def test_list_shows_claims_in_words(project: Project) -> None:
+    declare(project)
+    status, out, _ = project.suite("list")
+    assert status == 0
+    assert re.search(r"infonce_is_better_than_cosine +infonce is better than cosine as declared", out)
+    assert "infonce is not worse than cosine as validation chooses it" in out
+    listed = json.loads(project.suite("list", "--json")[1])
+    assert listed["claims"]["infonce_is_better_than_cosine"]["relation"] == "better"
+    assert listed["published"]["blobs"][0]["value"] == 0.9
+
+
+@pytest.mark.parametrize(
+    ("claim", "says"),
+    [
+        ("{loss: infonse, is: better, than: cosin}", (("loss", "did you mean 'infonce'?"), ("than", "'cosine'?"))),
+        ("{loss: infonce, is: beter, than: cosine}", (("is", "'beter' will not do", "did you mean 'better'?"),)),
+        ("{loss: infonce, than: cosine}", (("is", "is missing"),)),
+        (
+            "{loss: infonce, is: better, then: cosine}",
+            (("than", "is missing"), ("then", "mean 'than'?", "Valid: loss, is")),
+        ),
+        ("{loss: infonce, is: better, than: cosine, at: best}", (("at", "'best' will not do", "'validated'"),)),
+        ("{loss: infonce, is: better, than: cosine@scale=2.0}", (("than", "member of a sweep", "cosine; `at`"),)),
+        ("{loss: cosine, is: better, than: cosine}", (("than", "compared with itself"),)),
+        ("{loss: cosine, is: better, than: infonce, at: median}", (("at", "infonce has no sweep"),)),
+    ],
+)
+def test_claims_that_mean_nothing_are_refused(project: Project, claim: str, says: tuple[tuple[str, ...], ...]) -> None:
+    project.edit(END, f"claims:\n  mine: {claim}\n" + END)
+    rejected(project, tuple((f"{F}:23: claims.mine.{key}", *words) for key, *words in says), "plan")
+
+
+def test_a_loss_may_be_held_against_its_own_tuning(project: Project) -> None:
+    project.edit(END, "claims:\n  tuning_helps: {loss: cosine, is: not_worse, than: cosine, at: validated}\n" + END)
+    assert project.suite("list")[0] == 0
+
+
+def test_tuning_needs_selection_seeds(project: Project) -> None:
+    project.edit("selection_seeds: 10-11\n", "")
+    project.edit(END, CLAIMS + END)
+    place = f"{F}:22: claims.infonce_is_not_worse_than_tuned_cosine.at"
+    rejected(project, ((place, "'validated' is chosen with selection_seeds"),), "plan")
+
+
+def test_a_claim_that_is_made_twice_is_refused(project: Project) -> None:
+    twice = "  again: {loss: infonce, is: better, than: cosine, source: another paper}\n"
+    project.edit(END, CLAIMS + twice + END)
+    rejected(project, ((f"{F}:25: claims.again", "says the same as infonce_is_better_than_cosine"),), "plan")
+
+
+def test_every_problem_of_published_figures_is_reported_with_its_place(project: Project) -> None:
+    wrong = (
+        "    published:\n"
+        "      - {loss: infonse, metric: accuracy, value: 0.9, source: x}\n"
+        "      - {loss: infonce, metric: accuracy, value: high, source: x}\n"
+        "      - {loss: infonce, metric: accuracy, value: 0.9, source: x, profile: paper, std: 0.0}\n"
+        "      - {loss: infonce, metric: accuracy, value: 0.9, sorce: x}\n"
+    )
+    project.edit(NOTHING, wrong + NOTHING)
+    key = "benchmarks.blobs.published"
+    says = (
+        (f"{F}:19: {key}.1.value", "'high' will not do", "expected a number"),
+        (f"{F}:20: {key}.2.std", "must be > 0"),
+        (f"{F}:21: {key}.3.sorce", "unknown key; did you mean 'source'?"),
+        (f"{F}:21: {key}.3.source", "is missing"),
+    )
+    rejected(project, says, "plan")
+
+
+def test_published_figures_are_of_losses_and_profiles_that_there_are(project: Project) -> None:
+    wrong = "    published:\n      - {loss: infonse, metric: accuracy, value: 0.9, source: x, profile: paper}\n"
+    project.edit(NOTHING, wrong + NOTHING)
+    says = (
+        (f"{F}:18: benchmarks.blobs.published.0.loss", "no loss 'infonse'; did you mean 'infonce'?"),
+        (f"{F}:18: benchmarks.blobs.published.0.profile", "no such profile", "Valid: smoke, mini"),
+    )
+    rejected(project, says, "plan")

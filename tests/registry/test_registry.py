@@ -1,0 +1,79 @@
+"""Good registries: what is composed, resolved and filled in."""
+
+import pytest
+import yaml
+
+from suite.problems import choices, shown
+from suite.registry.load import load
+from tests.conftest import REGISTRY, ROOT, Project
+
+
+def test_the_shipped_registry_is_valid() -> None:
+    registry = load(ROOT / "benchmarks.yaml")
+    assert {"image", "graph", "anomaly", "text", "recommendation"} == set(registry.document.benchmarks)
+    assert {"infonce", "temperature_free", "dystress"} <= set(registry.losses)
+    assert not set(registry.seeds) & set(registry.selection_seeds)
+
+
+def test_defaults_are_filled_in_and_numbers_get_their_declared_types(project: Project) -> None:
+    registry = load(None, ["benchmarks.blobs.profiles.smoke.pause_s=1"])
+    settings = registry.settings["blobs", "smoke"]
+    assert settings == {"epochs": 3, "batch": 32, "pause_s": 1.0}
+    assert isinstance(settings["pause_s"], float)
+
+
+def test_losses_see_the_benchmark_that_hosts_them(project: Project) -> None:
+    registry = load()
+    assert registry.loss_config("infonce", "blobs", "smoke")["temperature"] == 0.5
+    assert registry.loss_config("infonce", "nothing", "smoke")["temperature"] == 0.2
+    assert registry.loss_config("cosine@scale=2.0", "blobs", "smoke") == {"_target_": "tests.toys.Cosine", "scale": 2.0}
+
+
+def test_sweeps_of_several_parameters_are_their_product(project: Project) -> None:
+    text = REGISTRY.replace(
+        '{_target_: suite.losses.InfoNCE, temperature: "${host_temperature}"}',
+        "{_target_: suite.losses.DySTreSS, tau_min: 0.1, tau_max: 0.2, "
+        "sweep: {tau_min: [0.05, 0.1], tau_max: [0.3, 1]}}",
+    )
+    project.write(text)
+    members = [name for name, entry in load().losses.items() if entry.sweep_of == "infonce"]
+    assert members == [f"infonce@tau_min={low}@tau_max={high}" for low in (0.05, 0.1) for high in (0.3, 1.0)]
+
+
+def test_keys_of_the_registry_may_refer_to_each_other(project: Project) -> None:
+    project.edit(
+        "{smoke: {}, mini: {}}",
+        '{smoke: {}, mini: {}}\n    estimate_s: {smoke: "${benchmarks.blobs.estimate_s.smoke}"}',
+    )
+    assert load().document.benchmarks["nothing"].estimate_s == {"smoke": 1.0}
+
+
+@pytest.mark.parametrize("overrides", [["launcher=debug"], ["launchers@launcher=debug"]], ids=str)
+def test_the_launcher_is_chosen_by_name(project: Project, overrides: list[str]) -> None:
+    assert load().document.launcher.kind == "local"
+    assert load(None, overrides).document.launcher.kind == "debug"
+    assert load(launcher="debug").document.launcher.kind == "debug"
+
+
+def test_a_launcher_beside_the_registry_comes_before_the_suites_own(project: Project) -> None:
+    project.write("kind: debug\nmax_attempts: 9\n", "launchers/mine.yaml")
+    launcher = load(launcher="mine", overrides=["launcher.workers=2"]).document.launcher
+    assert (launcher.kind, launcher.max_attempts, launcher.workers) == ("debug", 9, 2)
+
+
+def test_an_override_sets_what_the_file_leaves_out_without_ceremony(project: Project) -> None:
+    registry = load(None, ["benchmarks.nothing.estimate_s.smoke=5", "losses.cosine.scale=7", "+slices.new.seeds=3"])
+    assert registry.document.benchmarks["nothing"].estimate_s == {"smoke": 5.0}
+    assert registry.loss_config("cosine", "blobs", "smoke")["scale"] == 7.0
+    assert registry.document.slices["new"].seeds == 3
+
+
+@pytest.mark.parametrize("value", [True, None, 3, 0.5, float("nan"), "0.1", [1, "a"], {"a": None}], ids=repr)
+def test_values_are_shown_as_yaml(value: object) -> None:
+    assert repr(yaml.safe_load(shown(value))) == repr(value)
+
+
+def test_choices_prefer_another_case_and_stay_short() -> None:
+    assert choices("Infonce", ["infonce", "InfoNCE"]) == "did you mean 'infonce'? Valid: infonce, InfoNCE"
+    assert choices("x", []) == "Valid: none"
+    assert choices("x", range(100)).endswith("29, ... (100 in all)")

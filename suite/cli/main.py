@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from suite.cli.arguments import make_parser
+from suite.masking import masked
 from suite.problems import COMMAND_LINE, InputError, Problem, choices
 
 if TYPE_CHECKING:
@@ -235,8 +236,10 @@ def _sync(options: argparse.Namespace) -> int:
         return FAILED
     for key, reason in pushed.rejected.items():
         print(f"error: {key[:12]}: {reason}", file=sys.stderr)
-    print(f"{uri}: {pushed.updated} runs brought up to date in {experiment}, {pushed.unchanged} were already")
-    return FAILED if pushed.rejected else OK
+    for key, reason in pushed.refused.items():
+        print(f"error: {key[:12]}: this MLflow refuses it for good: {reason}", file=sys.stderr)
+    print(f"{masked(uri)}: {pushed.updated} runs brought up to date in {experiment}, {pushed.unchanged} were already")
+    return FAILED if pushed.rejected or pushed.refused else OK
 
 
 def _list(options: argparse.Namespace) -> int:
@@ -281,9 +284,11 @@ def _ui(options: argparse.Namespace) -> int:
     from suite.tracking import default_uri
 
     uri = default_uri(options.out, options.tracking_uri)
-    print(f"MLflow on {uri}: http://127.0.0.1:{options.port} (Ctrl-C ends it)", flush=True)
-    arguments = ["--backend-store-uri", uri, "--host", "127.0.0.1", "--port", str(options.port)]
-    os.execv(sys.executable, [sys.executable, "-m", "mlflow", "ui", *arguments])
+    print(f"MLflow on {masked(uri)}: http://127.0.0.1:{options.port} (Ctrl-C ends it)", flush=True)
+    arguments = ["--host", "127.0.0.1", "--port", str(options.port)]
+    # every user of the machine sees the arguments of a process: the address may hold a password
+    environment = {**os.environ, "MLFLOW_BACKEND_STORE_URI": uri}
+    os.execve(sys.executable, [sys.executable, "-m", "mlflow", "ui", *arguments], environment)
 
 
 def _data(options: argparse.Namespace) -> int:

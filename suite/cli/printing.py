@@ -13,6 +13,7 @@ from suite.cli.display import clock, label
 from suite.launch.cancel import Cancelled
 from suite.launch.jobs import worker_count
 from suite.launch.run import Report, cluster, continue_command, matrix
+from suite.masking import masked
 from suite.plan.plan import Plan
 from suite.records.failures import REMEDIES
 from suite.records.launch import live_launches
@@ -206,11 +207,11 @@ def report(made: Report, planned: Plan, store: Store, uri: str) -> None:
     if made.stale:
         _print(f"{made.stale} runs are stale (their code changed since; python -m suite plan says what): --rerun stale")
     if not made.mirrored:
-        _print(f"MLflow is not up to date: {made.mirror_error}. Nothing is lost: python -m suite sync completes it")
+        _print(str(made.mirror_error))
     elif not outcome.interrupted:
         _overview(uri, planned)
     _print(f"records   {store.runs}")
-    _print(f"MLflow    {uri}   (python -m suite ui)")
+    _print(f"MLflow    {masked(uri)}   (python -m suite ui)")
     if outcome.interrupted:
         if made.on_cluster:
             _print("SLURM     keeps the jobs: python -m suite status shows them, python -m suite cancel ends them")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from suite.cli.display import Display
 from suite.launch.campaign import POLL_S, Campaign, Outcome, View, start, to_execute
 from suite.launch.jobs import DebugJobs, Jobs
+from suite.masking import masked
 from suite.plan.plan import Plan, Run
 from suite.problems import InputError, Problem
 from suite.records.launch import Launch, all_launches, forget_finished, live_launches
@@ -230,7 +231,7 @@ class Mirroring:
     def finish(self, patience_s: float = 120.0) -> tuple[bool, str | None]:
         """Return whether MLflow holds everything, and if not, why."""
         self._start()
-        return self._mirror.finish(patience_s), self._mirror.error
+        return self._mirror.finish(patience_s), self._mirror.shortfall
 
     def _start(self) -> None:
         if not self._started:
@@ -388,5 +389,5 @@ def _state_text(
 
 
 def continue_command() -> str:
-    """Return the command line that this process was started with, as the user typed it."""
-    return shlex.join(sys.orig_argv)
+    """Return the command line that this process was started with, as the user typed it, without its secrets."""
+    return shlex.join(map(masked, sys.orig_argv))

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final
 
+from suite.masking import masked
 from suite.records.record import Record
 
 REMEDIES: Final[Mapping[str, str]] = {
@@ -112,6 +113,7 @@ def record_failure(
         Unix time at which the attempt began; now, if nobody lived to tell.
     """
     now = time.time()
+    message, traceback = masked(message), masked(traceback)
     again = kind == "out_of_memory" and deserves_fewer_beside(record, launch, beside)
     failure = {"class": kind, "message": message, "traceback": traceback, "attempt": attempt, "launch": launch}
     times = {"started": now if started is None else started, "finished": now}

@@ -28,7 +28,7 @@ def classify(error: Exception) -> str:
     from suite.data import DataError
     from suite.training import NonFiniteLoss
 
-    if isinstance(error, NonFiniteLoss):
+    if isinstance(error, NonFiniteLoss | FloatingPointError):
         return "non_finite"
     says_memory = any(text in str(error).lower() for text in ("out of memory", "t allocate memory", "alloc_failed"))
     if isinstance(error, MemoryError) or says_memory or (isinstance(error, OSError) and error.errno == errno.ENOMEM):

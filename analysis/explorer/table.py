@@ -21,7 +21,8 @@ INTRODUCTION: Final = r"""# Losses
 Every loss takes [`Pairs`](../../suite/pairs/pairs.py) and returns the mean over the anchors. $`s_+`$ is the cosine of
 an anchor $`i`$ to its positive and $`s_j`$ that to a candidate; sums run over the anchor's candidates, its positive
 among them unless $`j \neq +`$ leaves it out. $`\mathrm{sg}[\cdot]`$ passes no gradient on, $`N`$ is the number of
-anchors, $`M`$ that of an anchor's negatives, $`\bar s_+`$ the mean over the batch, $`T`$ a period in epochs and $`e`$ the epoch.
+anchors, $`M`$ that of an anchor's negatives, $`\bar s_+`$ the mean over the batch, $`T`$ a period in epochs and $`e`$
+the epoch.
 
 Written by `python -m analysis losses --out docs` from the classes of [`suite.losses`](../../suite/losses).
 """

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from suite.masking import masked
-from suite.records.record import is_held
+from suite.records.files import is_held
 from suite.tracking import store
 from suite.tracking.entry import TAG_LIMIT, Events, Point, Record, fingerprint, origin, read_record
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import gc
 import glob
 import logging
+import math
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 from suite.masking import masked
+from suite.records.files import held
 from suite.tracking.address import sqlite_file, sqlite_uri
 
 #: A tracking server that does not answer must be noticed within seconds, not MLflow's four minutes.
@@ -185,8 +186,6 @@ def _one_at_a_time(uri: str) -> Iterator[None]:
     if file.exists() and not os.access(file.parent, os.W_OK):
         yield  # a store that may only be read is complete
         return
-    file.parent.mkdir(parents=True, exist_ok=True)
     # MLflow would try for minutes to open a file that it may not create; this raises at once.
-    with file.with_name(file.name + ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with held(file.with_name(file.name + ".lock"), math.inf):
         yield

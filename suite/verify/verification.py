@@ -16,7 +16,7 @@ from typing import Final, Literal
 
 from suite.data import DataError
 from suite.naming import clean_name
-from suite.plan.plan import Run, run_of
+from suite.plan.run import Run, run_of
 from suite.provenance.machine import changed_modules
 from suite.registry.registry import Registry
 from suite.verify.replay import Replay, Replayer

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from suite.records.record import CHECKPOINTS, atomic_write
+from suite.records.files import atomic_write
+from suite.records.record import CHECKPOINTS
 
 logger = logging.getLogger("suite")
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 from suite.cli.arguments import make_parser
 from suite.masking import masked
+from suite.output import escape_what_cannot_be_shown
+from suite.permissions import permission_advice
 from suite.problems import COMMAND_LINE, InputError, Problem, choices
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status."""
+    escape_what_cannot_be_shown()
     try:
         if "" not in sys.path and os.getcwd() not in sys.path:
             sys.path.append(os.getcwd())  # the installed script would not find a user's own losses
@@ -40,7 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
-        print(f"error: {error.strerror or error}{where}; nothing that was computed is lost", file=sys.stderr)
+        advice = f". {permission_advice(error)}" if isinstance(error, PermissionError) else ""
+        print(f"error: {error.strerror or error}{where}; nothing that was computed is lost{advice}", file=sys.stderr)
         return FAILED
 
 
@@ -189,7 +193,12 @@ def _logs(options: argparse.Namespace) -> int:
     key = _found_key(store, options.key)
     if options.task:
         file = task_log(store, key)
-        print(file.read_text(errors="replace") if file is not None else "no array task has had this run", end="")
+        print(
+            file.read_text(errors="replace", encoding="utf-8")
+            if file is not None
+            else "no array task has had this run",
+            end="",
+        )
         return OK
     record = store.record(key)
     if not record.log.exists():
@@ -264,7 +273,7 @@ def _schema(options: argparse.Namespace) -> int:
     if options.output is None:
         print(text, end="")
     else:
-        options.output.write_text(text)
+        options.output.write_text(text, encoding="utf-8")
     return OK
 
 

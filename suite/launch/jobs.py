@@ -9,6 +9,7 @@ import socket
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from suite.environment import in_own_environment
 from suite.plan.run import Run
 from suite.process import cores, gpus
 from suite.records.launch import Launch, Worker
@@ -103,7 +104,8 @@ class DebugJobs:
         """Carry out the launch here and now."""
         from suite.work.worker import work
 
-        work(str(self.launch.folder), 0)
+        with in_own_environment():
+            work(str(self.launch.folder), 0)
 
     def tend(self, open_runs: Mapping[str, Run], is_getting_on: bool) -> None:
         """Do nothing."""

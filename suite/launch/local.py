@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from suite.environment import in_own_environment
 from suite.launch.jobs import LaunchError, kill, thread_count, worker_count
 from suite.plan.run import Run
 from suite.process import THREADS, gpus
@@ -139,10 +140,11 @@ class LocalJobs:
         self._executor.update_parameters(
             timeout_min=60 * self._launcher.timeout_hours,
             gpus_per_node=len(device),
-            visible_gpus=device,
             stderr_to_stdout=True,
         )
-        with _inherited(self._environment), _streams_to(self.launch.folder / "controllers.log"):
+        # set past submitit, which takes numbers alone: a slice of a GPU has a name, as in MIG-377e...
+        self._executor.parameters["visible_gpus"] = device
+        with in_own_environment(self._environment), _outliving(), _streams_to(self.launch.folder / "controllers.log"):
             job = self._executor.submit(work_and_leave, str(self.launch.folder), number, 0, beside)
         self.launch.submitted(number, int(job.job_id))
         self._jobs.append(job)
@@ -153,7 +155,7 @@ class LocalJobs:
     def _last_words(self) -> str:
         for job in reversed(self._jobs):
             if job.done() and job.paths.stdout.exists():
-                return "\n".join(job.paths.stdout.read_text(errors="replace").splitlines()[-30:])
+                return "\n".join(job.paths.stdout.read_text(errors="replace", encoding="utf-8").splitlines()[-30:])
         return ""
 
 
@@ -163,7 +165,7 @@ def _streams_to(file: Path) -> Iterator[None]:
     sys.stdout.flush()
     sys.stderr.flush()
     saved = [os.dup(number) for number in (0, 1, 2)]
-    with open(os.devnull) as nothing, file.open("ab") as log:
+    with open(os.devnull, encoding="utf-8") as nothing, file.open("ab") as log:
         for number, stream in enumerate((nothing, log, log)):
             os.dup2(stream.fileno(), number)
     try:
@@ -175,19 +177,12 @@ def _streams_to(file: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _inherited(environment: Mapping[str, str]) -> Iterator[None]:
-    """Let processes started in the block inherit these variables, and outlive a Ctrl-C and a closed terminal."""
-    before = {name: os.environ.get(name) for name in environment}
+def _outliving() -> Iterator[None]:
+    """Let processes started in the block outlive a Ctrl-C and a closed terminal."""
     signals = [signal.SIGINT, signal.SIGHUP]
     handlers = [signal.signal(number, signal.SIG_IGN) for number in signals]
-    os.environ.update(environment)
     try:
         yield
     finally:
         for number, handler in zip(signals, handlers, strict=True):
             signal.signal(number, handler)
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

@@ -12,6 +12,7 @@ from suite.launch.campaign import POLL_S, Campaign, Display, Outcome, View
 from suite.launch.data import fetch_missing
 from suite.launch.jobs import DebugJobs, Jobs
 from suite.launch.start import start
+from suite.permissions import share_with_group
 from suite.plan.plan import Plan
 from suite.plan.run import Run
 from suite.problems import InputError, Problem
@@ -85,6 +86,8 @@ def carry_out(registry: Registry, plan: Plan, store: Store, options: RunOptions,
     launcher = registry.document.launcher
     is_on_cluster = isinstance(launcher, SlurmLauncher)
     if to_do or awaited:
+        if launcher.share == "group":
+            share_with_group(store.out)
         store.prepare()
         fetch_missing(registry, plan.runs, options.mirror, options.offline, display.say)
         # what an earlier launch has in hand is in ours, too: should its workers die, ours take over

@@ -10,6 +10,7 @@ from suite.launch.jobs import work_settings, worker_count
 from suite.launch.packing import deal
 from suite.plan.run import Run
 from suite.process import importable
+from suite.records.failures import identity
 from suite.records.launch import Launch
 from suite.records.record import Store
 from suite.records.specs import LaunchSpec, Pack
@@ -45,7 +46,7 @@ def start(runs: Sequence[Run], registry: Registry, store: Store) -> Launch:
         out=store.out,
         created=time.time(),
         experiment=registry.document.experiment,
-        runs={run.key: run for run in runs},
+        runs={run.key: replace(run, failed_before=identity(store.record(run.key).failure())) for run in runs},
         packs=tuple(packs),
         work=work,
         array=array,

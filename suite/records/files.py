@@ -79,8 +79,8 @@ def _opened(path: Path) -> IO[str]:
     for _ in range(10):  # `suite clean` may remove the folder in between
         with contextlib.suppress(FileNotFoundError, FileExistsError):
             path.parent.mkdir(parents=True, exist_ok=True)
-            return path.open("a")
-    return path.open("a")
+            return path.open("a", encoding="utf-8")
+    return path.open("a", encoding="utf-8")
 
 
 def _is_locked(file: IO[str], path: Path) -> bool:
@@ -95,7 +95,7 @@ def _is_locked(file: IO[str], path: Path) -> bool:
 def is_held(path: Path) -> bool:
     """Whether another process holds the flock of `path`."""
     try:
-        with path.open("r") as file:
+        with path.open("r", encoding="utf-8") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except FileNotFoundError:
         return False

@@ -103,6 +103,8 @@ class LocalLauncher:
         How often a run may take its worker down with it before it counts as failed.
     timeout_hours : float
         Lifetime of a worker.
+    share : "group" or None
+        Let the group of the results folder write what runs make there.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
@@ -113,6 +115,7 @@ class LocalLauncher:
     checkpoint_steps: Annotated[int, Ge(1)] | None = None
     max_attempts: Annotated[int, Ge(1)] = 3
     timeout_hours: Annotated[float, Gt(0)] = 168.0
+    share: Literal["group"] | None = None
 
 
 @dataclass(frozen=True)
@@ -168,6 +171,8 @@ class SlurmLauncher:
         Threads a worker computes with; ``auto`` is 1 on a CPU, and `cpus` / runs side by side on GPUs.
     python : str or None
         Command of the interpreter on the nodes; default: the one that submits.
+    share : "group" or None
+        Let the group of the results folder write what runs make there.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
@@ -197,6 +202,7 @@ class SlurmLauncher:
     poll_seconds: Annotated[float, Gt(0)] = 15.0
     threads: Annotated[int, Ge(1)] | Auto = "auto"
     python: str | None = None
+    share: Literal["group"] | None = None
 
     @property
     def time_s(self) -> int:

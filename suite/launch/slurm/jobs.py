@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from suite.environment import in_own_environment
 from suite.launch.jobs import LaunchError
 from suite.launch.packing import Demand, arrays, pack, side_by_side
 from suite.launch.slurm import client as slurm
@@ -18,7 +19,7 @@ from suite.launch.slurm.queue import Look, look
 from suite.plan.run import Run
 from suite.problems import InputError, Problem, choices
 from suite.provenance.snapshot import code_environment
-from suite.records.arrays import add_batch, batches, note_job, open_launches, remove_batch
+from suite.records.arrays import add_batch, batches, note_job, open_launches, remove_batch, task_report
 from suite.records.failures import deaths, record_failure
 from suite.records.launch import Launch, Worker, living_workers
 from suite.records.record import Store
@@ -290,6 +291,8 @@ class SlurmJobs:
             job = submitted[number][-1]
             known = ended.get(job)
             if known is not None and known.state not in {*slurm.ENDED, "PREEMPTED"}:
+                if known.state == "PENDING" and task_report(self.launch, number) is None:
+                    continue  # it has not begun, though the queue does not show it: that is no loss
                 known = None  # accounting lags behind
             if known is not None and known.state in ("NODE_FAIL", "BOOT_FAIL") and known.nodes:
                 self._unfit.add(known.nodes)
@@ -345,7 +348,7 @@ class SlurmJobs:
             given["exclude"] = ",".join(sorted(self._unfit))
         executor.update_parameters(job_name=batch.name, setup=self._setup, **given)
         try:
-            with executor.batch():
+            with in_own_environment(), executor.batch():
                 jobs = [executor.submit(pilot, str(self.launch.folder), number) for number in chosen]
         except (submitit.core.utils.FailedJobError, subprocess.SubprocessError) as error:
             said = str(error).strip().splitlines()[-1]
@@ -373,7 +376,11 @@ class SlurmJobs:
 
     def _last_words(self) -> str:
         logs = sorted((self.launch.folder / "jobs").glob("*_log.out"), key=lambda file: file.stat().st_mtime)
-        return "\n".join(logs[-1].read_text(errors="replace").splitlines()[-15:]) if logs else "(nothing)"
+        return (
+            "\n".join(logs[-1].read_text(errors="replace", encoding="utf-8").splitlines()[-15:])
+            if logs
+            else "(nothing)"
+        )
 
 
 def _describe(seen: Look) -> str:

@@ -223,7 +223,7 @@ def report(made: Report, planned: Plan, store: Store, uri: str) -> None:
 
 
 def _overview(uri: str, planned: Plan) -> None:
-    from analysis.read.logged import NothingToShow, experiment_in
+    from analysis.read.load import NothingToShow, experiment_in
     from analysis.tables.render import show
     from analysis.tables.tables import overview
     from suite.tracking import TrackingUnavailable, frame

@@ -169,6 +169,10 @@ class Launch:
         """Return the context in which a worker counts as alive."""
         return held(self.folder / "workers" / f"{number}.{slot}.lock")
 
+    def leave_seat(self, number: int) -> None:
+        """Count a worker as dead that ended before it could enter, though the process that it came from lives."""
+        (self.folder / "workers" / f"{number}.0.lock").touch()
+
     def report(self, worker: Worker) -> None:
         """Write what a worker is doing."""
         file = self.folder / "workers" / f"{worker.number}.{worker.slot}.json"

@@ -103,6 +103,9 @@ class LocalLauncher:
         How often a run may take its worker down with it before it counts as failed.
     timeout_hours : float
         Lifetime of a worker.
+    start : "auto", "fork" or "spawn"
+        Whether the first workers are forked from one process that has imported torch, or import it each; results are
+        the same. ``auto`` forks on Linux where there is no GPU.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
@@ -113,6 +116,7 @@ class LocalLauncher:
     checkpoint_steps: Annotated[int, Ge(1)] | None = None
     max_attempts: Annotated[int, Ge(1)] = 3
     timeout_hours: Annotated[float, Gt(0)] = 168.0
+    start: Literal["auto", "fork", "spawn"] = "auto"
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,13 @@ from suite.plan.run import Run
 from suite.process import importable
 from suite.records.launch import Launch
 from suite.records.record import Store
-from suite.records.specs import LaunchSpec, Pack
+from suite.records.specs import LaunchSpec, Pack, turns
 from suite.registry.launchers import SlurmLauncher
 from suite.registry.registry import Registry
 
 
 def start(runs: Sequence[Run], registry: Registry, store: Store) -> Launch:
-    """Write a launch of these runs: the code as it stands, and the runs packed by estimated cost.
+    """Write a launch of these runs: the code as it stands, and the runs packed by estimated cost, seed by seed.
 
     Raises
     ------
@@ -37,7 +37,7 @@ def start(runs: Sequence[Run], registry: Registry, store: Store) -> Launch:
         work, submitter = slurm_jobs.work_settings(launcher), slurm.identity()
     else:
         cost = {run.key: run.estimate_s for run in runs}
-        dealt = deal(cost, min(worker_count(launcher), max(1, len(runs))))
+        dealt = deal(cost, turns(runs), min(worker_count(launcher), max(1, len(runs))))
         packs, array = [Pack(tuple(keys), sum(cost[key] for key in keys)) for keys in dealt], None
         work, submitter = work_settings(launcher), ""
     spec = LaunchSpec(

@@ -22,7 +22,7 @@ from suite.records.arrays import add_batch, batches, note_job, open_launches, re
 from suite.records.failures import deaths, record_failure
 from suite.records.launch import Launch, Worker, living_workers
 from suite.records.record import Store
-from suite.records.specs import ArraySettings, Pack, WorkSettings
+from suite.records.specs import ArraySettings, Pack, WorkSettings, turns
 from suite.registry.launchers import Resources, SlurmLauncher, mebibytes
 from suite.registry.registry import Registry
 
@@ -53,13 +53,13 @@ def array_settings(launcher: SlurmLauncher) -> ArraySettings:
 
 def packs(runs: Sequence[Run], registry: Registry, launcher: SlurmLauncher) -> list[Pack]:
     """Return the array tasks that runs are packed into."""
-    demands = []
+    demands, turn = [], turns(runs)
     for run in runs:
         resources = registry.document.benchmarks[run.benchmark].resources.get(run.profile, Resources())  # type: ignore[call-overload]
         if run.kind == "loss" and resources.processes > 1:
-            demands.append(Demand(run.key, run.estimate_s, resources.nodes, resources.gpus))
+            demands.append(Demand(run.key, run.estimate_s, resources.nodes, resources.gpus, turn=turn[run.key]))
         else:
-            demands.append(Demand(run.key, run.estimate_s, slots=slots(run, launcher)))
+            demands.append(Demand(run.key, run.estimate_s, slots=slots(run, launcher), turn=turn[run.key]))
     return pack(demands, launcher.target_s)
 
 

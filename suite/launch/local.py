@@ -150,7 +150,7 @@ class LocalJobs:
     def _is_to_fork(self) -> bool:
         """Whether workers are forked; by itself only where torch is known to survive that."""
         if self._launcher.start == "auto":
-            return sys.platform == "linux" and not self._gpus
+            return sys.platform == "linux" and not self._gpus and thread_count(self._launcher) == 1
         return self._launcher.start == "fork"
 
     def _submit(self, seats: Sequence[Seat], device: int | None, *work: Any) -> None:

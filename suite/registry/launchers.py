@@ -105,7 +105,7 @@ class LocalLauncher:
         Lifetime of a worker.
     start : "auto", "fork" or "spawn"
         Whether the first workers are forked from one process that has imported torch, or import it each; results are
-        the same. ``auto`` forks on Linux where there is no GPU.
+        the same. ``auto`` forks on Linux where there is no GPU and a worker computes with one thread.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT

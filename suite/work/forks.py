@@ -14,13 +14,12 @@ import logging
 import os
 import signal
 import socket
-import subprocess
 import sys
 import traceback
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Final, NoReturn
 
 from suite.process import import_from, leave, signal_at_parents_death
 from suite.provenance import targets
@@ -30,7 +29,13 @@ from suite.records.specs import RunSpec
 logger = logging.getLogger("suite")
 
 #: The thread that pyarrow's allocator starts; it has handlers that stop it before a fork and leave it off in the child.
-FORK_SAFE = "jemalloc_bg_thd"
+FORK_SAFE: Final = "jemalloc_bg_thd"
+#: What a worker with an interpreter of its own does.
+ANEW: Final = """\
+import sys
+from suite.work.worker import work_and_leave
+work_and_leave(sys.argv[1], *map(int, sys.argv[2:]))
+"""
 
 
 @dataclass(frozen=True)
@@ -70,9 +75,9 @@ def work_in_forks(folder: str, seats: Sequence[Seat], beside: int) -> None:
     import_what_is_shared(launch.spec.runs.values())
     workers: dict[int, int] = {}
     if launch.stop_reason() is None:
-        start = _forked if _is_single_threaded() else _spawned
+        is_anew = not _is_single_threaded()
         gc.freeze()  # the collector would write to, and so copy, every page that is shared
-        workers = {start(launch, seat, beside): seat.number for seat in seats}
+        workers = {_forked(launch, seat, beside, is_anew): seat.number for seat in seats}
     while workers:
         process, status = os.wait()
         number = workers.pop(process, None)
@@ -99,16 +104,16 @@ def import_what_is_shared(runs: Iterable[RunSpec]) -> None:
                 importlib.import_module(target.module)
 
 
-def _forked(launch: Launch, seat: Seat, beside: int) -> int:
-    """Fork a worker and return its process id."""
+def _forked(launch: Launch, seat: Seat, beside: int, is_anew: bool) -> int:
+    """Fork a worker and return its process id; if `is_anew`, it gets an interpreter of its own."""
     server = os.getpid()
     process = os.fork()
     if process == 0:
-        _be_a_worker(launch, seat, beside, server)
+        _be_a_worker(launch, seat, beside, is_anew, server)
     return process
 
 
-def _be_a_worker(launch: Launch, seat: Seat, beside: int, server: int) -> NoReturn:
+def _be_a_worker(launch: Launch, seat: Seat, beside: int, is_anew: bool, server: int) -> NoReturn:
     """Work in a process that was just forked; nothing of what it was forked from may go on in it."""
     try:
         signal_at_parents_death(signal.SIGKILL)
@@ -118,6 +123,9 @@ def _be_a_worker(launch: Launch, seat: Seat, beside: int, server: int) -> NoRetu
         with _output(launch, seat).open("ab", buffering=0) as file:
             for stream in (1, 2):
                 os.dup2(file.fileno(), stream)
+        if is_anew:
+            arguments = [str(launch.folder), str(seat.number), "0", str(beside)]
+            os.execv(sys.executable, [sys.executable, "-c", ANEW, *arguments])
         from suite.work.worker import work_and_leave
 
         work_and_leave(str(launch.folder), seat.number, 0, beside)
@@ -125,15 +133,6 @@ def _be_a_worker(launch: Launch, seat: Seat, beside: int, server: int) -> NoRetu
         traceback.print_exc()
         sys.stderr.flush()
     os._exit(1)
-
-
-def _spawned(launch: Launch, seat: Seat, beside: int) -> int:
-    """Start a worker in an interpreter of its own and return its process id."""
-    arguments = [str(launch.folder), str(seat.number), "0", str(beside)]
-    environment: dict[str, Any] = {**os.environ, **_variables(seat)}
-    with _output(launch, seat).open("ab") as file:
-        command = [sys.executable, "-m", "suite.work.worker", *arguments]
-        return subprocess.Popen(command, env=environment, stdout=file, stderr=subprocess.STDOUT).pid
 
 
 def _variables(seat: Seat) -> dict[str, str]:

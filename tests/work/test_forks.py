@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from suite.process import cores
 from suite.records.launch import Launch
 from tests.cluster import command, environment, metrics, suite, toy_registry
 
@@ -50,11 +51,11 @@ def test_metrics_are_the_same_bits_forked_or_spawned_whatever_the_workers_and_th
     assert found[0] == found[1] == found[2]
 
 
-def detached(folder: Path) -> tuple[Launch, dict[int, int]]:
+def detached(folder: Path, threads: int) -> tuple[Launch, dict[int, int]]:
     """Return a launch of two forked workers that train, and their process ids by number."""
     arguments = ["--profile", "mini", "--losses", "cosine", "--seeds", "0-1"]
     slowly = "benchmarks.blobs.profiles.mini.pause_s=0.2"
-    options = ["launcher.start=fork", "launcher.workers=2", slowly, "--detach"]
+    options = ["launcher.start=fork", "launcher.workers=2", f"launcher.threads={threads}", slowly, "--detach"]
     assert subprocess.run(command(folder, "run", *arguments, *options), cwd=folder, env=environment()).returncode == 0
     (path,) = (folder / "results" / "launches").iterdir()
     launch = Launch(path)
@@ -66,8 +67,13 @@ def parent(process: int) -> int:
     return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
 
 
-def test_forked_workers_come_from_one_process_and_each_is_one_by_itself(folder: Path) -> None:
-    launch, workers = detached(folder)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_forked_workers_come_from_one_process_and_each_is_one_by_itself(folder: Path, threads: int) -> None:
+    if threads > cores():
+        pytest.skip("a library starts no more threads at its import than there are cores")
+    launch, workers = detached(folder, threads)
+    for process in workers.values():  # where imports start threads, a worker gets an interpreter of its own
+        assert (b"work_and_leave" in Path(f"/proc/{process}/cmdline").read_bytes()) == (threads > 1)
     (server,) = {parent(process) for process in workers.values()}
     assert len(set(workers.values()) | {server}) == 3
     assert len({json.loads(p.read_text())["key"] for p in launch.folder.glob("workers/*.json")}) == 2

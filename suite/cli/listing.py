@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from suite.cli.printing import table
-from suite.registry.claims import At, Claim
 from suite.registry.registry import Registry
-
-AT: Final[Mapping[At, str]] = {
-    "declared": "as declared",
-    "validated": "as validation chooses it",
-    "median": "in the middle of its grid",
-}
 
 
 def to_json(registry: Registry) -> dict[str, Any]:
@@ -61,13 +53,7 @@ def show(shown: Registry) -> None:
         for name, s in document.slices.items()
     ]
     table(("slice", "benchmarks", "losses", "seeds"), slices)
-    claims = [(name, sentence(claim), claim.source) for name, claim in document.claims.items()]
+    claims = [(name, claim.in_words(), claim.source) for name, claim in document.claims.items()]
     if claims:
         table(("claim", "", "source"), claims)
     print(f"seeds {document.seeds}; selection seeds {document.selection_seeds}; registry {shown.file}")
-
-
-def sentence(claim: Claim) -> str:
-    """Return a claim in words."""
-    relation = {"better": "is better than", "not_worse": "is not worse than"}[claim.relation]
-    return f"{claim.loss} {relation} {claim.than} {AT[claim.at]}"

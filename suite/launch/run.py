@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import shlex
 import sys
-import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -236,8 +234,6 @@ class Mirroring:
         if not self._started:
             self._started = True
             self._mirror.start()
-            # the table at the end needs pandas: import it while the workers work
-            threading.Thread(target=importlib.import_module, args=("analysis.tables.tables",), daemon=True).start()
 
 
 def matrix(plan: Plan) -> dict[tuple[str, str], dict[str, int]]:

@@ -2,16 +2,26 @@
 
 import importlib.metadata
 import re
+import tomllib
+from collections.abc import Callable
 
 import pytest
 
 from suite.cli import summary
-from tests.conftest import Project
+from tests.conftest import ROOT, Project
 
 RUN = ["run", "--profile", "smoke", "--benchmarks", "blobs", "--losses", "cosine", "infonce", "--seeds", "0-2"]
 
 
-def test_the_table_is_marked_against_the_baseline_of_the_registry(project: Project) -> None:
+def offered(*values: str) -> Callable[..., list[importlib.metadata.EntryPoint]]:
+    return lambda group: [importlib.metadata.EntryPoint("one", value, group) for value in values]
+
+
+def test_the_table_is_marked_against_the_baseline_of_the_registry(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"][summary.GROUP]
+    monkeypatch.setattr(summary, "entry_points", offered(*declared.values()))
     status, out, err = project.suite(*RUN, "--launcher", "debug")
     assert status == 0, err
     assert "better or worse than cosine " in re.sub(r"\s+", " ", out)
@@ -31,8 +41,7 @@ def test_the_table_is_marked_against_the_baseline_of_the_registry(project: Proje
 def test_a_summary_that_fails_is_named_and_costs_nothing_else(
     project: Project, monkeypatch: pytest.MonkeyPatch, points: list[str], said: str
 ) -> None:
-    made = [importlib.metadata.EntryPoint("one", value, summary.GROUP) for value in points]
-    monkeypatch.setattr(summary, "entry_points", lambda group: made)
+    monkeypatch.setattr(summary, "entry_points", offered(*points))
     status, out, _ = project.suite(*RUN, "--launcher", "debug")
     assert status == 0
     assert said in out

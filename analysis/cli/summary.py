@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from analysis.evidence.gather import gather
 from analysis.read.collect import collect
-from analysis.read.logged import NothingToShow, experiment_in
+from analysis.read.load import NothingToShow, experiment_in
 from analysis.tables.main import main_table
 from analysis.tables.render import show
 from suite.registry.claims import Declared

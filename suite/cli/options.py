@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 from typing import Final
 
+from suite.launch.view import queued
 from suite.plan.plan import Plan, Selection, make_plan
 from suite.problems import COMMAND_LINE, InputError, Problem
-from suite.records.launch import all_launches
+from suite.records.launch import find_key
 from suite.records.record import Store
 from suite.registry.load import load
 from suite.registry.registry import Registry
@@ -50,7 +51,7 @@ def plan_of(options: argparse.Namespace) -> tuple[Registry, Plan, Store]:
     selection = Selection(
         tuple(options.benchmarks or ("all",)), tuple(options.losses or ()), tuple(options.seeds or ()), options.profile
     )
-    return registry, make_plan(registry, selection, store), store
+    return registry, make_plan(registry, selection, store, queued(store)), store
 
 
 def found_key(store: Store, prefix: str) -> str:
@@ -61,12 +62,7 @@ def found_key(store: Store, prefix: str) -> str:
     InputError
         If no key begins like that, or several do.
     """
-    queued = {key for launch in all_launches(store) for key in launch.keys()}  # noqa: SIM118
-    found = sorted(key for key in queued | store.keys() if key.startswith(prefix))
-    if len(found) == 1:
-        return found[0]
-    if found:
-        message = f"{len(found)} runs have keys that begin with {prefix!r}: give more of it"
-    else:
-        message = f"no run has a key that begins with {prefix!r}; python -m suite plan --runs shows keys"
-    raise InputError([Problem(COMMAND_LINE, prefix, message)])
+    try:
+        return find_key(store, prefix)
+    except LookupError as error:
+        raise InputError([Problem(COMMAND_LINE, prefix, str(error))]) from error

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Final
 
-from suite.cli.display import Display
-from suite.launch.campaign import View
+from suite.launch.campaign import Display, View
 from suite.registry.claims import Declared
 
 GROUP: Final = "suite.summary"

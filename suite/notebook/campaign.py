@@ -8,6 +8,7 @@ from pathlib import Path
 
 from suite.cli.display import PlainDisplay, QuietDisplay
 from suite.launch.run import Report, RunOptions, carry_out
+from suite.launch.view import queued
 from suite.plan import plan as plans
 from suite.plan.plan import Plan, Selection, rerun_states
 from suite.records.record import Store
@@ -63,9 +64,8 @@ def make_plan(
     suite.problems.InputError
         If a part of the selection names nothing.
     """
-    return plans.make_plan(
-        registry, Selection(_texts(benchmarks), _texts(losses), _texts(seeds), profile), Store(Path(out))
-    )
+    selection, store = Selection(_texts(benchmarks), _texts(losses), _texts(seeds), profile), Store(Path(out))
+    return plans.make_plan(registry, selection, store, queued(store))
 
 
 def run(

@@ -6,7 +6,7 @@ import argparse
 
 from suite.cli.arguments import OK
 from suite.cli.options import found_key
-from suite.launch.run import follow, task_log, waiting
+from suite.launch.view import follow, task_log, waiting
 from suite.records.record import Store
 
 

@@ -11,7 +11,7 @@ from suite.cli.display import clock
 from suite.cli.options import plan_of
 from suite.cli.table import show_table
 from suite.launch.jobs import worker_count
-from suite.launch.run import matrix
+from suite.launch.view import matrix
 from suite.plan.forecast import Forecast, Needed, forecast
 from suite.plan.plan import Plan
 from suite.registry.launchers import SlurmLauncher
@@ -78,7 +78,7 @@ def _with_launcher(plan: Plan, registry: Registry, seconds: float) -> str:
     if isinstance(launcher, SlurmLauncher):
         from suite.launch.slurm.jobs import packs
 
-        packed = packs([run for run in plan.runs if run.state in ("missing", "failed")], registry, launcher)
+        packed = packs(plan.to_do(), registry, launcher)
         devices = sum(pack.seconds * pack.nodes * max(1, launcher.gpus, pack.gpus) for pack in packed)
         longest = clock(max((pack.seconds for pack in packed), default=0.0))
         what = "of GPU time" if launcher.gpus else f"of {launcher.cpus} cores"
@@ -89,9 +89,8 @@ def _with_launcher(plan: Plan, registry: Registry, seconds: float) -> str:
 
 def _rows(plan: Plan) -> Iterable[tuple[str, ...]]:
     costs: dict[tuple[str, str], float] = {}
-    for run in plan.runs:
-        if run.state in ("missing", "failed", "queued"):
-            costs[run.benchmark, run.loss] = costs.get((run.benchmark, run.loss), 0.0) + run.estimate_s
+    for run in plan.to_do():
+        costs[run.benchmark, run.loss] = costs.get((run.benchmark, run.loss), 0.0) + run.estimate_s
     for (benchmark, loss), states in matrix(plan).items():
         counted = ", ".join(f"{number} {state}" for state, number in states.items())
         cost = costs.get((benchmark, loss))

@@ -13,7 +13,8 @@ from suite.cli.options import plan_of
 from suite.cli.summary import LoadingSummary, Summary
 from suite.data import DataError
 from suite.launch.jobs import LaunchError
-from suite.launch.run import Report, RunOptions, carry_out, continue_command
+from suite.launch.run import Report, RunOptions, carry_out
+from suite.launch.view import continue_command
 from suite.plan.plan import Plan, rerun_states
 from suite.provenance.snapshot import SnapshotError
 from suite.records.record import Store

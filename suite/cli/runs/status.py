@@ -11,7 +11,7 @@ from suite.cli.arguments import OK
 from suite.cli.display import label
 from suite.cli.options import plan_of
 from suite.cli.table import show_table
-from suite.launch.run import cluster, matrix, status_json
+from suite.launch.view import cluster, matrix, status_json
 from suite.plan.plan import Plan
 from suite.records.failures import REMEDIES
 from suite.records.launch import live_launches
@@ -41,7 +41,7 @@ def show(plan: Plan, store: Store) -> None:
     print(f"{len(plan.runs)} runs at profile {plan.profile}: {counted}")
     for run in plan.runs:
         if run.state == "failed":
-            remedy = REMEDIES.get(run.reason.partition(":")[0], "")
+            remedy = REMEDIES[run.failure or "user_code"]
             print(f"failed: {run.name}: {run.reason}; {remedy} (python -m suite logs {run.key[:12]})")
     stopped = Counter(run.reason for run in plan.runs if run.state == "missing" and run.reason)
     for reason, number in stopped.items():

@@ -12,7 +12,7 @@ from suite.cli.arguments import FAILED, OK
 from suite.cli.display import PlainDisplay
 from suite.cli.table import show_table
 from suite.data import DataError, Finding, Status, describe
-from suite.launch.run import FetchLines, show_licences
+from suite.launch.data import FetchLines, show_licences
 from suite.problems import COMMAND_LINE, InputError, Problem, choices
 from suite.records.record import Store
 from suite.registry.load import load
@@ -38,9 +38,9 @@ def execute(options: argparse.Namespace) -> int:
         return OK if all(one.state == "ok" for one in found) else FAILED
     if options.action == "fetch":
         display = PlainDisplay(Store(Path("results")), sys.stderr if options.json else sys.stdout)
-        show_licences(store, names, display)
+        show_licences(store, names, display.say)
         try:
-            store.fetch(names, options.mirror, options.offline, FetchLines(display))
+            store.fetch(names, options.mirror, options.offline, FetchLines(display.say))
         except DataError as error:
             print(f"error: {error}", file=sys.stderr)
             return FAILED

@@ -175,7 +175,7 @@ class Mirroring:
     def finish(self, patience_s: float = 120.0) -> tuple[bool, str | None]:
         """Return whether MLflow holds everything, and if not, why."""
         self._start()
-        return self._mirror.finish(patience_s), self._mirror.error
+        return self._mirror.finish(patience_s), self._mirror.shortfall
 
     def _start(self) -> None:
         if not self._started:

@@ -13,9 +13,10 @@ from tests.conftest import ROOT
 LINES, MODULES = 400, 15
 #: One loss a file: their number is what the suite is about.
 LARGE = {"suite/losses"}
+BESIDE = {"__init__.py", "__init__.pyi", "__main__.py", "py.typed"}
 ROOTS = {
-    "suite": {"__init__.py", "__init__.pyi", "__main__.py", "parameters.py", "problems.py", "process.py", "py.typed"},
-    "analysis": {"__init__.py", "__init__.pyi", "__main__.py", "processes.py", "py.typed", "uninterrupted.py"},
+    "suite": BESIDE | {"masking.py", "parameters.py", "problems.py", "process.py"},
+    "analysis": BESIDE | {"processes.py", "uninterrupted.py"},
 }
 SOURCES = [file for top in ("suite", "analysis", "tests") for file in (ROOT / top).rglob("*.py")]
 

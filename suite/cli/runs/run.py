@@ -15,6 +15,7 @@ from suite.data import DataError
 from suite.launch.jobs import LaunchError
 from suite.launch.run import Report, RunOptions, carry_out
 from suite.launch.view import continue_command
+from suite.masking import masked
 from suite.plan.plan import Plan, rerun_states
 from suite.provenance.snapshot import SnapshotError
 from suite.records.record import Store
@@ -64,11 +65,11 @@ def show(report: Report, plan: Plan, store: Store, summary: Summary) -> None:
             f"{report.stale} runs are stale (their code changed since; python -m suite plan says what): --rerun stale"
         )
     if not report.mirrored:
-        print(f"MLflow is not up to date: {report.mirror_error}. Nothing is lost: python -m suite sync completes it")
+        print(report.mirror_error)
     elif not outcome.interrupted:
         summary.show()
     print(f"records   {store.runs}")
-    print(f"MLflow    {summary.uri}   (python -m suite ui)")
+    print(f"MLflow    {masked(summary.uri)}   (python -m suite ui)")
     if outcome.interrupted:
         if report.on_cluster:
             print("SLURM     keeps the jobs: python -m suite status shows them, python -m suite cancel ends them")

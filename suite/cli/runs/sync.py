@@ -7,6 +7,7 @@ import sys
 
 from suite.cli.arguments import FAILED, OK
 from suite.cli.options import load_registry
+from suite.masking import masked
 from suite.tracking import Mirror, TrackingUnavailable, default_uri
 
 
@@ -21,5 +22,7 @@ def execute(options: argparse.Namespace) -> int:
         return FAILED
     for key, reason in pushed.rejected.items():
         print(f"error: {key[:12]}: {reason}", file=sys.stderr)
-    print(f"{uri}: {pushed.updated} runs brought up to date in {experiment}, {pushed.unchanged} were already")
-    return FAILED if pushed.rejected else OK
+    for key, reason in pushed.refused.items():
+        print(f"error: {key[:12]}: this MLflow refuses it for good: {reason}", file=sys.stderr)
+    print(f"{masked(uri)}: {pushed.updated} runs brought up to date in {experiment}, {pushed.unchanged} were already")
+    return FAILED if pushed.rejected or pushed.refused else OK

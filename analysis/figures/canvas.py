@@ -186,7 +186,7 @@ def _ticks(axis: Axes, unit: float) -> list[float]:
     low, high = axis.get_xlim()
     inside = [sign * unit * tick for tick in reversed(TICKS) for sign in (-1, 1) if low <= sign * unit * tick <= high]
     outermost = [place for place in (min(inside, default=0.0), max(inside, default=0.0)) if place]
-    across = axis.figure.get_figwidth() * 72 * axis.get_position().width
+    across = axis.bbox.width * 72 / DPI
     places = axis.transScale.transform([(place, 0.0) for place in (low, high, 0.0, -unit, unit, *outermost, *inside)])[
         :, 0
     ]

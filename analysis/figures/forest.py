@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -40,7 +39,7 @@ UNKNOWN = ("#949494", "s")
 OVERALL = ("#222222", "D")
 RELATIONS = {"better": "is better than", "not_worse": "is not worse than"}
 LINE = 0.19
-HEADING = 50  # letters of a claim in a line
+HEADING = 58  # letters of a claim in a line
 TICKS = 9
 
 

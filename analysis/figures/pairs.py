@@ -62,7 +62,7 @@ def differences(evidence: Evidence, benchmark: str) -> tuple[np.ndarray, np.ndar
     plain = _p(gaps, means, counts)
     upper = np.triu_indices(len(means), 1)
     ps = np.full(means.shape, math.nan)
-    ps[upper] = ps.T[upper] = holm(plain[upper])
+    ps[upper] = ps.T[upper] = holm([float(p) for p in plain[upper]])
     return means, ps, counts
 
 

@@ -281,12 +281,8 @@ def test_geometry_takes_the_last_logged_point_against_alignment_and_against_rank
         "train/effective_rank": ["graph", "image"],
     }
     mine = ends[(ends["benchmark"] == "image") & (ends["row"] == "dystress") & (ends["seed"] == 3)]
-    rows = two.rows
-    (run_id,) = rows.loc[(rows["benchmark"] == "image") & (rows["row"] == "dystress") & (rows["seed"] == 3), "run_id"]
-    last = points[points["run_id"] == run_id].sort_values("step").groupby("name")["value"].last()
-    assert dict(zip(mine["across"], mine["x"], strict=True)) == {
-        name: last[name] for name in ("train/alignment", "train/effective_rank")
-    }
+    last = points[points["run_id"] == "id-image-dystress-3-0"].sort_values("step").groupby("name")["value"].last()
+    assert list(mine["x"]) == [last[f"train/{name}"] for name in ("alignment", "effective_rank")]
     assert set(mine["uniformity"]) == {last["train/uniformity"]}
 
 

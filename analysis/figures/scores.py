@@ -120,9 +120,9 @@ def _panel(
     for name in lines:
         if name in by_row and wrapped(name, 20, 1) not in written:
             axis.axvline(by_row[name].mean(), color="#555555", linewidth=0.9, linestyle=lines[name], zorder=1)
-    for texts, place, side in ((beyond[0], 0.02, "left"), (beyond[1], 0.98, "right")):
+    for texts, at, side in ((beyond[0], 0.02, "left"), (beyond[1], 0.98, "right")):
         said = "\n".join(texts)
-        axis.text(place, 0.02, said, transform=axis.transAxes, ha=side, va="bottom", fontsize=5.5, color="#555555")
+        axis.text(at, 0.02, said, transform=axis.transAxes, ha=side, va="bottom", fontsize=5.5, color="#555555")
     name_rows(axis, rows)
     axis.xaxis.set_major_locator(MaxNLocator(FEW))
     axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))

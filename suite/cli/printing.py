@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from suite.cli.display import clock, label
 from suite.launch.cancel import Cancelled
-from suite.launch.jobs import worker_count
+from suite.launch.kind import kind_of
 from suite.launch.run import Report
 from suite.launch.view import cluster, continue_command, matrix
 from suite.plan.plan import Plan
 from suite.records.failures import REMEDIES
 from suite.records.launch import live_launches
 from suite.records.record import Store
-from suite.registry.launchers import SlurmLauncher
 from suite.registry.registry import Registry
 
 if TYPE_CHECKING:
@@ -62,7 +61,7 @@ def plan(made: Plan, registry: Registry, every_run: bool) -> None:
     seconds = summary["to_do_s"]
     _print(f"{len(made.runs)} runs at profile {made.profile}: {counted}")
     if seconds:
-        _print(f"to do: {clock(seconds)} of one worker, {_with_launcher(made, registry, seconds)}")
+        _print(f"to do: {clock(seconds)} of one worker, {kind_of(registry).cost(made.to_do(), registry, clock)}")
     if summary["stale"]:
         _print("stale runs are run again only when asked: --rerun stale")
 
@@ -85,20 +84,6 @@ def _needed(one: Needed) -> tuple[str, str]:
     if one.std is None:
         return "unknown: no finished runs", ""
     return f"{one.std:.2g} (from {one.runs} runs)", f"more than {SEEDS_LIMIT}" if one.seeds is None else str(one.seeds)
-
-
-def _with_launcher(made: Plan, registry: Registry, seconds: float) -> str:
-    launcher = registry.document.launcher
-    if isinstance(launcher, SlurmLauncher):
-        from suite.launch.slurm.jobs import packs
-
-        packed = packs(made.to_do(), registry, launcher)
-        devices = sum(pack.seconds * pack.nodes * max(1, launcher.gpus, pack.gpus) for pack in packed)
-        longest = clock(max((pack.seconds for pack in packed), default=0.0))
-        what = "of GPU time" if launcher.gpus else f"of {launcher.cpus} cores"
-        return f"{len(packed)} array tasks of up to {longest}, {clock(devices)} {what}"
-    workers = worker_count(launcher)
-    return f"about {clock(seconds / workers)} with {workers} workers"
 
 
 def _plan_rows(made: Plan) -> Iterable[tuple[str, ...]]:

@@ -283,7 +283,7 @@ def _mend(composed: dict[str, Any], path: KeyPath) -> None:
 
 
 def _known_keys(path: KeyPath, composed: Mapping[str, Any]) -> list[str]:
-    kind = composed["launcher"].get("kind") if path[0] == "launcher" else None
+    kind = str(composed["launcher"].get("kind")) if path[0] == "launcher" else ""
     tables: dict[tuple[int, str | int], type] = {
         (2, "launcher"): kinds().get(kind, Launcher),
         (3, "benchmarks"): BenchmarkEntry,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import threading
 import time
 from dataclasses import dataclass
 
@@ -147,11 +145,9 @@ class Mirroring:
     def finish(self, patience_s: float = 120.0) -> tuple[bool, str | None]:
         """Return whether MLflow holds everything, and if not, why."""
         self._start()
-        return self._mirror.finish(patience_s), self._mirror.error
+        return self._mirror.finish(patience_s), self._mirror.shortfall
 
     def _start(self) -> None:
         if not self._started:
             self._started = True
             self._mirror.start()
-            # the table at the end needs pandas: import it while the workers work
-            threading.Thread(target=importlib.import_module, args=("analysis.tables.tables",), daemon=True).start()

@@ -126,8 +126,8 @@ def kinds() -> Mapping[str, type[Launcher]]:
 
 
 def _any_kind(source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-    members = Union[tuple(kinds().values())]  # noqa: UP007
-    return handler.generate_schema(Annotated[members, Field(discriminator="kind")])  # type: ignore[valid-type]
+    members: Any = Union[tuple(kinds().values())]  # noqa: UP007
+    return handler.generate_schema(Annotated[members, Field(discriminator="kind")])
 
 
 AnyKind = Annotated[Launcher, GetPydanticSchema(_any_kind)]

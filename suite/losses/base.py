@@ -154,12 +154,12 @@ class AnchorLoss(Loss):
             if isinstance(pairs, EmbeddedPairs) and is_symmetric(pairs) and not parameters and _is_whole(type(self)):
                 exponential = self.exponential(pairs.parts[0].anchors.dtype, shared)
                 if exponential is not None:
-                    return mean_over_two_views(pairs, exponential, lambda *sums: self.of_sums(*sums, shared))
+                    return mean_over_two_views(pairs, exponential, lambda sums, s: self.of_sums(sums, s, shared))
             return mean_over_anchors(lambda block: self.of_anchors(block, shared), pairs, parameters)
 
 
 @functools.cache
-def _is_whole(cls: type[AnchorLoss]) -> bool:
+def _is_whole(cls: type[Any]) -> bool:
     """Whether no class overrides a part of a loss below the one that defined its fast path."""
     definer = next(base for base in cls.__mro__ if "exponential" in vars(base))
     below = cls.__mro__[: cls.__mro__.index(definer)]

@@ -136,7 +136,7 @@ def test_a_row_without_a_direction_gets_no_gradient_and_a_tiny_one_a_finite_one(
     least = torch.finfo(dtype).max ** -0.8
     for length in (0.0, 0.5 * least, 2.0 * least, torch.finfo(dtype).smallest_normal):
         z = views(6, 4, 0)[0]
-        z[1] = torch.tensor([length, 0.0, 0.0, 0.0])
+        z[1] = torch.tensor([length, 0.0, 0.0, 0.0], dtype=torch.float64)
         rows = z.to(dtype).requires_grad_()
         other = views(6, 4, 3)[0].to(dtype)
         InfoNCE(0.1)(two_view(rows, other)).backward()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -158,7 +157,6 @@ class AnchorLoss(Loss):
             return mean_over_anchors(lambda block: self.of_anchors(block, shared), pairs, parameters)
 
 
-@functools.cache
 def _is_whole(cls: type[Any]) -> bool:
     """Whether no class overrides a part of a loss below the one that defined its fast path."""
     definer = next(base for base in cls.__mro__ if "exponential" in vars(base))

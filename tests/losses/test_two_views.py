@@ -78,7 +78,8 @@ def test_blocks_of_any_side_give_the_value_and_the_gradient_of_all_rows(
         torch.testing.assert_close(found, value, rtol=1e-12, atol=1e-12)
         bound = 1e-11 * max(1.0, gradient.abs().max().item()) * case.largest_logit
         torch.testing.assert_close(of_rows, gradient, rtol=0, atol=bound)
-    assert len(taken) == (6 if case.name in FAST else 0)
+    is_sharp = (case.name, kind) == ("PPS", "clustered")  # positives that coincide: its temperature is the least there
+    assert len(taken) == (6 if case.name in FAST and not is_sharp else 0)
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.name in FAST], ids=str)

@@ -21,7 +21,6 @@ LABELS = {
     "inconclusive": ("#949494", "s"),
 }
 OVERALL = ("#222222", "D")
-RELATIONS = {"better": "is better than", "not_worse": "is not worse than"}
 LINE = 0.19
 TICKS = 9
 
@@ -66,9 +65,7 @@ def lines(evidence: Evidence) -> list[Line]:
 
 
 def _claim(verdict: Verdict) -> Line:
-    declared = verdict.declared
-    text = f"{declared.loss} {RELATIONS[declared.relation]} {declared.than} ({declared.at})"
-    return Line(text, verdict.label, is_claim=True)
+    return Line(verdict.declared.in_words(), verdict.label, is_claim=True)
 
 
 def _benchmark(verdict: Verdict) -> Line:

@@ -173,7 +173,7 @@ def _claims(verdicts: Sequence[Verdict]) -> list[ClaimView]:
     for overall in (verdict for verdict in verdicts if not verdict.benchmark):
         parts = tuple(one for one in verdicts if one.claim == overall.claim and one.benchmark)
         said = overall.declared
-        claims.append(ClaimView(overall.claim, words.claim_in_words(said), said.source, overall, parts))
+        claims.append(ClaimView(overall.claim, said.in_words(), said.source, overall, parts))
     return claims
 
 

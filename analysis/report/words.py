@@ -11,10 +11,8 @@ from markupsafe import Markup
 from analysis.evidence.gather import Comparison, Reproduction, Verdict
 from analysis.statistics.ranks import Aggregate
 from analysis.tables.table import ARROWS, MISSING
-from suite.registry.claims import Claim, Published
+from suite.registry.claims import Published
 
-AT = {"declared": "as declared", "validated": "tuned on validation", "median": "at the middle of its grid"}
-RELATIONS = {"better": "is better than", "not_worse": "is not worse than"}
 ANSWERS = {True: "Holds", False: "Does not hold", None: "Open"}
 MINUS = "\u2212"
 WIDEST = 6  # margins on either side of 0 in a strip; what lies beyond ends in an arrow
@@ -23,11 +21,6 @@ WIDEST = 6  # margins on either side of 0 in a strip; what lies beyond ends in a
 def slug(text: str) -> str:
     """Return a text as a part of an id: letters, digits and hyphens."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "unnamed"
-
-
-def claim_in_words(claim: Claim) -> str:
-    """Return ``temperature_free is not worse than infonce tuned on validation``."""
-    return f"{claim.loss} {RELATIONS[claim.relation]} {claim.than} {AT[claim.at]}"
 
 
 def reason_of(verdict: Verdict) -> str:

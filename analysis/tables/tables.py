@@ -5,22 +5,16 @@ from __future__ import annotations
 import pandas as pd
 
 from analysis.evidence.choice import SECONDS, natural
-from analysis.evidence.gather import Evidence, gather
-from analysis.read.collect import collect
+from analysis.evidence.gather import Evidence
+from analysis.evidence.sweeps import swept_losses
 from analysis.tables.across import across_table
 from analysis.tables.costs import cost_table
 from analysis.tables.main import Spread, main_table, run_name
-from analysis.tables.sweeps import selection_table, sweep_table, swept_losses
+from analysis.tables.sweeps import selection_table, sweep_table
 from analysis.tables.table import MISSING, Block, Cell, Summary, Table, decimals_for
 from analysis.tables.verdicts import published_table, seeds_table, significance_table, verdicts_table
-from suite.registry.claims import Declared
 
 METRIC_COLUMNS = ["row", "kind", "benchmark", "metric", "n", "mean", "std"]
-
-
-def overview(logged: pd.DataFrame, profile: str) -> Table:
-    """Return the main table of one profile from what :func:`suite.tracking.frame` returns."""
-    return main_table(gather(collect(logged, profile), Declared(), profile))
 
 
 def all_tables(evidence: Evidence, spread: Spread = "std") -> list[Table]:

@@ -13,9 +13,8 @@ from analysis.evidence.reproduction import Reproduction
 from analysis.evidence.verdict import LEVEL, POWER, Verdict
 from analysis.statistics.differences import ALPHA
 from analysis.tables.across import aggregate_cells
-from analysis.tables.table import MISSING, Block, Cell, Table, decimals_for
+from analysis.tables.table import MISSING, Block, Cell, Table, decimals_for, interval_cell
 from suite.plan.power import detectable, power, seeds_for_p, seeds_needed, smallest_flip_p
-from suite.registry.claims import Claim
 
 VERDICT_COLUMNS = ["claim", "benchmark", "label", "holds", "metric", "n", "mean", "low", "high", "margin", "reason"]
 TEST_COLUMNS = [
@@ -32,7 +31,7 @@ def verdicts_table(evidence: Evidence) -> Table:
     blocks, data = [], []
     for name in dict.fromkeys(verdict.claim for verdict in evidence.verdicts):
         mine = [verdict for verdict in evidence.verdicts if verdict.claim == name]
-        blocks.append(Block(in_words(mine[0].declared), [_verdict_row(verdict) for verdict in mine]))
+        blocks.append(Block(mine[0].declared.in_words(), [_verdict_row(verdict) for verdict in mine]))
         data += [_verdict_figures(verdict) for verdict in mine]
     return Table(
         "verdicts",
@@ -47,12 +46,6 @@ def verdicts_table(evidence: Evidence) -> Table:
         pd.DataFrame(data, columns=VERDICT_COLUMNS),
         is_titled=True,
     )
-
-
-def in_words(claim: Claim) -> str:
-    """Return a claim as a sentence: ``temperature_free is not worse than infonce (validated)``."""
-    relation = {"better": "is better than", "not_worse": "is not worse than"}[claim.relation]
-    return f"{claim.loss} {relation} {claim.than} ({claim.at})"
 
 
 def published_table(evidence: Evidence) -> Table | None:
@@ -183,9 +176,8 @@ def _holds(holds: bool | None) -> str:
 
 
 def _difference(one: Comparison, decimals: int) -> list[Cell]:
-    mean, low, high = one.paired.mean, one.paired.low, one.paired.high
-    interval = MISSING if math.isnan(low) else f"[{low:+.{decimals}f}, {high:+.{decimals}f}]"
-    return [Cell(f"{mean:+.{decimals}f}", value=mean), Cell(interval, value=low)]
+    mean = one.paired.mean
+    return [Cell(f"{mean:+.{decimals}f}", value=mean), interval_cell(one.paired.low, one.paired.high, decimals)]
 
 
 def _figure(one: Reproduction) -> str:
@@ -214,9 +206,8 @@ def _test_cells(one: Comparison) -> list[Cell]:
         return [Cell("no common seed"), *[Cell(MISSING)] * 7]
     decimals = decimals_for(pd.Series([one.paired.mean, one.paired.std, one.margin]), 3)
     boot = one.paired.boot_low, one.paired.boot_high
-    interval = MISSING if math.isnan(boot[0]) else f"[{boot[0]:+.{decimals}f}, {boot[1]:+.{decimals}f}]"
     ps = (one.paired.p_t, one.p_holm, one.paired.p_flip, one.margins.p_equivalent)
-    cells = [*_difference(one, decimals), Cell(interval, value=boot[0])]
+    cells = [*_difference(one, decimals), interval_cell(*boot, decimals)]
     cells.append(
         Cell(MISSING if math.isnan(one.paired.effect) else f"{one.paired.effect:+.2f}", value=one.paired.effect)
     )

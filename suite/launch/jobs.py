@@ -1,22 +1,16 @@
-"""Where workers come from: what a campaign asks of them, and the one that works in this process."""
+"""Where workers come from: what a campaign asks of them."""
 
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
-import shutil
 import signal
 import socket
-import subprocess
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from suite.plan.plan import Run
+from suite.plan.run import Run
 from suite.records.launch import Launch, Worker
-from suite.registry.launchers import LocalLauncher
-
-THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 class LaunchError(RuntimeError):
@@ -74,79 +68,6 @@ class Jobs(Protocol):
     def close(self) -> None:
         """Wait for what leaves within seconds."""
         ...
-
-
-def gpus() -> list[int]:
-    """Return the indices of the GPUs that this process may use."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return [int(part) for part in visible.split(",") if part.strip().isdigit()]
-    program = shutil.which("nvidia-smi")
-    return list(range(_listed(program))) if program else []
-
-
-@functools.cache
-def _listed(program: str) -> int:
-    """Return how many GPUs `program` lists; asked once, as a launcher wants to know several times a second."""
-    try:
-        listed = subprocess.run([program, "-L"], capture_output=True, text=True, timeout=10, check=True).stdout
-    except (OSError, subprocess.SubprocessError):
-        return 0
-    return len(listed.splitlines())
-
-
-def cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def worker_count(launcher: LocalLauncher) -> int:
-    """Return how many workers run at a time."""
-    if launcher.kind == "debug":
-        return 1
-    return launcher.workers if isinstance(launcher.workers, int) else len(gpus()) or cores()
-
-
-def thread_count(launcher: LocalLauncher) -> int:
-    """Return how many threads a worker computes with."""
-    if isinstance(launcher.threads, int):
-        return launcher.threads
-    return max(1, cores() // worker_count(launcher)) if gpus() else 1
-
-
-class DebugJobs:
-    """The work in this process: `begin` returns when it is done."""
-
-    def __init__(self, launch: Launch) -> None:
-        self.launch = launch
-
-    def begin(self, open_runs: Mapping[str, Run], detached: bool) -> None:
-        """Carry out the launch here and now."""
-        from suite.work.worker import work
-
-        work(str(self.launch.folder), 0)
-
-    def tend(self, open_runs: Mapping[str, Run], is_getting_on: bool) -> None:
-        """Do nothing."""
-
-    def parallel(self) -> int:
-        """Return 1."""
-        return 1
-
-    def workers(self) -> list[Worker]:
-        """Return none: nothing outlives `begin`."""
-        return []
-
-    def notice(self) -> str:
-        """Return nothing."""
-        return ""
-
-    def stop(self, hard: bool) -> bool:
-        """Return True."""
-        return True
-
-    def close(self) -> None:
-        """Do nothing."""
 
 
 def kill(workers: Sequence[Worker]) -> None:

@@ -24,7 +24,7 @@ import pytest
 from analysis.read.bundle import write
 from analysis.read.logged import Logged
 from suite.data import describe
-from suite.plan.plan import run_of
+from suite.plan.run import run_of
 from suite.registry.load import load
 from suite.tracking.entry import flatten
 from suite.verify.replay import Replay, Replayer, replayer
@@ -65,7 +65,7 @@ def finished(
     copy = tmp_path / "copy"
     shutil.copytree(campaign, copy)
     monkeypatch.chdir(copy)
-    monkeypatch.setattr("suite.cli.verify.replayer", lambda catalogues: contextlib.nullcontext(replay))
+    monkeypatch.setattr("suite.cli.runs.verify.replayer", lambda catalogues: contextlib.nullcontext(replay))
     return Project(copy, capsys)
 
 

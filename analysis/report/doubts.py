@@ -23,6 +23,8 @@ def _open_claims(evidence: Evidence) -> list[str]:
     said = []
     for name in dict.fromkeys(verdict.claim for verdict in evidence.verdicts):
         mine = [verdict for verdict in evidence.verdicts if verdict.claim == name and verdict.benchmark]
+        if not any(one.comparison is not None and one.comparison.paired.n for one in mine):
+            continue  # about losses that were not run at this profile: not open, not asked
         words = next(one.declared for one in evidence.verdicts if one.claim == name).in_words()
         undecided = [f"{verdict.benchmark} ({verdict.label})" for verdict in mine if verdict.holds is None]
         if undecided:

@@ -15,6 +15,7 @@ from suite.registry.claims import Published
 
 ANSWERS = {True: "Holds", False: "Does not hold", None: "Open"}
 MINUS = "\u2212"
+WIDE_GLANCE = 8  # benchmarks; beyond, the table of all claims shows signs without their words
 WIDEST = 6  # margins on either side of 0 in a strip; what lies beyond ends in an arrow
 
 
@@ -41,6 +42,13 @@ def capital(text: str) -> str:
 def metric_of(comparison: Comparison) -> str:
     """Return the metric with the direction that is better."""
     return f"{comparison.metric} {ARROWS.get(comparison.goal, '')}".rstrip()
+
+
+def sort_value(value: float | None) -> Markup:
+    """Return the attribute by which a cell is sorted, unrounded; nothing where there is no number."""
+    if value is None or not math.isfinite(value):
+        return Markup("")
+    return Markup(' data-value="{!r}"').format(float(value))
 
 
 def difference_of(comparison: Comparison) -> str:

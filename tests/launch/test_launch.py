@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from suite.launch import jobs
-from suite.launch.jobs import thread_count, worker_count
+from suite.launch.kinds import local
+from suite.launch.kinds.debug import DebugLauncher
+from suite.launch.kinds.local import LocalLauncher
 from suite.records.launch import Launch, Worker, forget_finished, live_launches
 from suite.records.record import Store
-from suite.registry.launchers import LocalLauncher
 from tests.launch.simulated import local_launch
 
 
@@ -73,15 +73,15 @@ def test_a_launch_whose_launcher_was_killed_while_it_wrote_is_empty(tmp_path: Pa
 
 
 def test_workers_and_threads_fit_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs, "cores", lambda: 8)
-    monkeypatch.setattr(jobs, "gpus", lambda: [])
-    assert (worker_count(LocalLauncher("local")), thread_count(LocalLauncher("local"))) == (8, 1)
-    assert worker_count(LocalLauncher("local", workers=3)) == 3
-    assert thread_count(LocalLauncher("local", workers=2)) == 1  # results must not depend on the number of workers
-    assert thread_count(LocalLauncher("local", threads=4)) == 4
-    assert worker_count(LocalLauncher("debug")) == 1
-    monkeypatch.setattr(jobs, "gpus", lambda: [0, 1])
-    assert (worker_count(LocalLauncher("local")), thread_count(LocalLauncher("local"))) == (2, 4)
+    monkeypatch.setattr(local, "cores", lambda: 8)
+    monkeypatch.setattr(local, "gpus", lambda: [])
+    assert (LocalLauncher("local").parallel(), LocalLauncher("local").worker_threads()) == (8, 1)
+    assert LocalLauncher("local", workers=3).parallel() == 3
+    assert LocalLauncher("local", workers=2).worker_threads() == 1  # results must not depend on the number of workers
+    assert LocalLauncher("local", threads=4).worker_threads() == 4
+    assert DebugLauncher("debug").parallel() == 1
+    monkeypatch.setattr(local, "gpus", lambda: [0, 1])
+    assert (LocalLauncher("local").parallel(), LocalLauncher("local").worker_threads()) == (2, 4)
 
 
 def test_what_a_worker_says_is_replaced_whole(tmp_path: Path) -> None:

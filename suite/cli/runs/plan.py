@@ -10,11 +10,10 @@ from suite.cli.arguments import OK
 from suite.cli.display import clock
 from suite.cli.options import plan_of
 from suite.cli.table import show_table
-from suite.launch.jobs import worker_count
+from suite.launch.kind import kind_of
 from suite.launch.view import matrix
 from suite.plan.forecast import Forecast, Needed, forecast
 from suite.plan.plan import Plan
-from suite.registry.launchers import SlurmLauncher
 from suite.registry.registry import Registry
 
 
@@ -48,7 +47,7 @@ def show(plan: Plan, registry: Registry, every_run: bool) -> None:
     seconds = summary["to_do_s"]
     print(f"{len(plan.runs)} runs at profile {plan.profile}: {counted}")
     if seconds:
-        print(f"to do: {clock(seconds)} of one worker, {_with_launcher(plan, registry, seconds)}")
+        print(f"to do: {clock(seconds)} of one worker, {kind_of(registry).cost(plan.to_do(), registry, clock)}")
     if summary["stale"]:
         print("stale runs are run again only when asked: --rerun stale")
 
@@ -71,20 +70,6 @@ def _needed(one: Needed) -> tuple[str, str]:
     if one.std is None:
         return "unknown: no finished runs", ""
     return f"{one.std:.2g} (from {one.runs} runs)", f"more than {SEEDS_LIMIT}" if one.seeds is None else str(one.seeds)
-
-
-def _with_launcher(plan: Plan, registry: Registry, seconds: float) -> str:
-    launcher = registry.document.launcher
-    if isinstance(launcher, SlurmLauncher):
-        from suite.launch.slurm.jobs import packs
-
-        packed = packs(plan.to_do(), registry, launcher)
-        devices = sum(pack.seconds * pack.nodes * max(1, launcher.gpus, pack.gpus) for pack in packed)
-        longest = clock(max((pack.seconds for pack in packed), default=0.0))
-        what = "of GPU time" if launcher.gpus else f"of {launcher.cpus} cores"
-        return f"{len(packed)} array tasks of up to {longest}, {clock(devices)} {what}"
-    workers = worker_count(launcher)
-    return f"about {clock(seconds / workers)} with {workers} workers"
 
 
 def _rows(plan: Plan) -> Iterable[tuple[str, ...]]:

@@ -41,7 +41,7 @@ def show(plan: Plan, store: Store) -> None:
     print(f"{len(plan.runs)} runs at profile {plan.profile}: {counted}")
     for run in plan.runs:
         if run.state == "failed":
-            remedy = REMEDIES[run.failure or "user_code"]
+            remedy = REMEDIES.get(run.failure or "", "")
             print(f"failed: {run.name}: {run.reason}; {remedy} (python -m suite logs {run.key[:12]})")
     stopped = Counter(run.reason for run in plan.runs if run.state == "missing" and run.reason)
     for reason, number in stopped.items():

@@ -1,4 +1,4 @@
-"""Worker processes on this machine, through submitit's local executor."""
+"""The launcher kind ``local``: worker processes on this machine, through submitit's local executor."""
 
 from __future__ import annotations
 
@@ -7,21 +7,75 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from suite.launch.jobs import LaunchError, kill, thread_count, worker_count
+from annotated_types import Ge, Gt
+
+from suite.launch.jobs import Jobs, LaunchError, kill
+from suite.launch.kind import Kind
+from suite.launch.packing import deal
 from suite.plan.run import Run
-from suite.process import THREADS, gpus
+from suite.process import THREADS, cores, gpus
 from suite.provenance.snapshot import code_environment
 from suite.records.failures import wants_memory
 from suite.records.launch import Launch, Worker, living_workers
 from suite.records.record import Store
-from suite.registry.launchers import LocalLauncher
+from suite.records.specs import Pack
+from suite.registry.launchers import Auto
+from suite.registry.registry import Registry
 
 START_PATIENCE_S = 1.0
 STOP_PATIENCE_S = 20.0
+
+
+@dataclass(frozen=True)
+class LocalLauncher(Kind):
+    """How runs get onto this machine.
+
+    Attributes
+    ----------
+    kind : str
+        ``local``.
+    workers : int or "auto"
+        Processes at a time; ``auto`` is one a GPU, else one a core.
+    threads : int or "auto"
+        Threads a worker computes with. On a CPU ``auto`` is 1: the number of threads changes the last bits of a sum, so
+        results must not depend on how many workers there are. On a GPU it is cores / workers.
+    timeout_hours : float
+        Lifetime of a worker.
+    """
+
+    kind: Literal["local"]
+    workers: Annotated[int, Ge(1)] | Auto = "auto"
+    timeout_hours: Annotated[float, Gt(0)] = 168.0
+
+    def parallel(self) -> int:
+        """Return how many workers run at a time."""
+        return self.workers if isinstance(self.workers, int) else len(gpus()) or cores()
+
+    def worker_threads(self) -> int:
+        """Return how many threads a worker computes with."""
+        if isinstance(self.threads, int):
+            return self.threads
+        return max(1, cores() // self.parallel()) if gpus() else 1
+
+    def packs(self, runs: Sequence[Run], registry: Registry) -> list[Pack]:
+        """Return what each worker does first, dealt out by expected time."""
+        cost = {run.key: run.estimate_s for run in runs}
+        dealt = deal(cost, min(self.parallel(), max(1, len(runs))))
+        return [Pack(tuple(keys), sum(cost[key] for key in keys)) for keys in dealt]
+
+    def jobs(self, launch: Launch, store: Store) -> Jobs:
+        """Return the processes of a launch."""
+        return LocalJobs(launch, self, store)
+
+    def cost(self, runs: Sequence[Run], registry: Registry, clock: Callable[[float], str]) -> str:
+        """Return how long so many workers take."""
+        seconds, workers = sum(run.estimate_s for run in runs), self.parallel()
+        return f"about {clock(seconds / workers)} with {workers} workers"
 
 
 class LocalJobs:
@@ -43,7 +97,7 @@ class LocalJobs:
         self._executor = submitit.LocalExecutor(folder=launch.folder / "jobs")
         self._gpus = gpus()
         self._environment = {
-            **dict.fromkeys(THREADS, str(thread_count(launcher))),
+            **dict.fromkeys(THREADS, str(launcher.worker_threads())),
             **code_environment(store, launch.spec.snapshot),
         }
         self._jobs: list[Any] = []
@@ -101,7 +155,7 @@ class LocalJobs:
 
     def parallel(self) -> int:
         """Return how many workers there may be."""
-        return worker_count(self._launcher)
+        return self._launcher.parallel()
 
     def workers(self) -> list[Worker]:
         """Return what the living workers of this results folder do, those of other launches among them."""

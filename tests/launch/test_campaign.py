@@ -273,7 +273,8 @@ def test_a_results_folder_that_cannot_be_written_is_one_clear_error(folder: Path
         if os.geteuid() != 0 or subprocess.run(mounted, capture_output=True).returncode:
             pytest.skip("a read-only file system needs root (to root, permissions do not apply)")
     try:
-        done = suite(folder, "run", "--profile", "smoke", "--losses", "cosine", "--seeds", "0")
+        line = command(folder, "run", "--profile", "smoke", "--losses", "cosine", "--seeds", "0")
+        done = subprocess.run(line, capture_output=True, text=True, cwd=folder, env=environment(), timeout=240)
         assert done.returncode == 1
         assert len(done.stderr.strip().splitlines()) == 1
         assert str(results) in done.stderr
@@ -296,7 +297,7 @@ def test_a_tracking_server_that_is_down_stops_nothing_and_sync_completes_it(fold
 
 def test_workers_that_cannot_work_at_all_end_the_campaign_with_their_last_words(folder: Path) -> None:
     (folder / "torch.py").write_text("raise ImportError('broken installation')")
-    path = {**environment(), "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"}
+    path = {**environment(is_forked=False), "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"}
     select = ["--profile", "smoke", "--losses", "cosine", "--seeds", "0", "launcher.workers=1"]
     done = subprocess.run(
         command(folder, "run", *select), capture_output=True, text=True, cwd=folder, env=path, timeout=120

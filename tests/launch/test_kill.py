@@ -48,7 +48,7 @@ class Siege:
                 command(place, "run", *self.arguments), cwd=place, env=environment(), text=True,
                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
             )  # fmt: skip
-        time.sleep(self.draw.uniform(0.2, 6.0))
+        time.sleep(self.draw.uniform(0.1, 3.0))
         victims = [self.launcher.pid] if self.draw.random() < 0.5 and self.launcher.poll() is None else []
         workers = living_workers(place)
         victims += [workers[self.draw.integers(len(workers))]] if workers and self.draw.random() < 0.7 else []

@@ -7,7 +7,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.cluster import command, environment, events, metrics, mlflow_runs, suite, suite_here, toy_registry
+from tests.cluster import (
+    command,
+    environment,
+    events,
+    metrics,
+    mlflow_runs,
+    prepare_store,
+    suite,
+    suite_here,
+    toy_registry,
+)
 from tests.slurm.cluster import Cluster
 
 SITE = ["--launcher", "slurm", "launcher.gpus=0", "launcher.cpus=1", "launcher.memory=1G", "launcher.poll_seconds=1"]
@@ -47,6 +57,7 @@ class Site:
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start `run` and stay attached to it."""
+        prepare_store(self.folder)
         launcher = subprocess.Popen(
             command(self.folder, "run", *SITE, *arguments),
             cwd=self.folder, env=environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,

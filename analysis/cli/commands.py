@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from analysis.figures import processes
+from analysis import processes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -105,7 +105,8 @@ def significance(options: argparse.Namespace) -> None:
 
 def select(options: argparse.Namespace) -> None:
     """Print and write what validation chose."""
-    from analysis.tables.sweeps import selection_table, sweep_table, swept_losses
+    from analysis.evidence.sweeps import swept_losses
+    from analysis.tables.sweeps import selection_table, sweep_table
 
     loaded = _load(options)
     made: dict[str, list[Table]] = {}
@@ -148,8 +149,8 @@ def export(options: argparse.Namespace) -> None:
 
 def separation(options: argparse.Namespace) -> None:
     """Print and write whether each benchmark tells losses apart."""
-    from analysis.evidence.separation import SECTIONS, document, separation_tables
     from analysis.tables.curves import training_points, training_tables
+    from analysis.tables.separation import SECTIONS, document, separation_tables
 
     loaded = _load(options)
     collected = loaded.collected
@@ -184,7 +185,7 @@ def losses(options: argparse.Namespace) -> None:
 
 def _load(options: argparse.Namespace, all_runs: bool = False) -> Loaded:
     from analysis.read.collect import collect
-    from analysis.read.logged import NothingToShow, load
+    from analysis.read.load import NothingToShow, load
 
     bundles = [Path(source) for source in options.sources if source != "mlflow"]
     out = options.out or (bundles[0].parent if bundles else DEFAULT_OUT)

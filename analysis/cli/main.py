@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     from analysis.cli import commands
-    from analysis.read.logged import NothingToShow
+    from analysis.read.load import NothingToShow
     from suite.problems import InputError
     from suite.tracking import TrackingUnavailable
 

@@ -16,7 +16,7 @@ from analysis.evidence.rows import by_seed
 from analysis.read.collect import Collected
 from analysis.statistics.differences import ALPHA, holm
 from analysis.statistics.paired import Difference
-from analysis.tables.table import ARROWS, MISSING, Block, Cell, Summary, Table, decimals_for
+from analysis.tables.table import ARROWS, MISSING, Block, Cell, Summary, Table, decimals_for, interval_text
 
 ABOVE, BELOW = "⁺", "⁻"
 COLUMNS = ["row", "kind", "benchmark", "metric", "goal", "n", "of", "mean", "std", "low", "high", "best", "mark"]
@@ -173,7 +173,7 @@ def _contrast_note(what: str, one: Difference, metric: str, goal: str, here: pd.
     decimals = decimals_for(here["test"])
     gain = -one.mean if goal == "minimise" else one.mean
     verdict = "better than" if gain > 0 else "worse than" if gain < 0 else "level with"
-    interval = "" if math.isnan(one.low) else f" [{one.low:+.{decimals}f}, {one.high:+.{decimals}f}]"
+    interval = "" if math.isnan(one.low) else f" {interval_text(one.low, one.high, decimals)}"
     sure = " (one seed)" if one.n == 1 else "" if one.low > 0 or one.high < 0 else ", not significantly"
     return (
         f"{what} is on average {verdict} no_contrast{sure}: {metric} {one.mean:+.{decimals}f}{interval}, n = {one.n}."

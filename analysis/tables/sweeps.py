@@ -7,20 +7,15 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from analysis.evidence.choice import MEDIAN, VALIDATED, Choice, members, natural, row_label, runs_at, without_name
+from analysis.evidence.choice import Choice, row_label, without_name
 from analysis.evidence.comparison import described
 from analysis.evidence.gather import Evidence
-from analysis.evidence.rows import DECLARED, unchosen
-from analysis.read.collect import Collected
+from analysis.evidence.rows import unchosen
+from analysis.evidence.sweeps import of_losses, selected, swept_columns
 from analysis.tables.table import ARROWS, MISSING, Block, Cell, Summary, Table, decimals_for
 
 SWEEP_COLUMNS = ["row", "benchmark", "metric", "goal", "n", "of", "mean", "std", "chosen"]
 SELECTION_COLUMNS = ["row", "benchmark", "setting", "metric", "goal", "mean", "settings", "seeds", "runs", "hours"]
-
-
-def swept_losses(collected: Collected) -> list[str]:
-    """Return the losses of which members of a sweep were run."""
-    return sorted(members(collected.runs)["base"].unique(), key=natural)
 
 
 def sweep_table(evidence: Evidence, loss: str) -> Table:
@@ -29,33 +24,22 @@ def sweep_table(evidence: Evidence, loss: str) -> Table:
     A setting that is the declared one is filled in from the runs of the loss itself where it was not run as a member.
     A column without any run is left out.
     """
-    runs_of_losses = _runs_of_losses(evidence)
-    swept = members(runs_of_losses)
-    swept = swept[swept["base"] == loss]
-    chosen = {choice.benchmark: choice.setting for choice in evidence.choices if choice.loss == loss}
-    settings = sorted(swept["setting"].unique(), key=natural)
+    settings, swept = swept_columns(evidence.collected, evidence.choices, loss)
+    is_chosen = any(choice.loss == loss for choice in evidence.choices)
     header, columns, data = [""], [], []
-    for benchmark in sorted(swept["benchmark"].unique(), key=natural):
-        here = runs_of_losses[runs_of_losses["benchmark"] == benchmark]
-        metric, goal, _ = described(here)
-        for split, purpose in (("val", "selection"), ("test", "evaluation")):
-            runs = here.loc[here["purpose"] == purpose, ["loss", split, *_parameters(here)]]
-            found = {setting: runs_at(runs, loss, setting)[split] for setting in settings}
-            of = max(map(len, found.values()))
-            if of == 0:
-                continue
-            header.append(f"{benchmark}: {split} {metric} {ARROWS[goal]}")
-            decimals = decimals_for(pd.concat(list(found.values())))
-            best = chosen.get(benchmark) if split == "val" else None
-            summaries = {setting: Summary.over(values) for setting, values in found.items()}
-            columns.append([Cell(summaries[s].text(decimals, of), s == best, summaries[s].mean) for s in settings])
-            where = [benchmark, f"{split}/{metric}", goal]
-            data += [
-                [f"{loss}@{setting}", *where, one.n, of, one.mean, one.std, setting == best]
-                for setting, one in summaries.items()
-            ]
+    for one in swept:
+        header.append(f"{one.benchmark}: {one.split} {one.metric} {ARROWS[one.goal]}")
+        decimals = decimals_for(pd.concat(list(one.values.values())))
+        best = one.chosen if one.split == "val" else None
+        summaries = {setting: Summary.over(values) for setting, values in one.values.items()}
+        columns.append([Cell(summaries[s].text(decimals, one.of), s == best, summaries[s].mean) for s in settings])
+        where = [one.benchmark, f"{one.split}/{one.metric}", one.goal]
+        data += [
+            [f"{loss}@{setting}", *where, of.n, one.of, of.mean, of.std, setting == best]
+            for setting, of in summaries.items()
+        ]
     rows = [(setting, [column[i] for column in columns]) for i, setting in enumerate(settings)]
-    bold = " The setting chosen on validation in bold." if chosen else ""
+    bold = " The setting chosen on validation in bold." if is_chosen else ""
     return Table(
         f"sweep-{loss}",
         evidence.profile,
@@ -63,7 +47,7 @@ def sweep_table(evidence: Evidence, loss: str) -> Table:
         f"the evaluation seeds, mean ± standard deviation (number of seeds).{bold}",
         header,
         [Block("Settings", rows)],
-        [] if chosen else ["Nothing was chosen by these figures: the sweep was not run with selection seeds."],
+        [] if is_chosen else ["Nothing was chosen by these figures: the sweep was not run with selection seeds."],
         pd.DataFrame(data, columns=SWEEP_COLUMNS),
     )
 
@@ -93,41 +77,23 @@ def selection_table(evidence: Evidence) -> Table | None:
 
 
 def _selected(evidence: Evidence, choice: Choice) -> Iterable[tuple[str, list[Cell], list[object]]]:
-    losses = _runs_of_losses(evidence)
+    losses = of_losses(evidence.collected)
     here = losses[losses["benchmark"] == choice.benchmark]
     metric, goal, _ = described(here)
     decimals = decimals_for(here["val"])
-    parameter = choice.setting.partition("=")[0]
-    column = f"param.loss.{parameter}"
-    own = here[here["loss"] == choice.loss][column].dropna() if column in here else pd.Series(dtype=object)
-    declared = f"{parameter}={own.iloc[0]}" if len(own) else ""
-    on_validation = Summary.over(runs_at(here[here["purpose"] == "selection"], choice.loss, declared)["val"])
-    hours = choice.seconds / 3600
-    for at, setting, mean, runs, took in (
-        (DECLARED, declared, on_validation.mean, 0, 0.0),
-        (VALIDATED, choice.setting, choice.mean, choice.runs, hours),
-        (MEDIAN, choice.median, choice.median_mean, choice.runs, hours),
-    ):
+    for one in selected(here, choice):
+        hours = one.seconds / 3600
         cells = [
-            Cell(without_name(setting) or MISSING),
-            Cell(f"{mean:.{decimals}f}" if mean == mean else MISSING, value=mean),
+            Cell(without_name(one.setting) or MISSING),
+            Cell(MISSING if math.isnan(one.mean) else f"{one.mean:.{decimals}f}", value=one.mean),
             Cell(str(choice.settings), value=choice.settings),
             Cell(str(choice.seeds), value=choice.seeds),
-            Cell(str(runs), value=runs),
-            Cell(MISSING if math.isnan(took) else f"{took:.1f}", value=took),
+            Cell(str(one.runs), value=one.runs),
+            Cell(MISSING if math.isnan(hours) else f"{hours:.1f}", value=hours),
         ]
-        label = row_label(choice.loss, at, choice.setting)
-        where = [label, choice.benchmark, setting, f"val/{metric}", goal, mean]
-        yield f"{choice.benchmark}: {label}", cells, [*where, choice.settings, choice.seeds, runs, took]
-
-
-def _parameters(runs: pd.DataFrame) -> list[str]:
-    return [str(name) for name in runs.columns if str(name).startswith("param.loss.")]
-
-
-def _runs_of_losses(evidence: Evidence) -> pd.DataFrame:
-    runs = evidence.collected.runs
-    return runs[runs["kind"] == "loss"]
+        label = row_label(choice.loss, one.at, choice.setting)
+        where = [label, choice.benchmark, one.setting, f"val/{metric}", goal, one.mean]
+        yield f"{choice.benchmark}: {label}", cells, [*where, choice.settings, choice.seeds, one.runs, hours]
 
 
 def _command(profile: str, choice: Choice, which: str) -> str:

@@ -94,3 +94,13 @@ def decimals_for(values: pd.Series, digits: int = 4) -> int:
     """Return the decimals that give the largest of some values so many significant digits."""
     finite = [abs(value) for value in values.dropna() if math.isfinite(value) and value != 0]
     return digits if not finite else min(8, max(1, digits - 1 - math.floor(math.log10(max(finite)))))
+
+
+def interval_text(low: float, high: float, decimals: int) -> str:
+    """Return ``[-0.010, +0.002]``, with the signs of a difference; the mark of what is missing without an interval."""
+    return MISSING if math.isnan(low) else f"[{low:+.{decimals}f}, {high:+.{decimals}f}]"
+
+
+def interval_cell(low: float, high: float, decimals: int) -> Cell:
+    """Print the interval of a difference; it is sorted by its lower bound."""
+    return Cell(interval_text(low, high, decimals), value=low)

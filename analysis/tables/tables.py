@@ -6,11 +6,12 @@ import pandas as pd
 
 from analysis.evidence.choice import SECONDS, natural
 from analysis.evidence.gather import Evidence, gather
+from analysis.evidence.sweeps import swept_losses
 from analysis.read.collect import collect
 from analysis.tables.across import across_table
 from analysis.tables.costs import cost_table
 from analysis.tables.main import Spread, main_table, run_name
-from analysis.tables.sweeps import selection_table, sweep_table, swept_losses
+from analysis.tables.sweeps import selection_table, sweep_table
 from analysis.tables.table import MISSING, Block, Cell, Summary, Table, decimals_for
 from analysis.tables.verdicts import published_table, seeds_table, significance_table, verdicts_table
 from suite.registry.claims import Declared

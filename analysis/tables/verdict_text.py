@@ -10,7 +10,7 @@ from analysis.evidence.comparison import Comparison
 from analysis.evidence.gather import Evidence
 from analysis.evidence.reproduction import Reproduction
 from analysis.evidence.verdict import Verdict
-from analysis.tables.table import decimals_for
+from analysis.tables.table import decimals_for, interval_text
 from analysis.tables.verdicts import in_words
 
 ANSWERS = {True: "holds", False: "does not hold", None: "open"}
@@ -55,7 +55,7 @@ def _figures(one: Comparison) -> str:
     if one.paired.n == 0 or one.is_same:
         return ""
     decimals = decimals_for(pd.Series([one.paired.mean, one.margin]), 3)
-    interval = "" if one.paired.n == 1 else f" [{one.paired.low:+.{decimals}f}, {one.paired.high:+.{decimals}f}]"
+    interval = "" if one.paired.n == 1 else f" {interval_text(one.paired.low, one.paired.high, decimals)}"
     return f"{one.paired.mean:+.{decimals}f}{interval} {one.metric}, n = {one.paired.n}: "
 
 

@@ -13,7 +13,7 @@ from analysis.evidence.reproduction import Reproduction
 from analysis.evidence.verdict import LEVEL, POWER, Verdict
 from analysis.statistics.differences import ALPHA
 from analysis.tables.across import aggregate_cells
-from analysis.tables.table import MISSING, Block, Cell, Table, decimals_for
+from analysis.tables.table import MISSING, Block, Cell, Table, decimals_for, interval_cell
 from suite.plan.power import detectable, power, seeds_for_p, seeds_needed, smallest_flip_p
 from suite.registry.claims import Claim
 
@@ -183,9 +183,8 @@ def _holds(holds: bool | None) -> str:
 
 
 def _difference(one: Comparison, decimals: int) -> list[Cell]:
-    mean, low, high = one.paired.mean, one.paired.low, one.paired.high
-    interval = MISSING if math.isnan(low) else f"[{low:+.{decimals}f}, {high:+.{decimals}f}]"
-    return [Cell(f"{mean:+.{decimals}f}", value=mean), Cell(interval, value=low)]
+    mean = one.paired.mean
+    return [Cell(f"{mean:+.{decimals}f}", value=mean), interval_cell(one.paired.low, one.paired.high, decimals)]
 
 
 def _figure(one: Reproduction) -> str:
@@ -214,9 +213,8 @@ def _test_cells(one: Comparison) -> list[Cell]:
         return [Cell("no common seed"), *[Cell(MISSING)] * 7]
     decimals = decimals_for(pd.Series([one.paired.mean, one.paired.std, one.margin]), 3)
     boot = one.paired.boot_low, one.paired.boot_high
-    interval = MISSING if math.isnan(boot[0]) else f"[{boot[0]:+.{decimals}f}, {boot[1]:+.{decimals}f}]"
     ps = (one.paired.p_t, one.p_holm, one.paired.p_flip, one.margins.p_equivalent)
-    cells = [*_difference(one, decimals), Cell(interval, value=boot[0])]
+    cells = [*_difference(one, decimals), interval_cell(*boot, decimals)]
     cells.append(
         Cell(MISSING if math.isnan(one.paired.effect) else f"{one.paired.effect:+.2f}", value=one.paired.effect)
     )

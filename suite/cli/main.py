@@ -8,7 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from suite.cli.arguments import make_parser
 from suite.problems import COMMAND_LINE, InputError, Problem, choices
@@ -79,6 +79,7 @@ def _is_override(text: str) -> bool:
 
 
 def _made_plan(options: argparse.Namespace) -> tuple[Registry, Plan, Store]:
+    from suite.launch.view import queued
     from suite.plan.plan import Selection, make_plan
     from suite.records.record import Store
 
@@ -86,7 +87,7 @@ def _made_plan(options: argparse.Namespace) -> tuple[Registry, Plan, Store]:
     selected: Selection = Selection(
         tuple(options.benchmarks or ("all",)), tuple(options.losses or ()), tuple(options.seeds or ()), options.profile
     )
-    return registry, make_plan(registry, selected, store), store
+    return registry, make_plan(registry, selected, store, queued(store)), store
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -138,7 +139,7 @@ def _plan(options: argparse.Namespace) -> int:
 
 def _status(options: argparse.Namespace) -> int:
     from suite.cli import printing
-    from suite.launch.run import status_json
+    from suite.launch.view import status_json
 
     _, plan, store = _made_plan(options)
     if options.json:
@@ -171,21 +172,16 @@ def _cancel(options: argparse.Namespace) -> int:
 
 
 def _found_key(store: Store, prefix: str) -> str:
-    from suite.records.launch import all_launches
+    from suite.records.launch import find_key
 
-    queued = {key for launch in all_launches(store) for key in launch.keys()}  # noqa: SIM118
-    found = sorted(key for key in queued | store.keys() if key.startswith(prefix))
-    if len(found) == 1:
-        return found[0]
-    if found:
-        message = f"{len(found)} runs have keys that begin with {prefix!r}: give more of it"
-    else:
-        message = f"no run has a key that begins with {prefix!r}; python -m suite plan --runs shows keys"
-    raise InputError([Problem(COMMAND_LINE, prefix, message)])
+    try:
+        return find_key(store, prefix)
+    except LookupError as error:
+        raise InputError([Problem(COMMAND_LINE, prefix, str(error))]) from error
 
 
 def _logs(options: argparse.Namespace) -> int:
-    from suite.launch.run import follow, task_log, waiting
+    from suite.launch.view import follow, task_log, waiting
     from suite.records.record import Store
 
     store = Store(options.out)
@@ -205,22 +201,14 @@ def _logs(options: argparse.Namespace) -> int:
 
 def _why(options: argparse.Namespace) -> int:
     from suite.cli import printing
-    from suite.launch.run import explain
+    from suite.launch.view import explain, queued
     from suite.plan.plan import find_run
     from suite.records.record import Store
 
     registry, store = _load(options), Store(options.out)
-    run = find_run(registry, store, options.key)
-    try:
-        record = store.record(run.key) if run is not None else store.find(options.key)
-    except LookupError as error:
-        raise InputError([_argument_problem(options.key, error)]) from error
-    printing.facts(explain(record, run))
+    key = _found_key(store, options.key)
+    printing.facts(explain(store.record(key), find_run(registry, store, key, queued(store))))
     return OK
-
-
-def _argument_problem(text: str, error: Exception) -> Any:
-    return Problem(COMMAND_LINE, text, str(error))
 
 
 def _sync(options: argparse.Namespace) -> int:

@@ -21,13 +21,15 @@ from suite.doctor.folders import nearest
 from suite.launch.slurm import client as slurm
 from suite.launch.slurm.jobs import parameters, small
 from suite.provenance.snapshot import SnapshotError, code_environment, take
-from suite.records.record import Store, held, read_json, write_json
+from suite.records.arrays import JOB_PREFIX
+from suite.records.files import held, read_json, write_json
+from suite.records.record import Store
 from suite.registry.launchers import SlurmLauncher
 
 if TYPE_CHECKING:
     from suite.registry.registry import Registry
 
-NAME = f"{slurm.JOB_PREFIX}doctor"
+NAME = f"{JOB_PREFIX}doctor"
 #: How long the probe may take once it runs: torch is read from a file system that may be slow.
 WORK_PATIENCE_S = 240.0
 #: How long files of a job that has ended may still be on their way.

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from suite.records.record import is_held
+from suite.records.files import is_held
 from suite.tracking import store
 from suite.tracking.entry import Events, Point, Record, fingerprint, origin, read_record
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
 import gc
 import logging
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from suite.records.files import held
 
 #: A tracking server that does not answer must be noticed within seconds, not MLflow's four minutes.
 PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
@@ -157,8 +159,6 @@ def _one_at_a_time(uri: str) -> Iterator[None]:
     if file.exists() and not os.access(file.parent, os.W_OK):
         yield  # a store that may only be read is complete
         return
-    file.parent.mkdir(parents=True, exist_ok=True)
     # MLflow would try for minutes to open a file that it may not create; this raises at once.
-    with file.with_name(file.name + ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with held(file.with_name(file.name + ".lock"), math.inf):
         yield

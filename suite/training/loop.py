@@ -185,6 +185,8 @@ class Batches:
 class NonFiniteLoss(ArithmeticError):
     """The loss became NaN or infinite."""
 
+    failure_class = "non_finite"
+
 
 class Interrupted(Exception):
     """Training was asked to stop; the checkpoint holds where."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from suite.plan.plan import Run
+from suite.plan.run import Run
 from suite.records.record import Store
 from suite.tracking.entry import clean_name, flatten, shorten
 
@@ -25,7 +25,7 @@ class LoggedRun:
     Attributes
     ----------
     key, benchmark, loss, kind, seed, profile
-        As in :class:`suite.plan.plan.Run`.
+        As in :class:`suite.plan.run.Run`.
     metrics : mapping of name to float
         ``val/...`` and ``test/...``, named as MLflow has them.
     settings : mapping of dotted name to text

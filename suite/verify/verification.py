@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from suite.data import DataError
-from suite.plan.plan import Run, run_of
+from suite.plan.run import Run, run_of
 from suite.provenance.machine import changed_modules
 from suite.registry.registry import Registry
 from suite.tracking.entry import clean_name

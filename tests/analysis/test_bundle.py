@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from analysis.read.bundle import merge, read, write
 from analysis.read.collect import collect
-from analysis.read.logged import Logged, load
+from analysis.read.load import load
+from analysis.read.logged import Logged
 from analysis.read.origins import provenance
 from suite.problems import InputError
 from suite.registry.claims import Claim, Declared, Published

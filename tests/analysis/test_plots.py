@@ -5,8 +5,8 @@ import matplotlib as mpl
 import pandas as pd
 import pytest
 
+from analysis import processes
 from analysis.evidence.gather import Evidence
-from analysis.figures import processes
 from analysis.figures.plots import OF_CURVES, OF_RESULTS, begin, images, tasks, write
 from tests.analysis import evidences
 from tests.analysis.evidences import LOSSES, evidence, logged

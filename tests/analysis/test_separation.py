@@ -8,12 +8,12 @@ import pytest
 from scipy import stats
 
 from analysis.cli.main import main
-from analysis.evidence.separation import SECTIONS, document, separation_tables
 from analysis.read.collect import collect
-from analysis.read.logged import load
+from analysis.read.load import load
 from analysis.statistics.paired import block_test
 from analysis.tables.curves import training_points, training_tables
 from analysis.tables.render import csv, markdown
+from analysis.tables.separation import SECTIONS, document, separation_tables
 from analysis.tables.table import Table
 from suite.tracking import Mirror, default_uri
 from tests.analysis.frames import logged, row

@@ -6,7 +6,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from analysis.read.bundle import SCHEMA, write
-from analysis.read.logged import Logged, NothingToShow, load
+from analysis.read.load import NothingToShow, load
+from analysis.read.logged import Logged
 from suite.problems import InputError
 from suite.registry.claims import Claim, Declared
 from suite.tracking import Mirror, TrackingUnavailable, default_uri

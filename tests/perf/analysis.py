@@ -30,7 +30,8 @@ sys.path.insert(0, str(ROOT))
 
 from analysis import processes  # noqa: E402
 from analysis.read.collect import Collected, collect  # noqa: E402
-from analysis.read.logged import Logged, load  # noqa: E402
+from analysis.read.load import load  # noqa: E402
+from analysis.read.logged import Logged  # noqa: E402
 from suite.tracking import create_store, default_uri  # noqa: E402
 
 EXPERIMENT = "simulated"

@@ -8,7 +8,7 @@ from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPool
 from contextlib import contextmanager
 from typing import Any
 
-from suite.launch.jobs import cores
+from suite.process import cores
 
 MOST = 8
 
@@ -21,7 +21,7 @@ def beside(modules: Sequence[str]) -> Iterator[Executor]:
     them, is not safe to fork. An interruption is left to this process; what nobody has begun is then not done.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["analysis.figures.uninterrupted", *modules])
+    context.set_forkserver_preload(["analysis.uninterrupted", *modules])
     pool = ProcessPoolExecutor(min(MOST, cores()), context)
     starter = ThreadPoolExecutor(1)
     try:

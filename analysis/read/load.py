@@ -1,0 +1,130 @@
+"""Where logged runs come from: an MLflow store, or bundles that were exported from one."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from analysis.read import bundle
+from analysis.read.logged import Logged
+from suite.problems import InputError, Problem
+from suite.registry.claims import Declared
+from suite.tracking import default_uri, experiments, frame
+from suite.tracking.series import series
+
+MLFLOW = "mlflow"
+REGISTRY = Path("benchmarks.yaml")
+
+
+class NothingToShow(Exception):
+    """The store holds nothing that a table could be made of."""
+
+
+def load(
+    sources: Sequence[str] = (),
+    *,
+    out: Path = Path("results"),
+    tracking_uri: str | None = None,
+    experiment: str | None = None,
+    registry: Path | None = None,
+) -> Logged:
+    """Read the runs of an experiment.
+
+    Parameters
+    ----------
+    sources : sequence of str
+        Bundles, which are merged; none, or ``mlflow``, for the MLflow store.
+    out : Path
+        The results folder with the default store.
+    tracking_uri : str, optional
+        Tracking address of another store.
+    experiment : str, optional
+        Its name; may be left out where there is one.
+    registry : Path, optional
+        Whose claims count. By default ``./benchmarks.yaml``, if it exists, for a store, and what the manifests say for
+        bundles.
+
+    Raises
+    ------
+    NothingToShow
+        If there is no run, no such experiment, or more than one to choose from.
+    TrackingUnavailable
+        If the store cannot be read.
+    InputError
+        With every problem of the bundles or of the registry.
+    """
+    declared = None if registry is None else declarations(registry)
+    if list(sources) in ([], [MLFLOW]):
+        if declared is None:
+            declared = declarations(REGISTRY) if REGISTRY.exists() else Declared()
+        return _from_store(default_uri(out, tracking_uri), experiment, declared)
+    return _from_bundles(list(dict.fromkeys(sources)), experiment, declared)
+
+
+def declarations(registry: Path) -> Declared:
+    """Return what a registry says about results.
+
+    Raises
+    ------
+    InputError
+        With every problem of the registry.
+    """
+    from suite.registry.load import load as load_registry  # reads with Hydra, which bundles do without
+
+    return load_registry(registry).declared
+
+
+def experiment_in(uri: str, experiment: str | None = None) -> str:
+    """Return the name of the experiment that is meant: the named one, or the only one.
+
+    Raises
+    ------
+    NothingToShow
+        If there is none, no such one, or more than one to choose from.
+    TrackingUnavailable
+        If the store cannot be read.
+    """
+    known = experiments(uri)
+    if not known:
+        raise NothingToShow(f"{uri} holds no run of the suite; `python -m suite sync` sends what was run to it")
+    if experiment is None and len(known) > 1:
+        raise NothingToShow(f"{uri} holds several experiments, name one with --experiment: {', '.join(known)}")
+    if experiment is not None and experiment not in known:
+        raise NothingToShow(f"{uri} holds no experiment {experiment!r}; it has {', '.join(known)}")
+    return experiment or known[0]
+
+
+def _from_store(uri: str, experiment: str | None, declared: Declared) -> Logged:
+    name = experiment_in(uri, experiment)
+    return Logged(frame(uri, name), declared, uri, name, functools.partial(series, uri, name))
+
+
+def _from_bundles(files: Sequence[str], experiment: str | None, declared: Declared | None) -> Logged:
+    parts: list[Logged] = []
+    problems: list[Problem] = []
+    for file in files:
+        try:
+            if file == MLFLOW:
+                raise InputError([Problem(MLFLOW, "", "bundles and an MLflow store do not mix; export the store")])
+            parts.append(bundle.read(Path(file)))
+        except InputError as error:
+            problems += error.problems
+    problems += _unlike(parts, experiment, declared is not None)
+    if problems:
+        raise InputError(problems)
+    return bundle.merge(parts, declared)
+
+
+def _unlike(parts: Sequence[Logged], experiment: str | None, has_registry: bool) -> Iterable[Problem]:
+    """Yield why bundles cannot be merged: they are of several experiments, or claim different things."""
+    meant = experiment or (parts[0].experiment if parts else "")
+    for part in parts:
+        if part.experiment != meant:
+            beside = "" if experiment else f" but {parts[0].origin} of {meant!r}; bundles of one experiment merge"
+            yield Problem(part.origin, "", f"is of experiment {part.experiment!r}{beside or f', not {experiment!r}'}")
+    claiming = [part for part in parts if part.declared != Declared()]
+    for part in claiming[1:]:
+        if part.declared != claiming[0].declared and not has_registry:
+            message = f"declares other claims than {claiming[0].origin}; name the registry that counts with --registry"
+            yield Problem(part.origin, "", message)

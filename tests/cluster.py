@@ -18,6 +18,7 @@ import pytest
 from suite.cli import main as cli
 from suite.tracking.store import open_client
 from tests import nursery
+from tests.waiting import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -93,7 +94,7 @@ def _empty_store() -> bytes:
         return file.read_bytes()
 
 
-def suite(folder: Path, *arguments: str, timeout: float = 240) -> subprocess.CompletedProcess[str]:
+def suite(folder: Path, *arguments: str, timeout: float = PATIENCE_S) -> subprocess.CompletedProcess[str]:
     """Run the suite on the toy registry of a folder, to its end."""
     if arguments[0] == "run":
         prepare_store(folder)

@@ -118,7 +118,7 @@ class Project:
         """Run a command in a process of its own."""
         variables = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
         command = [sys.executable, "-m", "suite", *arguments]
-        return subprocess.run(command, cwd=self.folder, env=variables, capture_output=True, text=True, timeout=120)
+        return subprocess.run(command, cwd=self.folder, env=variables, capture_output=True, text=True, timeout=300)
 
     def tree(self) -> dict[str, bytes]:
         """Return every file and its content."""

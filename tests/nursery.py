@@ -167,6 +167,8 @@ def _become(request: dict[str, Any], streams: list[int]) -> NoReturn:
     global _nursery
     for number, stream in enumerate([os.dup(stream) for stream in streams]):
         os.dup2(stream, number)
+    if _nursery is not None:
+        _nursery.detach()  # it is another process's, and would close a file of this one when it is collected
     os.closerange(3, 4096)
     for ended in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(ended, signal.SIG_DFL)

@@ -13,6 +13,7 @@ import pytest
 
 from suite import data
 from tests.cluster import ROOT, command, environment, events, metrics, mlflow_runs, suite, suite_here, toy_registry
+from tests.waiting import PATIENCE_S
 
 SMOKE = ["--profile", "smoke", "--seeds", "0", "--benchmarks", "image", "recommendation"]
 SMOKE += ["--losses", "infonce", "temperature_free"]
@@ -63,7 +64,7 @@ class Siege:
 
     def finish(self, place: Path) -> None:
         if self.launcher is not None:
-            self.launcher.wait(timeout=240)
+            self.launcher.wait(timeout=PATIENCE_S)
             self.launcher = None
         done = suite(place, "run", *self.arguments)
         assert done.returncode == 0, done.stdout + done.stderr

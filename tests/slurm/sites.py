@@ -2,8 +2,6 @@
 
 import json
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ from tests.cluster import (
     toy_registry,
 )
 from tests.slurm.cluster import Cluster
+from tests.waiting import PATIENCE_S, until
 
 SITE = ["--launcher", "slurm", "launcher.gpus=0", "launcher.cpus=1", "launcher.memory=1G", "launcher.poll_seconds=1"]
 SITE += ["launcher.time=10m", "launcher.target=1s", "launcher.checkpoint_minutes=0.01"]
@@ -35,14 +34,6 @@ def named(folder: Path) -> Figures:
     found = metrics(folder)
     runs = {key: json.loads((folder / "results" / "runs" / key / "run.json").read_text()) for key in found}
     return {(run["loss"], run["seed"]): found[key] for key, run in runs.items()}
-
-
-def until(condition: Callable[[], Any], what: str, seconds: float = 90) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"in vain: {what}"
-        time.sleep(0.1)
-    return found
 
 
 class Site:
@@ -71,7 +62,7 @@ class Site:
         return done.stdout
 
     def ended(self, launcher: subprocess.Popen[str], status: int = 0) -> str:
-        printed, _ = launcher.communicate(timeout=240)
+        printed, _ = launcher.communicate(timeout=PATIENCE_S)
         assert launcher.returncode == status, printed
         return printed
 

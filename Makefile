@@ -23,7 +23,7 @@ help:
 	@echo "make smoke   the same at profile smoke, two seeds: a minute"
 	@echo "make test    install what the tests need and run them all: up to a quarter of an hour on two cores"
 	@echo "make test-fast   only tests that start no processes, for the inner loop: under two minutes"
-	@echo "make lint    ruff and mypy"
+	@echo "make lint    ruff, mypy, and the order of the imports"
 	@echo "make clean   remove the virtual environment and caches; results and data stay"
 
 run: $(VENV)/.installed
@@ -45,6 +45,7 @@ test-fast: $(VENV)/.installed-dev
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 	$(BIN)/mypy
 
 install: $(VENV)/.installed

@@ -11,7 +11,6 @@ from analysis.evidence.gather import Evidence
 from analysis.evidence.reproduction import Reproduction
 from analysis.evidence.verdict import Verdict
 from analysis.tables.table import decimals_for, interval_text
-from analysis.tables.verdicts import in_words
 
 ANSWERS = {True: "holds", False: "does not hold", None: "open"}
 
@@ -34,7 +33,7 @@ def lines(evidence: Evidence) -> Iterator[str]:
 
 def _headline(verdict: Verdict) -> Iterator[str]:
     yield ""
-    yield f"{in_words(verdict.declared)}: {ANSWERS[verdict.holds]}"
+    yield f"{verdict.declared.in_words()}: {ANSWERS[verdict.holds]}"
     found = verdict.aggregate
     if found is not None:
         yield (

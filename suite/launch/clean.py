@@ -22,7 +22,7 @@ from suite.launch.slurm import client as slurm
 from suite.provenance.snapshot import snapshots
 from suite.records.arrays import JOB_PREFIX
 from suite.records.launch import Launch, all_launches
-from suite.records.record import Record, Store
+from suite.records.record import CHECKPOINTS, Record, Store
 
 Kind = Literal["launch", "record", "leftovers", "snapshot", "superseded", "temporary"]
 
@@ -207,11 +207,11 @@ def _of_record(record: Record) -> Litter | None:
     """Return what can go of a record if nobody holds its lock."""
     entries = {entry.name: Path(entry.path) for entry in os.scandir(record.folder)}
     paths = [path for name, path in sorted(entries.items()) if _TEMPORARY.fullmatch(name)]
-    if entries.keys() - {path.name for path in paths} <= {"lock", "log.txt", "checkpoint.pt"}:
+    if entries.keys() - {path.name for path in paths} <= {"lock", "log.txt", *CHECKPOINTS}:
         reason = "no run has begun there, or what it left was put aside"
         return Litter("record", record.key, (record.folder,), _size(record.folder), reason)
-    if "result.json" in entries and "checkpoint.pt" in entries:
-        paths.append(entries["checkpoint.pt"])
+    if "result.json" in entries:
+        paths += [entries[name] for name in CHECKPOINTS if name in entries]
     if not paths:
         return None
     size = sum(_size(path) for path in paths)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from suite.masking import masked
 from suite.plan.plan import Plan
 from suite.plan.run import Run
 from suite.records.arrays import batches, open_launches, task_report
@@ -176,5 +177,5 @@ def _state_text(
 
 
 def continue_command() -> str:
-    """Return the command line that this process was started with, as the user typed it."""
-    return shlex.join(sys.orig_argv)
+    """Return the command line that this process was started with, as the user typed it, without its secrets."""
+    return shlex.join(map(masked, sys.orig_argv))

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final
 
+from suite.masking import masked
 from suite.records.record import Record
 
 REMEDIES: Final[Mapping[str, str]] = {
@@ -32,6 +33,8 @@ def classify(error: Exception) -> str:
     """
     if isinstance(named := getattr(error, "failure_class", None), str) and named in REMEDIES:
         return named
+    if isinstance(error, FloatingPointError):
+        return "non_finite"
     says_memory = any(text in str(error).lower() for text in ("out of memory", "t allocate memory", "alloc_failed"))
     if isinstance(error, MemoryError) or says_memory or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
         return "out_of_memory"
@@ -113,6 +116,7 @@ def record_failure(
         Unix time at which the attempt began; now, if nobody lived to tell.
     """
     now = time.time()
+    message, traceback = masked(message), masked(traceback)
     again = kind == "out_of_memory" and deserves_fewer_beside(record, launch, beside)
     failure = {"class": kind, "message": message, "traceback": traceback, "attempt": attempt, "launch": launch}
     times = {"started": now if started is None else started, "finished": now}

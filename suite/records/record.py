@@ -19,6 +19,8 @@ from typing import Any
 from suite.records.files import held, is_held, read_json, write_json
 
 SCHEMA = 1
+CHECKPOINTS = ("checkpoint.pt", "checkpoint.previous.pt")
+"""The last one, and the one before it, for when that is damaged."""
 
 
 class Record:
@@ -31,7 +33,7 @@ class Record:
     @property
     def checkpoint(self) -> Path:
         """Where training is saved."""
-        return self.folder / "checkpoint.pt"
+        return self.folder / CHECKPOINTS[0]
 
     @property
     def log(self) -> Path:
@@ -65,7 +67,8 @@ class Record:
         """Write the result; from here on the run is done."""
         write_json(self.folder / "result.json", {"schema": SCHEMA, "key": self.key, **result})
         (self.folder / "failure.json").unlink(missing_ok=True)
-        self.checkpoint.unlink(missing_ok=True)
+        for name in CHECKPOINTS:
+            (self.folder / name).unlink(missing_ok=True)
 
     def fail(self, failure: Mapping[str, Any]) -> None:
         """Write why the attempt failed."""
@@ -112,7 +115,7 @@ class Record:
         target.mkdir(parents=True, exist_ok=True)
         # the result goes first: without it the record is not done, whatever happens to the rest of this; then the
         # checkpoint: once run.json is gone, nobody could tell that other code has made it
-        for name in ("result.json", "checkpoint.pt", "run.json", "failure.json", "events.jsonl", "log.txt"):
+        for name in ("result.json", *CHECKPOINTS, "run.json", "failure.json", "events.jsonl", "log.txt"):
             if (self.folder / name).exists():
                 os.replace(self.folder / name, target / name)
 

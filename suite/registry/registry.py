@@ -20,7 +20,7 @@ from suite.problems import choices, refusal, shown
 from suite.provenance import targets
 from suite.provenance.targets import Target
 from suite.registry.claims import Claim, Declared, Published
-from suite.registry.launchers import STRICT, Launcher, Resources
+from suite.registry.launchers import STRICT, AnyKind, Resources
 
 if TYPE_CHECKING:
     from suite.data import Store
@@ -138,7 +138,7 @@ class Document:
     baseline: str
     losses: Annotated[dict[str, Entry], MinLen(1)]
     benchmarks: Annotated[dict[str, BenchmarkEntry], MinLen(1)]
-    launcher: Launcher
+    launcher: AnyKind
     selection_seeds: OptionalSeeds = field(default_factory=list)
     slices: dict[str, Slice] = field(default_factory=dict)
     claims: dict[str, Claim] = field(default_factory=dict)
@@ -339,12 +339,21 @@ def _checked(parameter: targets.Parameter, value: Any) -> tuple[Any, str | None]
     return adapter.dump_python(checked, mode="json"), None
 
 
-@functools.cache
 def _adapter(annotation: Any) -> TypeAdapter[Any] | None:
     """Return what checks values of an annotation; None if pydantic cannot."""
     if annotation is targets.UNKNOWN:
         return None
     try:
+        return _adapters(annotation)
+    except TypeError:  # annotated with a list, say, which no cache can have for a key
+        return _made_adapter(annotation)
+
+
+def _made_adapter(annotation: Any) -> TypeAdapter[Any] | None:
+    try:
         return TypeAdapter(annotation, config=ConfigDict(strict=True, allow_inf_nan=False))
-    except PydanticUserError:
+    except (PydanticUserError, TypeError):
         return None
+
+
+_adapters = functools.cache(_made_adapter)

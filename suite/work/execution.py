@@ -5,21 +5,21 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
-import io
 import logging
+import math
 import time
 import traceback
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from suite.naming import clashes
 from suite.provenance import machine, targets
 from suite.records.failures import classify, record_failure
-from suite.records.files import atomic_write
 from suite.records.launch import Launch, Worker
 from suite.records.record import Record, Store
 from suite.records.specs import RunSpec
-from suite.work import memory
+from suite.work import checkpoints, memory
 from suite.work.partners import Spread
 from suite.work.setup import build, device, logged
 
@@ -124,7 +124,7 @@ class Execution:
         if isinstance(task, Mapping):
             return task
         logger.info("training: %d epochs of %d steps", task.epochs, task.steps_per_epoch)
-        checkpoint = Checkpoint(self.record.checkpoint, self._checkpoint_due, _save)
+        checkpoint = Checkpoint(self.record.checkpoint, self._checkpoint_due, checkpoints.save, checkpoints.read)
         with self._timed("training"):
             report = functools.partial(self._log_step, task)
             train(
@@ -144,6 +144,7 @@ class Execution:
 
     def _finish(self, metrics: Metrics) -> None:
         values = {name: float(value) for name, value in metrics.items()}
+        _check(values, str(self.run.metric["name"]))
         result = {
             "record": self._id,
             "metrics": values,
@@ -220,12 +221,23 @@ def _code(run: RunSpec) -> Mapping[str, str]:
     return targets.code(*found)
 
 
-def _save(path: Path, state: Mapping[str, Any]) -> None:
-    import torch
+def _check(metrics: Mapping[str, float], primary: str) -> None:
+    """Refuse figures that no table could show.
 
-    content = io.BytesIO()
-    torch.save(state, content)  # straight to the file, torch would report a full disk as an error of its own
-    atomic_write(path, lambda file: file.write(content.getbuffer()))
+    Raises
+    ------
+    FloatingPointError
+        If the primary metric is NaN or infinite.
+    ValueError
+        If two metrics have one name in MLflow.
+    """
+    for name in (f"{split}/{primary}" for split in ("val", "test")):
+        if not math.isfinite(metrics.get(name, 0.0)):
+            raise FloatingPointError(f"the primary metric {name} is {metrics[name]:g}")
+    both = clashes(metrics)
+    if both:
+        listed = ", ".join(f"{first!r} and {second!r}" for first, second in both)
+        raise ValueError(f"the evaluation names metrics that would be one in MLflow: {listed}; rename one of each pair")
 
 
 def _is_below(error: OSError, folder: Path) -> bool:

@@ -111,7 +111,7 @@ class LocalJobs:
         Raises
         ------
         LaunchError
-            If `detached` and there is room for none: nobody would start one later.
+            If `detached` and there is room for none: no launcher would start one later.
         """
         for _ in range(min(len(open_runs), self.parallel() - len(self.workers()))):
             self._submit(self.parallel())

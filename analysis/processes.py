@@ -8,7 +8,7 @@ from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPool
 from contextlib import contextmanager
 from typing import Any
 
-from suite.launch.jobs import cores
+from suite.process import cores
 
 MOST = 8
 

@@ -1,22 +1,81 @@
-"""The end of a command."""
+"""The process itself: what it may compute on, what other processes take over from it, and its end."""
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import functools
 import logging
 import os
+import shutil
+import subprocess
 import sys
+from collections.abc import Iterable
+from pathlib import Path
 from typing import NoReturn
+
+#: Variables by which libraries learn at their import how many threads to start.
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+def gpus() -> list[int]:
+    """Return the indices of the GPUs that this process may use."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return [int(part) for part in visible.split(",") if part.strip().isdigit()]
+    program = shutil.which("nvidia-smi")
+    return list(range(_listed(program))) if program else []
+
+
+@functools.cache
+def _listed(program: str) -> int:
+    """Return how many GPUs `program` lists; asked once, as a launcher wants to know several times a second."""
+    try:
+        listed = subprocess.run([program, "-L"], capture_output=True, text=True, timeout=10, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return 0
+    return len(listed.splitlines())
+
+
+def cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def code_first(folder: Path) -> dict[str, str]:
+    """Return the variables with which a Python process imports from `folder` before anything else.
+
+    What this process was told to import from comes next; the current directory, which ``python -m`` would put first,
+    does not come in.
+    """
+    inherited = [os.path.abspath(entry) for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
+    return {"PYTHONPATH": os.pathsep.join([str(folder), *inherited]), "PYTHONSAFEPATH": "1"}
+
+
+def importable() -> list[str]:
+    """Return this process's import path, for a process in another folder to :func:`import_from`."""
+    return [os.path.abspath(entry) for entry in sys.path]
+
+
+def import_from(entries: Iterable[str]) -> None:
+    """Append to the import path what another process could import from: a user's own losses among it."""
+    sys.path.extend(entry for entry in entries if entry not in sys.path)
+
+
+def signal_at_parents_death(number: int) -> None:
+    """Let the kernel send this process a signal when its parent dies; on Linux only."""
+    pr_set_pdeathsig = 1  # prctl(2)
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, number)
 
 
 def leave(status: int) -> NoReturn:
-    """End this process with an exit status.
+    """End this process with an exit status, and without what the interpreter does at its end.
 
-    Without what the interpreter does at its end: taking mlflow and pandas apart costs it more than a second, of which
-    nobody has anything.
+    Taking torch, mlflow and pandas apart costs the interpreter more than a second, while somebody waits.
     """
     logging.shutdown()
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(BrokenPipeError):  # whoever read it has seen enough
+        with contextlib.suppress(BrokenPipeError):  # its reader has left
             stream.flush()
     os._exit(status)

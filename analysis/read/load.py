@@ -8,10 +8,13 @@ from pathlib import Path
 
 from analysis.read import bundle
 from analysis.read.logged import Logged
+from suite.masking import masked
 from suite.problems import InputError, Problem
 from suite.registry.claims import Declared
 from suite.tracking import default_uri, experiments, frame
+from suite.tracking.frame import deleted_experiments
 from suite.tracking.series import series
+from suite.tracking.store import deleted
 
 MLFLOW = "mlflow"
 REGISTRY = Path("benchmarks.yaml")
@@ -85,19 +88,23 @@ def experiment_in(uri: str, experiment: str | None = None) -> str:
     TrackingUnavailable
         If the store cannot be read.
     """
-    known = experiments(uri)
+    known, shown = experiments(uri), masked(uri)
+    gone = deleted_experiments(uri) if experiment not in known and (experiment or not known) else {}
+    for name, identity in gone.items():
+        if experiment in (None, name):
+            raise NothingToShow(f"{shown}: {deleted(name, identity)}")
     if not known:
-        raise NothingToShow(f"{uri} holds no run of the suite; `python -m suite sync` sends what was run to it")
+        raise NothingToShow(f"{shown} holds no run of the suite; `python -m suite sync` sends what was run to it")
     if experiment is None and len(known) > 1:
-        raise NothingToShow(f"{uri} holds several experiments, name one with --experiment: {', '.join(known)}")
+        raise NothingToShow(f"{shown} holds several experiments, name one with --experiment: {', '.join(known)}")
     if experiment is not None and experiment not in known:
-        raise NothingToShow(f"{uri} holds no experiment {experiment!r}; it has {', '.join(known)}")
+        raise NothingToShow(f"{shown} holds no experiment {experiment!r}; it has {', '.join(known)}")
     return experiment or known[0]
 
 
 def _from_store(uri: str, experiment: str | None, declared: Declared) -> Logged:
     name = experiment_in(uri, experiment)
-    return Logged(frame(uri, name), declared, uri, name, functools.partial(series, uri, name))
+    return Logged(frame(uri, name), declared, masked(uri), name, functools.partial(series, uri, name))
 
 
 def _from_bundles(files: Sequence[str], experiment: str | None, declared: Declared | None) -> Logged:

@@ -9,7 +9,7 @@ from pathlib import Path
 from suite.cli import printing
 from suite.cli.display import PlainDisplay
 from suite.data import DataError, describe
-from suite.launch.run import FetchLines, show_licences
+from suite.launch.data import FetchLines, show_licences
 from suite.problems import COMMAND_LINE, InputError, Problem, choices
 from suite.records.record import Store
 from suite.registry.load import load
@@ -33,9 +33,9 @@ def data(options: argparse.Namespace) -> bool:
         return printing.findings(store.verify(names), options.json)
     if options.action == "fetch":
         display = PlainDisplay(Store(Path("results")), sys.stderr if options.json else sys.stdout)
-        show_licences(store, names, display)
+        show_licences(store, names, display.say)
         try:
-            store.fetch(names, options.mirror, options.offline, FetchLines(display))
+            store.fetch(names, options.mirror, options.offline, FetchLines(display.say))
         except DataError as error:
             print(f"error: {error}", file=sys.stderr)
             return False

@@ -5,31 +5,15 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
-from suite.launch.campaign import View
-from suite.plan.plan import Run
+from suite.launch.campaign import Display, View
+from suite.plan.run import Run
 from suite.records.launch import Worker
 from suite.records.record import Store
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-
-
-class Display(Protocol):
-    """Shows a campaign to somebody."""
-
-    def say(self, text: str) -> None:
-        """Show a line that stays."""
-        ...
-
-    def show(self, view: View) -> None:
-        """Show where the campaign stands."""
-        ...
-
-    def close(self) -> None:
-        """Leave the terminal as it was."""
-        ...
 
 
 class QuietDisplay:

@@ -8,9 +8,10 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from suite.cli.arguments import make_parser
+from suite.masking import masked
 from suite.problems import COMMAND_LINE, InputError, Problem, choices
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ def _is_override(text: str) -> bool:
 
 
 def _made_plan(options: argparse.Namespace) -> tuple[Registry, Plan, Store]:
+    from suite.launch.view import queued
     from suite.plan.plan import Selection, make_plan
     from suite.records.record import Store
 
@@ -86,7 +88,7 @@ def _made_plan(options: argparse.Namespace) -> tuple[Registry, Plan, Store]:
     selected: Selection = Selection(
         tuple(options.benchmarks or ("all",)), tuple(options.losses or ()), tuple(options.seeds or ()), options.profile
     )
-    return registry, make_plan(registry, selected, store), store
+    return registry, make_plan(registry, selected, store, queued(store)), store
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -138,7 +140,7 @@ def _plan(options: argparse.Namespace) -> int:
 
 def _status(options: argparse.Namespace) -> int:
     from suite.cli import printing
-    from suite.launch.run import status_json
+    from suite.launch.view import status_json
 
     _, plan, store = _made_plan(options)
     if options.json:
@@ -171,21 +173,16 @@ def _cancel(options: argparse.Namespace) -> int:
 
 
 def _found_key(store: Store, prefix: str) -> str:
-    from suite.records.launch import all_launches
+    from suite.records.launch import find_key
 
-    queued = {key for launch in all_launches(store) for key in launch.keys()}  # noqa: SIM118
-    found = sorted(key for key in queued | store.keys() if key.startswith(prefix))
-    if len(found) == 1:
-        return found[0]
-    if found:
-        message = f"{len(found)} runs have keys that begin with {prefix!r}: give more of it"
-    else:
-        message = f"no run has a key that begins with {prefix!r}; python -m suite plan --runs shows keys"
-    raise InputError([Problem(COMMAND_LINE, prefix, message)])
+    try:
+        return find_key(store, prefix)
+    except LookupError as error:
+        raise InputError([Problem(COMMAND_LINE, prefix, str(error))]) from error
 
 
 def _logs(options: argparse.Namespace) -> int:
-    from suite.launch.run import follow, task_log, waiting
+    from suite.launch.view import follow, task_log, waiting
     from suite.records.record import Store
 
     store = Store(options.out)
@@ -205,22 +202,14 @@ def _logs(options: argparse.Namespace) -> int:
 
 def _why(options: argparse.Namespace) -> int:
     from suite.cli import printing
-    from suite.launch.run import explain
+    from suite.launch.view import explain, queued
     from suite.plan.plan import find_run
     from suite.records.record import Store
 
     registry, store = _load(options), Store(options.out)
-    run = find_run(registry, store, options.key)
-    try:
-        record = store.record(run.key) if run is not None else store.find(options.key)
-    except LookupError as error:
-        raise InputError([_argument_problem(options.key, error)]) from error
-    printing.facts(explain(record, run))
+    key = _found_key(store, options.key)
+    printing.facts(explain(store.record(key), find_run(registry, store, key, queued(store))))
     return OK
-
-
-def _argument_problem(text: str, error: Exception) -> Any:
-    return Problem(COMMAND_LINE, text, str(error))
 
 
 def _sync(options: argparse.Namespace) -> int:
@@ -235,8 +224,10 @@ def _sync(options: argparse.Namespace) -> int:
         return FAILED
     for key, reason in pushed.rejected.items():
         print(f"error: {key[:12]}: {reason}", file=sys.stderr)
-    print(f"{uri}: {pushed.updated} runs brought up to date in {experiment}, {pushed.unchanged} were already")
-    return FAILED if pushed.rejected else OK
+    for key, reason in pushed.refused.items():
+        print(f"error: {key[:12]}: this MLflow refuses it for good: {reason}", file=sys.stderr)
+    print(f"{masked(uri)}: {pushed.updated} runs brought up to date in {experiment}, {pushed.unchanged} were already")
+    return FAILED if pushed.rejected or pushed.refused else OK
 
 
 def _list(options: argparse.Namespace) -> int:
@@ -281,9 +272,11 @@ def _ui(options: argparse.Namespace) -> int:
     from suite.tracking import default_uri
 
     uri = default_uri(options.out, options.tracking_uri)
-    print(f"MLflow on {uri}: http://127.0.0.1:{options.port} (Ctrl-C ends it)", flush=True)
-    arguments = ["--backend-store-uri", uri, "--host", "127.0.0.1", "--port", str(options.port)]
-    os.execv(sys.executable, [sys.executable, "-m", "mlflow", "ui", *arguments])
+    print(f"MLflow on {masked(uri)}: http://127.0.0.1:{options.port} (Ctrl-C ends it)", flush=True)
+    arguments = ["--host", "127.0.0.1", "--port", str(options.port)]
+    # every user of the machine sees the arguments of a process: the address may hold a password
+    environment = {**os.environ, "MLFLOW_BACKEND_STORE_URI": uri}
+    os.execve(sys.executable, [sys.executable, "-m", "mlflow", "ui", *arguments], environment)
 
 
 def _data(options: argparse.Namespace) -> int:

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 from suite.cli.display import clock, label
 from suite.launch.cancel import Cancelled
 from suite.launch.jobs import worker_count
-from suite.launch.run import Report, cluster, continue_command, matrix
+from suite.launch.run import Report
+from suite.launch.view import cluster, continue_command, matrix
+from suite.masking import masked
 from suite.plan.plan import Plan
 from suite.records.failures import REMEDIES
 from suite.records.launch import live_launches
@@ -91,7 +93,7 @@ def _with_launcher(made: Plan, registry: Registry, seconds: float) -> str:
     if isinstance(launcher, SlurmLauncher):
         from suite.launch.slurm.jobs import packs
 
-        packed = packs([run for run in made.runs if run.state in ("missing", "failed")], registry, launcher)
+        packed = packs(made.to_do(), registry, launcher)
         devices = sum(pack.seconds * pack.nodes * max(1, launcher.gpus, pack.gpus) for pack in packed)
         longest = clock(max((pack.seconds for pack in packed), default=0.0))
         what = "of GPU time" if launcher.gpus else f"of {launcher.cpus} cores"
@@ -102,9 +104,8 @@ def _with_launcher(made: Plan, registry: Registry, seconds: float) -> str:
 
 def _plan_rows(made: Plan) -> Iterable[tuple[str, ...]]:
     costs: dict[tuple[str, str], float] = {}
-    for run in made.runs:
-        if run.state in ("missing", "failed", "queued"):
-            costs[run.benchmark, run.loss] = costs.get((run.benchmark, run.loss), 0.0) + run.estimate_s
+    for run in made.to_do():
+        costs[run.benchmark, run.loss] = costs.get((run.benchmark, run.loss), 0.0) + run.estimate_s
     for (benchmark, loss), states in matrix(made).items():
         counted = ", ".join(f"{number} {state}" for state, number in states.items())
         cost = costs.get((benchmark, loss))
@@ -121,7 +122,7 @@ def status(made: Plan, store: Store) -> None:
     _print(f"{len(made.runs)} runs at profile {made.profile}: {counted}")
     for run in made.runs:
         if run.state == "failed":
-            remedy = REMEDIES.get(run.reason.partition(":")[0], "")
+            remedy = REMEDIES[run.failure or "user_code"]
             _print(f"failed: {run.name}: {run.reason}; {remedy} (python -m suite logs {run.key[:12]})")
     stopped = Counter(run.reason for run in made.runs if run.state == "missing" and run.reason)
     for reason, number in stopped.items():
@@ -206,11 +207,11 @@ def report(made: Report, planned: Plan, store: Store, uri: str) -> None:
     if made.stale:
         _print(f"{made.stale} runs are stale (their code changed since; python -m suite plan says what): --rerun stale")
     if not made.mirrored:
-        _print(f"MLflow is not up to date: {made.mirror_error}. Nothing is lost: python -m suite sync completes it")
+        _print(str(made.mirror_error))
     elif not outcome.interrupted:
         _overview(uri, planned)
     _print(f"records   {store.runs}")
-    _print(f"MLflow    {uri}   (python -m suite ui)")
+    _print(f"MLflow    {masked(uri)}   (python -m suite ui)")
     if outcome.interrupted:
         if made.on_cluster:
             _print("SLURM     keeps the jobs: python -m suite status shows them, python -m suite cancel ends them")

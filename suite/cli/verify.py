@@ -13,7 +13,7 @@ from typing import Any
 
 from suite.cli.display import PlainDisplay, clock
 from suite.cli.printing import table
-from suite.launch.run import FetchLines, show_licences
+from suite.launch.data import FetchLines, show_licences
 from suite.plan.plan import Plan
 from suite.problems import COMMAND_LINE, InputError, Problem
 from suite.records.record import Store
@@ -124,8 +124,8 @@ def _estimate(registry: Registry, run: LoggedRun) -> float:
 
 def _fetch(registry: Registry, names: list[str], options: argparse.Namespace) -> None:
     display = PlainDisplay(Store(options.out), sys.stderr)
-    show_licences(registry.data, names, display)
-    registry.data.fetch(names, options.mirror, options.offline, FetchLines(display))
+    show_licences(registry.data, names, display.say)
+    registry.data.fetch(names, options.mirror, options.offline, FetchLines(display.say))
 
 
 def show(done: Iterable[Verified], tolerance: float) -> None:

@@ -12,6 +12,8 @@ from pathlib import Path
 class DataError(Exception):
     """Data cannot be had as described; the message says what, where and what to do."""
 
+    failure_class = "data"
+
 
 @dataclass(frozen=True)
 class Problem:

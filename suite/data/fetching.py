@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
-import fcntl
 import hashlib
+import math
 import os
 import re
 import shutil
@@ -21,6 +22,7 @@ from suite.data.errors import AbsentError, DataError, SourceError, writing
 from suite.data.schema import Dataset, Member, Source
 from suite.data.sources import download, opened, place_in
 from suite.data.unpack import chunks, unpacked
+from suite.records.files import held
 
 
 @dataclass(frozen=True)
@@ -260,23 +262,17 @@ class Fetch:
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
-        with writing(self._scratch):
-            self._scratch.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(self._scratch.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                self._tell("cache", "waiting")
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
-            # The process waited for removes the folder when it is done.
+        lock = self._scratch.with_suffix(".lock")
+        with contextlib.ExitStack() as stack:
             with writing(self._scratch):
+                if not stack.enter_context(held(lock)):
+                    self._tell("cache", "waiting")
+                    stack.enter_context(held(lock, math.inf))
+                # The process waited for removes the folder when it is done.
                 self._scratch.mkdir(parents=True, exist_ok=True)
             for leftover in self._scratch.glob("part-*"):
                 shutil.rmtree(leftover, ignore_errors=True)
             yield
-        finally:
-            os.close(descriptor)
 
     def _fail(self, label: str, message: str) -> None:
         self._failures.append(f"{label}: {message}")

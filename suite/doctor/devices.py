@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from suite.doctor.findings import Finding
+from suite.process import code_first
 
 PATIENCE_S = 180.0
 #: What cuBLAS needs to add in the same order every time; workers set the first unless something else is set.
@@ -111,8 +112,7 @@ def print_inspection() -> None:
 
 def _torch() -> dict[str, Any]:
     command = [sys.executable, "-c", "from suite.doctor import devices; devices.print_inspection()"]
-    path = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
-    environment = {**os.environ, "PYTHONPATH": path}
+    environment = {**os.environ, **code_first(Path(__file__).parents[2])}
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, env=environment)
     except subprocess.TimeoutExpired:

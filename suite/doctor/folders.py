@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from suite.doctor.findings import Finding, State
-from suite.records.record import atomic_write, held, is_held
+from suite.records.files import atomic_write, held, is_held
 
 LEAST_FREE = 2**30
 LEAST_FILES = 10_000

@@ -15,7 +15,7 @@ from typing import Any
 import suite
 from suite.data import cache_dir
 from suite.doctor import devices, tracking
-from suite.records.record import held, is_held, read_json, write_json
+from suite.records.files import held, is_held, read_json, write_json
 
 ANSWER_PATIENCE_S = 60.0
 POLL_S = 0.05

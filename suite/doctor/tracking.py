@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from suite.doctor.findings import Finding
+from suite.masking import masked
 from suite.tracking import store
+from suite.tracking.address import sqlite_file
 
 PATIENCE_S = 10.0
 ADVICE = (
@@ -20,8 +22,8 @@ ADVICE = (
 
 def findings(uri: str, experiment: str) -> Iterator[Finding]:
     """Yield whether the store answers, in which version, and what it says of the experiment."""
-    shown = without_password(uri)
-    file = store.sqlite_file(uri)
+    shown = masked(uri)
+    file = sqlite_file(uri)
     if file is not None and not file.exists():
         yield Finding("tracking", "ok", f"{shown} is made by the first run")
         return
@@ -34,22 +36,15 @@ def findings(uri: str, experiment: str) -> Iterator[Finding]:
         with store.reachable(uri):
             found = store.open_client(uri).get_experiment_by_name(experiment)
     except store.TrackingUnavailable as error:
-        yield Finding("tracking", "problem", str(error).replace(uri, shown), ADVICE)
+        yield Finding("tracking", "problem", str(error), ADVICE)
         return
     if found is None:
         yield Finding("tracking", "ok", f"{shown} answers; the first run makes experiment {experiment!r} there")
     elif found.lifecycle_stage != "active":
-        what = f"{shown}: experiment {experiment!r} is deleted"
-        advice = f"mlflow experiments restore --experiment-id {found.experiment_id}, or name another in the registry"
-        yield Finding("tracking", "problem", what, advice)
+        what, _, advice = store.deleted(experiment, found.experiment_id).partition("; ")
+        yield Finding("tracking", "problem", f"{shown}: {what}", advice)
     else:
         yield Finding("tracking", "ok", f"{shown} answers and has experiment {experiment!r}")
-
-
-def without_password(uri: str) -> str:
-    """Return an address as it may be printed."""
-    password = urlsplit(uri).password
-    return uri.replace(f":{password}@", ":***@") if password else uri
 
 
 def answers(uri: str) -> bool:

@@ -20,14 +20,17 @@ from suite.doctor.findings import Finding
 from suite.doctor.folders import nearest
 from suite.launch.slurm import client as slurm
 from suite.launch.slurm.jobs import parameters, small
+from suite.masking import masked
 from suite.provenance.snapshot import SnapshotError, code_environment, take
-from suite.records.record import Store, held, read_json, write_json
+from suite.records.arrays import JOB_PREFIX
+from suite.records.files import held, read_json, write_json
+from suite.records.record import Store
 from suite.registry.launchers import SlurmLauncher
 
 if TYPE_CHECKING:
     from suite.registry.registry import Registry
 
-NAME = f"{slurm.JOB_PREFIX}doctor"
+NAME = f"{JOB_PREFIX}doctor"
 #: How long the probe may take once it runs: torch is read from a file system that may be slow.
 WORK_PATIENCE_S = 240.0
 #: How long files of a job that has ended may still be on their way.
@@ -96,7 +99,7 @@ def findings(
             folder = Path(stack.enter_context(_folder_beside(store.out)))
             stack.enter_context(held(folder / "here.lock"))
             sizes = _cached(registry)
-            visit = _submit(launcher, folder, sizes, tracking_uri)
+            visit = _submit(launcher, folder, sizes, masked(tracking_uri))  # it stands in a file for the job
         except (OSError, SnapshotError, submitit.core.utils.FailedJobError) as error:
             said = str(error).strip().splitlines()
             yield Finding("probe", "problem", f"no probe job could be sent: {said[-1] if said else error}")
@@ -139,9 +142,7 @@ def judge(
     yield _data(report, files)
     yield from _clock(report)
     if "tracking" in report and not report["tracking"]:
-        what = (
-            f"{host} does not reach {tracking_uri.rpartition('@')[2]}, and need not: this machine mirrors the records"
-        )
+        what = f"{host} does not reach {masked(tracking_uri)}, and need not: this machine mirrors the records"
         yield Finding("probe", "ok", what)
     threads = there.variables.get("OMP_NUM_THREADS")
     if threads is not None:

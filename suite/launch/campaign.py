@@ -1,24 +1,19 @@
-"""Plan to launch: what the workers need to know is written down, and a campaign sees it through to the end."""
+"""A campaign: runs seen through to their ends while the launcher is attached."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Protocol
 
-from suite.launch.jobs import Jobs, thread_count, worker_count
-from suite.launch.packing import Pack, deal
-from suite.plan.plan import Plan, Run
+from suite.launch.jobs import Jobs
+from suite.plan.run import Run
 from suite.records.failures import is_final
-from suite.records.launch import Launch, Worker
+from suite.records.launch import Worker
 from suite.records.record import Store
-from suite.registry.launchers import SlurmLauncher
-from suite.registry.registry import Registry
 
 POLL_S = 0.1
 
@@ -52,6 +47,22 @@ class View:
     notice: str = ""
 
 
+class Display(Protocol):
+    """Shows a campaign to somebody."""
+
+    def say(self, text: str) -> None:
+        """Show a line that stays."""
+        ...
+
+    def show(self, view: View) -> None:
+        """Show where the campaign stands."""
+        ...
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        ...
+
+
 @dataclass(frozen=True)
 class Outcome:
     """How a campaign ended."""
@@ -61,79 +72,6 @@ class Outcome:
     left: int
     interrupted: bool
     cancelled: int = 0
-
-
-def to_execute(plan: Plan, rerun: Sequence[str] = ()) -> list[Run]:
-    """Return the runs that a launch has to start: missing, failed unless sure to fail again, and what `rerun` adds.
-
-    Parameters
-    ----------
-    plan : Plan
-    rerun : sequence of str
-        States to execute again: ``stale``, ``failed``, ``done``.
-    """
-    states = {"missing", *rerun}
-    return [
-        r for r in plan.runs if r.state in states or (r.state == "failed" and not r.reason.startswith("non_finite"))
-    ]
-
-
-def start(runs: Sequence[Run], registry: Registry, store: Store) -> Launch:
-    """Write a launch of these runs: the code as it stands, and the runs packed by estimated cost.
-
-    Raises
-    ------
-    OSError
-        If the results folder cannot be written.
-    suite.provenance.snapshot.SnapshotError
-        If the code cannot be copied.
-    """
-    store.prepare()
-    launcher = registry.document.launcher
-    specification = {run.key: _specification(run, registry) for run in runs}
-    settings: dict[str, Any] = {
-        "kind": launcher.kind,
-        "path": [os.path.abspath(entry) for entry in sys.path],
-        "catalogues": [str(path) for path in registry.catalogues],
-    }
-    if launcher.kind != "debug":
-        from suite.provenance.snapshot import take
-
-        snapshot = take(store, {module for run in runs for module in run.code})
-        settings |= {"snapshot": snapshot.id, "submitted": {"git": snapshot.git, "snapshot": snapshot.id}}
-    kept = ("max_attempts", "checkpoint_minutes", "checkpoint_steps")
-    shared = {name: getattr(launcher, name) for name in kept}
-    if isinstance(launcher, SlurmLauncher):
-        from suite.launch.slurm import client as slurm
-        from suite.launch.slurm import jobs as slurm_jobs
-
-        packs = slurm_jobs.packs(runs, registry, launcher)
-        settings["launcher"] = {**shared, **slurm_jobs.worker_settings(launcher)}
-        settings["submitter"] = slurm.identity()
-    else:
-        dealt = deal({run.key: run.estimate_s for run in runs}, min(worker_count(launcher), max(1, len(runs))))
-        cost = {run.key: run.estimate_s for run in runs}
-        packs = [Pack(tuple(keys), sum(cost[key] for key in keys), 1, 1, 1) for keys in dealt]
-        settings["launcher"] = {**shared, "threads": thread_count(launcher)}
-    return Launch.create(store, specification, packs, settings)
-
-
-def _specification(run: Run, registry: Registry) -> dict[str, Any]:
-    return {
-        "key": run.key,
-        "name": run.name,
-        "experiment": registry.document.experiment,
-        "benchmark": run.benchmark,
-        "loss": run.loss,
-        "kind": run.kind,
-        "seed": run.seed,
-        "profile": run.profile,
-        "purpose": run.purpose,
-        "metric": dict(run.metric),
-        "config": run.config,
-        "code": dict(run.code),
-        "replaces": run.record if run.state in ("stale", "done") else None,
-    }
 
 
 class Campaign:
@@ -239,8 +177,7 @@ class Campaign:
     def _outcome(self, run: Run) -> str | None:
         record = self._store.record(run.key)
         result = record.result()
-        is_old = run.state in ("stale", "done") and result is not None and result["record"] == run.record
-        if result is not None and not is_old:
+        if result is not None and result["record"] != run.replaces:
             self._expected_s += run.estimate_s
             self._spent_s += sum(result["seconds"].values())
             return "done"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from suite.launch.jobs import kill
 from suite.launch.slurm import client as slurm
-from suite.launch.slurm.queue import UNKNOWN, InQueue, Look, look, open_keys
+from suite.launch.slurm.queue import UNKNOWN, InQueue, Look, look
 from suite.records.launch import Launch, all_launches
 from suite.records.record import Store
 
@@ -53,13 +53,11 @@ def cancel(store: Store, keys: Collection[str] | None = None, patience_s: float 
     launches = [one for one in all_launches(store) if one.is_on_cluster or one.workers()]
     runs = set()
     for launch in launches:
-        unwanted = launch.content["runs"].keys() & (launch.content["runs"].keys() if keys is None else set(keys))
-        unwanted = set(open_keys(launch, store, unwanted))
+        unwanted = launch.spec.runs.keys() & (launch.spec.runs.keys() if keys is None else set(keys))
+        unwanted = set(launch.open_keys(store, unwanted))
         runs |= unwanted
         launch.cancel(unwanted)
-    here = [
-        launch for launch in launches if not launch.is_on_cluster and not any(open_keys(launch, store, launch.keys()))
-    ]
+    here = [launch for launch in launches if not launch.is_on_cluster and not any(launch.open_keys(store))]
     workers = sum(len(launch.workers()) for launch in here)
     for launch in here:
         launch.stop(reason="cancelled")
@@ -81,9 +79,9 @@ def _end_tasks(launches: Collection[Launch], store: Store, patience_s: float) ->
 
     def idle() -> tuple[list[InQueue], Look]:
         seen = look(launches)
-        packs = [(one, [*one.launch.content["packs"][one.pack]["keys"], *_taken_over(one)]) for one in seen.tasks]
+        packs = [(one, [*one.launch.spec.packs[one.pack].keys, *_taken_over(one)]) for one in seen.tasks]
         known = [(one, keys) for one, keys in packs if one.task.state != UNKNOWN]
-        return [one for one, keys in known if not any(open_keys(one.launch, store, keys))], seen
+        return [one for one, keys in known if not any(one.launch.open_keys(store, keys))], seen
 
     found, seen = idle()
     count = len(found)

@@ -20,8 +20,9 @@ from typing import Any, Final, Literal
 
 from suite.launch.slurm import client as slurm
 from suite.provenance.snapshot import snapshots
+from suite.records.arrays import JOB_PREFIX
 from suite.records.launch import Launch, all_launches
-from suite.records.record import Record, Store
+from suite.records.record import CHECKPOINTS, Record, Store
 
 Kind = Literal["launch", "record", "leftovers", "snapshot", "superseded", "temporary"]
 
@@ -156,7 +157,7 @@ def _launches(store: Store, launches: Sequence[Launch], now: float, days: float)
         idle = now - _newest(launch.folder)
         if idle < QUIET_S or launch.workers():
             continue
-        is_done = all(launch.is_done(key, store) for key in launch.content["runs"].keys() - launch.cancelled())
+        is_done = all(launch.is_done(key, store) for key in launch.spec.runs.keys() - launch.cancelled())
         if not is_done and idle < 86_400 * days:
             continue
         has_jobs = queue.has_jobs_of(launch) if launch.is_on_cluster else False
@@ -186,7 +187,7 @@ class _Queue:
             self._ask()
         if self._names is None:
             return None
-        return any(name.startswith(f"{slurm.JOB_PREFIX}{launch.id}-") for name in self._names)
+        return any(name.startswith(f"{JOB_PREFIX}{launch.id}-") for name in self._names)
 
     def _ask(self) -> None:
         try:
@@ -206,11 +207,11 @@ def _of_record(record: Record) -> Litter | None:
     """Return what can go of a record if nobody holds its lock."""
     entries = {entry.name: Path(entry.path) for entry in os.scandir(record.folder)}
     paths = [path for name, path in sorted(entries.items()) if _TEMPORARY.fullmatch(name)]
-    if entries.keys() - {path.name for path in paths} <= {"lock", "log.txt", "checkpoint.pt"}:
+    if entries.keys() - {path.name for path in paths} <= {"lock", "log.txt", *CHECKPOINTS}:
         reason = "no run has begun there, or what it left was put aside"
         return Litter("record", record.key, (record.folder,), _size(record.folder), reason)
-    if "result.json" in entries and "checkpoint.pt" in entries:
-        paths.append(entries["checkpoint.pt"])
+    if "result.json" in entries:
+        paths += [entries[name] for name in CHECKPOINTS if name in entries]
     if not paths:
         return None
     size = sum(_size(path) for path in paths)
@@ -241,7 +242,7 @@ def _snapshots(store: Store, staying: Sequence[Launch]) -> Iterator[Litter]:
 
 
 def _in_use(launches: Sequence[Launch]) -> set[str]:
-    return {str(launch.content.get("snapshot", "")) for launch in launches}
+    return {launch.spec.snapshot for launch in launches}
 
 
 def _superseded(store: Store) -> Iterator[Litter]:

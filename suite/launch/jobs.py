@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
-import shutil
 import signal
 import socket
-import subprocess
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from suite.plan.plan import Run
+from suite.plan.run import Run
+from suite.process import cores, gpus
 from suite.records.launch import Launch, Worker
+from suite.records.specs import WorkSettings
 from suite.registry.launchers import LocalLauncher
-
-THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 class LaunchError(RuntimeError):
@@ -76,30 +73,6 @@ class Jobs(Protocol):
         ...
 
 
-def gpus() -> list[int]:
-    """Return the indices of the GPUs that this process may use."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return [int(part) for part in visible.split(",") if part.strip().isdigit()]
-    program = shutil.which("nvidia-smi")
-    return list(range(_listed(program))) if program else []
-
-
-@functools.cache
-def _listed(program: str) -> int:
-    """Return how many GPUs `program` lists; asked once, as a launcher wants to know several times a second."""
-    try:
-        listed = subprocess.run([program, "-L"], capture_output=True, text=True, timeout=10, check=True).stdout
-    except (OSError, subprocess.SubprocessError):
-        return 0
-    return len(listed.splitlines())
-
-
-def cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def worker_count(launcher: LocalLauncher) -> int:
     """Return how many workers run at a time."""
     if launcher.kind == "debug":
@@ -112,6 +85,12 @@ def thread_count(launcher: LocalLauncher) -> int:
     if isinstance(launcher.threads, int):
         return launcher.threads
     return max(1, cores() // worker_count(launcher)) if gpus() else 1
+
+
+def work_settings(launcher: LocalLauncher) -> WorkSettings:
+    """Return what workers need to know of the launcher."""
+    attempts, minutes, steps = launcher.max_attempts, launcher.checkpoint_minutes, launcher.checkpoint_steps
+    return WorkSettings(attempts, minutes, steps, thread_count(launcher))
 
 
 class DebugJobs:

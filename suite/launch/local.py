@@ -11,8 +11,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from suite.launch.jobs import THREADS, LaunchError, gpus, kill, thread_count, worker_count
-from suite.plan.plan import Run
+from suite.launch.jobs import LaunchError, kill, thread_count, worker_count
+from suite.plan.run import Run
+from suite.process import THREADS, gpus
 from suite.provenance.snapshot import code_environment
 from suite.records.failures import wants_memory
 from suite.records.launch import Launch, Worker, living_workers
@@ -43,7 +44,7 @@ class LocalJobs:
         self._gpus = gpus()
         self._environment = {
             **dict.fromkeys(THREADS, str(thread_count(launcher))),
-            **code_environment(store, launch.content.get("snapshot", "")),
+            **code_environment(store, launch.spec.snapshot),
         }
         self._jobs: list[Any] = []
         self._fruitless = 0

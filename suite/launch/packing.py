@@ -7,6 +7,8 @@ import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from suite.records.specs import Pack
+
 
 @dataclass(frozen=True)
 class Demand:
@@ -28,29 +30,6 @@ class Demand:
     nodes: int = 1
     gpus: int = 1
     slots: int = 1
-
-
-@dataclass(frozen=True)
-class Pack:
-    """What one array task does.
-
-    Attributes
-    ----------
-    keys : tuple of str
-        The longest run first.
-    seconds : float
-        Expected wall time, each slot taking the next run as soon as it is free.
-    slots : int
-        Runs side by side; not more than there are runs.
-    nodes, gpus : int
-        As of its runs.
-    """
-
-    keys: tuple[str, ...]
-    seconds: float
-    slots: int
-    nodes: int
-    gpus: int
 
 
 def deal(cost: Mapping[str, float], workers: int) -> list[list[str]]:

@@ -1,33 +1,24 @@
-"""What the commands do, without parsing and printing."""
+"""A plan carried out: what it lacks is executed, and MLflow brought up to date."""
 
 from __future__ import annotations
 
 import importlib
-import shlex
-import sys
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from suite.cli.display import Display
-from suite.launch.campaign import POLL_S, Campaign, Outcome, View, start, to_execute
+from suite.launch.campaign import POLL_S, Campaign, Display, Outcome, View
+from suite.launch.data import fetch_missing
 from suite.launch.jobs import DebugJobs, Jobs
-from suite.plan.plan import Plan, Run
+from suite.launch.start import start
+from suite.plan.plan import Plan
+from suite.plan.run import Run
 from suite.problems import InputError, Problem
-from suite.records.launch import Launch, all_launches, forget_finished, live_launches
-from suite.records.record import Record, Store
+from suite.records.launch import Launch, forget_finished
+from suite.records.record import Store
 from suite.registry.launchers import Launcher, SlurmLauncher
 from suite.registry.registry import Registry
-
-if TYPE_CHECKING:
-    from suite.data import Progress
-    from suite.data import Store as DataStore
-    from suite.launch.slurm.queue import InQueue, Look
-
 
 #: On a shared file system, a look at every record costs more than on a local disk.
 CLUSTER_POLL_S = 1.0
@@ -74,50 +65,6 @@ class Report:
     started: int
 
 
-def fetch_data(registry: Registry, plan: Plan, options: RunOptions, display: Display) -> None:
-    """Fetch the data sets that the plan's runs need and the cache lacks.
-
-    Raises
-    ------
-    suite.data.DataError
-        If one cannot be had.
-    """
-    entries = registry.document.benchmarks
-    needed = sorted({dataset for run in plan.runs for dataset in entries[run.benchmark].data})
-    lacking = registry.data.missing(needed)
-    if lacking:
-        show_licences(registry.data, lacking, display)
-        registry.data.fetch(lacking, options.mirror, options.offline, FetchLines(display))
-
-
-def show_licences(data: DataStore, names: Sequence[str], display: Display) -> None:
-    """Say under which terms data sets come."""
-    for name in names:
-        dataset = data.dataset(name)
-        display.say(f"{dataset.title}: {dataset.licence} ({dataset.origin})")
-
-
-class FetchLines:
-    """Shows what the data store does: a line when something begins or ends, and one every two seconds of a download."""
-
-    def __init__(self, display: Display) -> None:
-        self._display = display
-        self._last: tuple[str, ...] = ()
-        self._shown = 0.0
-
-    def __call__(self, progress: Progress) -> None:
-        """Show one report of the data store."""
-        now = (progress.dataset, progress.source, progress.state, progress.file)
-        if now == self._last and time.monotonic() - self._shown < 2:
-            return
-        self._last, self._shown = now, time.monotonic()
-        done = f" {progress.bytes_done / 1e6:.1f} MB" if progress.bytes_done else ""
-        whole = f" of {progress.bytes_total / 1e6:.1f} MB" if progress.bytes_done and progress.bytes_total else ""
-        what = f" {progress.file}" if progress.file else ""
-        why = f": {progress.message}" if progress.message else ""
-        self._display.say(f"data  {progress.dataset}: {progress.state}{what} ({progress.source}){done}{whole}{why}")
-
-
 def carry_out(registry: Registry, plan: Plan, store: Store, options: RunOptions, display: Display) -> Report:
     """Execute what the plan lacks, and wait for what other launches of it have in hand.
 
@@ -131,7 +78,7 @@ def carry_out(registry: Registry, plan: Plan, store: Store, options: RunOptions,
         If workers cannot work here at all.
     """
     began = time.monotonic()
-    to_do = to_execute(plan, options.rerun)
+    to_do = plan.to_do(options.rerun)
     awaited = [run for run in plan.runs if run.state in ("queued", "running")]
     outcome = Outcome(0, (), 0, False)
     mirrored, error = True, None
@@ -139,7 +86,7 @@ def carry_out(registry: Registry, plan: Plan, store: Store, options: RunOptions,
     is_on_cluster = isinstance(launcher, SlurmLauncher)
     if to_do or awaited:
         store.prepare()
-        fetch_data(registry, plan, options, display)
+        fetch_missing(registry, plan.runs, options.mirror, options.offline, display.say)
         # what an earlier launch has in hand is in ours, too: should its workers die, ours take over
         mine = to_do if options.detach else [*to_do, *awaited]
         if awaited and not options.detach:
@@ -230,7 +177,7 @@ class Mirroring:
     def finish(self, patience_s: float = 120.0) -> tuple[bool, str | None]:
         """Return whether MLflow holds everything, and if not, why."""
         self._start()
-        return self._mirror.finish(patience_s), self._mirror.error
+        return self._mirror.finish(patience_s), self._mirror.shortfall
 
     def _start(self) -> None:
         if not self._started:
@@ -238,155 +185,3 @@ class Mirroring:
             self._mirror.start()
             # the table at the end needs pandas: import it while the workers work
             threading.Thread(target=importlib.import_module, args=("analysis.tables.tables",), daemon=True).start()
-
-
-def matrix(plan: Plan) -> dict[tuple[str, str], dict[str, int]]:
-    """Return how many runs of each (benchmark, loss) are in each state."""
-    counted: dict[tuple[str, str], dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    for run in plan.runs:
-        counted[run.benchmark, run.loss][run.state] += 1
-    return {cell: dict(states) for cell, states in counted.items()}
-
-
-def status_json(plan: Plan, store: Store) -> dict[str, Any]:
-    """Return what ``status --json`` prints."""
-    cells = [{"benchmark": b, "loss": loss, **states} for (b, loss), states in matrix(plan).items()]
-    launches = [{"id": launch.id, "workers": [vars(w) for w in launch.workers()]} for launch in live_launches(store)]
-    summary = plan.to_json()["summary"]
-    return {"matrix": cells, "summary": summary, "launches": launches, "cluster": vars(cluster(store))}
-
-
-@dataclass(frozen=True)
-class Cluster:
-    """What SLURM has of a results folder.
-
-    Attributes
-    ----------
-    tasks : list of mapping
-        A row an array task in the queue.
-    stillborn : list of mapping
-        Tasks that ended before they began to work: ``job``, and the ``key`` of a run that it was to do.
-    silence : str
-        Why SLURM does not answer, if it does not.
-    """
-
-    tasks: list[dict[str, Any]]
-    stillborn: list[dict[str, str]]
-    silence: str
-
-
-def cluster(store: Store) -> Cluster:
-    """Ask SLURM, once, for the array tasks of a results folder."""
-    from suite.launch.slurm.queue import look, open_launches
-
-    launches = open_launches(store)
-    seen = look(launches)
-    stillborn = [] if seen.silence else [row for launch in launches for row in _stillborn(launch, store, seen)]
-    return Cluster([_task_row(one) for one in seen.tasks], stillborn, seen.silence)
-
-
-def _stillborn(launch: Launch, store: Store, seen: Look) -> Iterator[dict[str, str]]:
-    from suite.launch.slurm.queue import batches, open_keys, task_report
-
-    jobs = {pack: job for batch in batches(launch) for pack, job in batch.jobs()}
-    for pack in jobs.keys() - seen.of(launch).keys():
-        left = next(open_keys(launch, store, launch.content["packs"][pack]["keys"]), None)
-        if left is not None and task_report(launch, pack) is None:
-            yield {"job": jobs[pack], "key": left}
-
-
-def _task_row(one: InQueue) -> dict[str, Any]:
-    from suite.launch.slurm.queue import task_report
-
-    said = task_report(one.launch, one.pack)
-    content = one.launch.content["packs"][one.pack]
-    return {
-        "job": one.task.job,
-        "state": one.task.state,
-        "reason": one.task.reason if one.task.state == "PENDING" else "",
-        "nodes": one.task.nodes,
-        "launch": one.launch.id,
-        "pack": one.pack,
-        "runs": len(content["keys"]),
-        "side_by_side": content["slots"],
-        "restarts": said.restarts if said is not None else 0,
-    }
-
-
-def waiting(store: Store, key: str) -> str:
-    """Return a sentence on a run that has printed nothing yet."""
-    from suite.launch.slurm.queue import look, open_launches
-
-    seen = look(open_launches(store))
-    for one in seen.tasks:
-        if key in one.wanted():
-            reason = f" ({one.task.reason})" if one.task.reason not in ("", "None") else ""
-            return f"it has not begun: array task {one.task.job} is {one.task.state}{reason}"
-    return "it has not begun"
-
-
-def task_log(store: Store, key: str) -> Path | None:
-    """Return the output of the array task that had a run last; None if none has had it."""
-    from suite.launch.slurm.queue import batches
-
-    for launch in reversed(all_launches(store)):
-        for batch in reversed(batches(launch)):
-            for pack, job in batch.jobs():
-                file = launch.folder / "jobs" / f"{job}_0_log.out"
-                if key in launch.content["packs"][pack]["keys"] and file.exists():
-                    return file
-    return None
-
-
-def follow(record: Record, poll_s: float = 0.2) -> Iterator[str]:
-    """Yield what a run has printed, and what it prints, until it no longer runs."""
-    position = 0
-    while True:
-        running = record.is_running()
-        if record.log.exists():
-            with record.log.open(errors="replace") as file:
-                file.seek(position)
-                text = file.read()
-                position = file.tell()
-            if text:
-                yield text
-        if not running:
-            return
-        time.sleep(poll_s)
-
-
-def explain(record: Record, plan_run: Run | None) -> list[tuple[str, str]]:
-    """Return what is known of one run: label and text."""
-    run, result, failure = record.run(), record.result(), record.failure()
-    facts = [("key", record.key)]
-    if run is not None:
-        origin = run["provenance"]
-        facts.append(("run", f"{run['benchmark']}/{run['loss']}/seed{run['seed']} at profile {run['profile']}"))
-        facts.append(("code", f"git {origin['git']}, {len(run['code'])} modules"))
-        hardware = origin["hardware"]
-        facts.append(("machine", f"{origin['host']}: {hardware['processor']}, {hardware['device']}"))
-    facts.append(("state", _state_text(record, plan_run, result, failure)))
-    if result is not None:
-        facts.append(("time", f"{sum(result['seconds'].values()):.1f} s, attempt {result['attempt']}"))
-        facts.extend((name, f"{value:.6g}") for name, value in result["metrics"].items())
-    if failure is not None:
-        facts.append(("failure", f"{failure['class']}: {failure['message']}"))
-    facts.append(("folder", str(record.folder)))
-    return facts
-
-
-def _state_text(
-    record: Record, plan_run: Run | None, result: Mapping[str, Any] | None, failure: Mapping[str, Any] | None
-) -> str:
-    if plan_run is not None:
-        return plan_run.state + (f" ({plan_run.reason})" if plan_run.reason else "")
-    if result is not None:
-        return "done; the registry as it stands has no such run (its settings, data or names have changed)"
-    if record.is_running():
-        return "running"
-    return "failed" if failure is not None else "interrupted"
-
-
-def continue_command() -> str:
-    """Return the command line that this process was started with, as the user typed it."""
-    return shlex.join(sys.orig_argv)

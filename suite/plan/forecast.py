@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from suite.plan.plan import Plan, Run, expand
+from suite.plan.plan import Plan
+from suite.plan.run import Run, expand
 from suite.records.record import Store
 from suite.registry.registry import Registry
 

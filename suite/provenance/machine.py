@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from suite.masking import masked
+
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "hydra-core", "submitit", "mlflow")
 
 
@@ -88,5 +90,5 @@ def collect(device: str, threads: int, processes: int = 1) -> dict[str, Any]:
             "system": platform.platform(),
         },
         "host": socket.gethostname(),
-        "command": sys.argv,
+        "command": [masked(part) for part in sys.argv],
     }

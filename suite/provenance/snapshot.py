@@ -20,8 +20,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from suite.process import code_first
 from suite.provenance import machine, modules
-from suite.records.record import Store, read_json, write_json
+from suite.records.files import read_json, write_json
+from suite.records.record import Store
 
 LARGEST_FILE = 10 * 2**20
 LARGEST_PATCH = 10 * 2**20
@@ -322,10 +324,4 @@ def code_environment(store: Store, snapshot: str) -> dict[str, str]:
     """
     if not snapshot:
         return {}
-    code = str(snapshots(store) / snapshot / "code")
-    # without the last, `python -m` would look into the current directory first
-    return {"PYTHONPATH": os.pathsep.join([code, *_inherited_path()]), "PYTHONSAFEPATH": "1"}
-
-
-def _inherited_path() -> list[str]:
-    return [os.path.abspath(entry) for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
+    return code_first(snapshots(store) / snapshot / "code")

@@ -17,7 +17,7 @@ import inspect
 import re
 import typing
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from suite import parameters as parameter_types
@@ -52,7 +52,8 @@ class Target:
     path: str
     module: str
     name: str
-    parameters: tuple[Parameter, ...] | None
+    # Defaults come from users' source and may be lists: a target must not be hashed by them.
+    parameters: tuple[Parameter, ...] | None = field(hash=False)
 
 
 def resolve(path: str, group: str) -> Target:
@@ -93,7 +94,6 @@ def short_names(group: str) -> Mapping[str, str]:
     return {e.name: e.value.replace(":", ".") for e in importlib.metadata.entry_points(group=group)}
 
 
-@functools.cache
 def code(*targets: Target) -> Mapping[str, str]:
     """Return module name -> sha256 of every file that defines what these targets run.
 
@@ -101,7 +101,12 @@ def code(*targets: Target) -> Mapping[str, str]:
     first-party code counts (not the standard library, not site-packages), and the ``__init__`` of a package only where
     it defines a name that is used: adding a loss to ``suite.losses`` changes no other loss.
     """
-    return dict(sorted(pair for target in targets for pair in modules.closure(target.module)))
+    return _code(*(target.module for target in targets))
+
+
+@functools.cache
+def _code(*names: str) -> Mapping[str, str]:
+    return dict(sorted(pair for name in names for pair in modules.closure(name)))
 
 
 @functools.cache

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final
 
+from suite.masking import masked
 from suite.records.record import Record
 
 REMEDIES: Final[Mapping[str, str]] = {
@@ -19,21 +20,24 @@ REMEDIES: Final[Mapping[str, str]] = {
     "non_finite": "not tried again",
     "user_code": "not tried again",
 }
-"""What happens to a run within one launch; a later `run` tries all but ``non_finite`` again."""
+"""What happens to a run within one launch."""
+
+HOPELESS: Final = frozenset({"non_finite"})
+"""Classes that would come again: a later `run` tries all others."""
 
 
 def classify(error: Exception) -> str:
-    """Return the failure class of an exception: what decides whether trying again can help."""
-    from suite.data import DataError
-    from suite.training import NonFiniteLoss
+    """Return the failure class of an exception: what decides whether trying again can help.
 
-    if isinstance(error, NonFiniteLoss):
+    An exception's type may name it: ``failure_class = "data"``.
+    """
+    if isinstance(named := getattr(error, "failure_class", None), str) and named in REMEDIES:
+        return named
+    if isinstance(error, FloatingPointError):
         return "non_finite"
     says_memory = any(text in str(error).lower() for text in ("out of memory", "t allocate memory", "alloc_failed"))
     if isinstance(error, MemoryError) or says_memory or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
         return "out_of_memory"
-    if isinstance(error, DataError):
-        return "data"
     return "user_code"
 
 
@@ -112,6 +116,7 @@ def record_failure(
         Unix time at which the attempt began; now, if nobody lived to tell.
     """
     now = time.time()
+    message, traceback = masked(message), masked(traceback)
     again = kind == "out_of_memory" and deserves_fewer_beside(record, launch, beside)
     failure = {"class": kind, "message": message, "traceback": traceback, "attempt": attempt, "launch": launch}
     times = {"started": now if started is None else started, "finished": now}

@@ -12,14 +12,16 @@ import shutil
 import socket
 import time
 import uuid
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from suite.launch.packing import Pack
-from suite.records.record import Store, held, is_held, read_json, write_json
+from suite.records.failures import is_final
+from suite.records.files import held, is_held, read_json, write_json
+from suite.records.record import Store
+from suite.records.specs import EMPTY, LaunchSpec
 
 
 @dataclass(frozen=True)
@@ -64,54 +66,42 @@ class Launch:
         self.id = folder.name
 
     @classmethod
-    def create(
-        cls, store: Store, runs: Mapping[str, Mapping[str, Any]], packs: Sequence[Pack], settings: Mapping[str, Any]
-    ) -> Launch:
-        """Write a new launch.
-
-        Parameters
-        ----------
-        store : Store
-        runs : mapping of key to what the worker needs to know of the run
-        packs : sequence of Pack
-            One a worker, or one an array task, in the order in which it should work.
-        settings : mapping
-            What else workers need to know; see :func:`suite.launch.campaign.start`.
-        """
+    def create(cls, store: Store, spec: LaunchSpec) -> Launch:
+        """Write a new launch."""
         folder = store.launches / f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
         (folder / "workers").mkdir(parents=True)
-        content = {"created": time.time(), "out": str(store.out), "packs": [vars(pack) for pack in packs]}
-        write_json(folder / "launch.json", {**content, **settings, "runs": dict(runs)})
+        write_json(folder / "launch.json", spec.to_json())
         return cls(folder)
 
     @cached_property
-    def content(self) -> dict[str, Any]:
-        """``launch.json``, or an empty launch if its launcher was killed before it was written."""
-        empty = {"kind": "local", "out": "", "created": 0.0, "packs": [], "runs": {}, "launcher": {}}
-        return {**empty, **(read_json(self.folder / "launch.json") or {})}
+    def spec(self) -> LaunchSpec:
+        """What is to be done; nothing if the launcher was killed before it was written.
+
+        Raises
+        ------
+        InputError
+            If another version of the suite has written it.
+        """
+        file = self.folder / "launch.json"
+        content = read_json(file)
+        return EMPTY if content is None else LaunchSpec.from_json(content, file)
 
     @property
     def is_on_cluster(self) -> bool:
-        """Whether its workers are SLURM's."""
-        return bool(self.content["kind"] == "slurm")
+        """Whether its workers are in array tasks."""
+        return self.spec.array is not None
 
     def threads(self, number: int) -> int:
         """Return how many threads worker `number` computes with."""
-        settings = self.content["launcher"]
-        if settings["threads"] is not None:
-            return int(settings["threads"])
-        return max(1, int(settings["cpus"]) // int(self.content["packs"][number]["slots"]))
-
-    def keys(self) -> Iterator[str]:
-        """Return the keys of the launch's runs."""
-        return iter(self.content["runs"])
+        work = self.spec.work
+        return work.threads or max(1, work.cpus // self.spec.packs[number].slots)
 
     def order(self, number: int) -> Iterator[str]:
         """Yield keys in the order in which worker `number` tries them.
 
         Its own pack first; on this machine then the others', from their ends, where their owners come last.
         """
-        packs = [pack["keys"] for pack in self.content["packs"]]
+        packs = [pack.keys for pack in self.spec.packs]
         own = number % max(1, len(packs))
         yield from packs[own] if packs else ()
         if self.is_on_cluster:
@@ -122,8 +112,24 @@ class Launch:
 
     def is_done(self, key: str, store: Store) -> bool:
         """Whether a run has its result, and not only the one that this launch was made to replace."""
-        result, replaces = store.record(key).result(), self.content["runs"][key].get("replaces")
+        result, replaces = store.record(key).result(), self.spec.runs[key].replaces
         return result is not None and (replaces is None or result["record"] != replaces)
+
+    def is_settled(self, key: str, store: Store) -> bool:
+        """Whether a run is done, or has failed since the launch was made."""
+        if self.is_done(key, store):
+            return True
+        failure = store.record(key).failure()
+        if failure is None or not is_final(failure):
+            return False
+        # the time is a node's, whose clock may differ: in the launch's own failures it does not matter
+        return failure.get("launch") == self.id or failure["finished"] >= self.spec.created
+
+    def open_keys(self, store: Store, keys: Iterable[str] | None = None) -> Iterator[str]:
+        """Yield those of the launch's runs, or of some of them, that are neither settled nor cancelled."""
+        cancelled = self.cancelled()
+        wanted = self.spec.runs if keys is None else keys
+        return (key for key in wanted if key not in cancelled and not self.is_settled(key, store))
 
     def stop(self, pack: int | None = None, reason: str = "stopped") -> None:
         """Ask the workers, or those of one pack, to end at their next step."""
@@ -211,6 +217,10 @@ def _is_submitit_process(process: int) -> bool:
     return not Path("/proc/self").exists()
 
 
+FORGET_S: Final = 3600.0
+"""How long a finished launch on a cluster stays: array tasks of it may still wait in the queue."""
+
+
 def all_launches(store: Store) -> list[Launch]:
     """Return the launches of a results folder, oldest first."""
     try:
@@ -225,12 +235,33 @@ def live_launches(store: Store) -> list[Launch]:
     return [launch for launch in all_launches(store) if launch.workers()]
 
 
-FORGET_S = 3600.0
-
-
 def living_workers(store: Store) -> list[Worker]:
     """Return what the living workers of a results folder are doing, whatever their launch."""
     return [worker for launch in all_launches(store) for worker in launch.workers()]
+
+
+def planned(store: Store, key: str) -> dict[str, Any] | None:
+    """Return a run of some launch as ``run.json`` would describe it; None if no launch has it."""
+    specs = (launch.spec.runs.get(key) for launch in all_launches(store))
+    return next((spec.to_json() for spec in specs if spec is not None), None)
+
+
+def find_key(store: Store, prefix: str) -> str:
+    """Return the one key of a record or a launch that begins with `prefix`.
+
+    Raises
+    ------
+    LookupError
+        If there is none, or more than one.
+    """
+    known = store.keys().union(*(launch.spec.runs for launch in all_launches(store)))
+    found = sorted(key for key in known if key.startswith(prefix))
+    if not found:
+        raise LookupError(f"no run has a key that begins with {prefix!r}; python -m suite plan --runs shows keys")
+    if len(found) > 1:
+        listed = ", ".join(key[:12] for key in found[:5])
+        raise LookupError(f"{len(found)} runs have keys that begin with {prefix!r} ({listed} ...): give more of it")
+    return found[0]
 
 
 def forget_finished(store: Store) -> None:
@@ -241,8 +272,8 @@ def forget_finished(store: Store) -> None:
     """
     for launch in all_launches(store):
         is_quiet = not launch.is_on_cluster or (
-            time.time() - launch.content["created"] > FORGET_S
+            time.time() - launch.spec.created > FORGET_S
             and not any(map(is_held, (launch.folder / "tasks").glob("*.lock")))
         )
-        if is_quiet and not launch.workers() and all(launch.is_done(key, store) for key in launch.content["runs"]):
+        if is_quiet and not launch.workers() and all(launch.is_done(key, store) for key in launch.spec.runs):
             launch.remove()

@@ -7,55 +7,20 @@ that executes the run: the kernel lets it go when the worker dies, however it di
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import json
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
+
+from suite.records.files import held, is_held, read_json, write_json
 
 SCHEMA = 1
-
-
-def atomic_write(path: Path, write: Callable[[IO[bytes]], object], durable: bool = True) -> None:
-    """Replace `path` by what `write` writes, or leave it untouched.
-
-    Parameters
-    ----------
-    path : Path
-    write : callable (binary file) -> None
-    durable : bool
-        Reach the disk before the replacement; not worth its milliseconds for a progress display.
-    """
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-    try:
-        with temporary.open("wb") as file:
-            write(file)
-            if durable:
-                file.flush()
-                os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_json(path: Path, value: Mapping[str, Any], durable: bool = True) -> None:
-    """Write a JSON object atomically."""
-    content = json.dumps(value, indent=1).encode()
-    atomic_write(path, lambda file: file.write(content), durable)
-
-
-def read_json(path: Path) -> dict[str, Any] | None:
-    """Read a JSON object, or None if there is no such file."""
-    try:
-        value: dict[str, Any] = json.loads(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    return value
+CHECKPOINTS = ("checkpoint.pt", "checkpoint.previous.pt")
+"""The last one, and the one before it, for when that is damaged."""
 
 
 class Record:
@@ -68,7 +33,7 @@ class Record:
     @property
     def checkpoint(self) -> Path:
         """Where training is saved."""
-        return self.folder / "checkpoint.pt"
+        return self.folder / CHECKPOINTS[0]
 
     @property
     def log(self) -> Path:
@@ -102,7 +67,8 @@ class Record:
         """Write the result; from here on the run is done."""
         write_json(self.folder / "result.json", {"schema": SCHEMA, "key": self.key, **result})
         (self.folder / "failure.json").unlink(missing_ok=True)
-        self.checkpoint.unlink(missing_ok=True)
+        for name in CHECKPOINTS:
+            (self.folder / name).unlink(missing_ok=True)
 
     def fail(self, failure: Mapping[str, Any]) -> None:
         """Write why the attempt failed."""
@@ -149,7 +115,7 @@ class Record:
         target.mkdir(parents=True, exist_ok=True)
         # the result goes first: without it the record is not done, whatever happens to the rest of this; then the
         # checkpoint: once run.json is gone, nobody could tell that other code has made it
-        for name in ("result.json", "checkpoint.pt", "run.json", "failure.json", "events.jsonl", "log.txt"):
+        for name in ("result.json", *CHECKPOINTS, "run.json", "failure.json", "events.jsonl", "log.txt"):
             if (self.folder / name).exists():
                 os.replace(self.folder / name, target / name)
 
@@ -180,22 +146,6 @@ class Store:
         except FileNotFoundError:
             return set()
 
-    def find(self, prefix: str) -> Record:
-        """Return the one record whose key begins with `prefix`.
-
-        Raises
-        ------
-        LookupError
-            If there is none, or more than one.
-        """
-        found = sorted(key for key in self.keys() if key.startswith(prefix))
-        if not found:
-            raise LookupError(f"no run in {self.runs} has a key that begins with {prefix!r}; `suite plan` shows keys")
-        if len(found) > 1:
-            listed = ", ".join(key[:12] for key in found[:5])
-            raise LookupError(f"{len(found)} runs have keys that begin with {prefix!r} ({listed} ...): give more of it")
-        return self.record(found[0])
-
     def prepare(self) -> None:
         """Make the folder and check that it can be written.
 
@@ -211,55 +161,3 @@ class Store:
             probe.write_bytes(b"\0" * 4096)
         finally:
             probe.unlink(missing_ok=True)
-
-
-@contextmanager
-def held(path: Path, patience_s: float = 0.05) -> Iterator[bool]:
-    """Hold an exclusive flock inside the block; yields False if another process has it.
-
-    Parameters
-    ----------
-    path : Path
-        Created if need be, with its folder.
-    patience_s : float
-        How long to keep trying: :func:`is_held` takes the lock for an instant.
-    """
-    deadline = time.monotonic() + patience_s
-    while True:
-        with _opened(path) as file:
-            if _is_locked(file, path):
-                yield True
-                return
-        if time.monotonic() > deadline:
-            yield False
-            return
-        time.sleep(0.005)
-
-
-def _opened(path: Path) -> IO[str]:
-    for _ in range(10):  # `suite clean` may remove the folder in between
-        with contextlib.suppress(FileNotFoundError, FileExistsError):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            return path.open("a")
-    return path.open("a")
-
-
-def _is_locked(file: IO[str], path: Path) -> bool:
-    """Take the lock of an open file; a file that was removed from its place meanwhile locks nothing."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
-    except (BlockingIOError, FileNotFoundError):
-        return False
-
-
-def is_held(path: Path) -> bool:
-    """Whether another process holds the flock of `path`."""
-    try:
-        with path.open("r") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False

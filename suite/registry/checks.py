@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from suite.naming import is_path
 from suite.problems import InputError, Problem, choices, shown
 from suite.provenance import targets
 from suite.registry.claims import Claim
@@ -25,6 +26,9 @@ RESERVED: Final = {
     "benchmark": ("all", "default"),
     "slice": ("all", "references", "selection"),
 }
+
+#: Of a database behind MLflow.
+EXPERIMENT_LIMIT: Final = 250
 
 _ANYTHING: Final = targets.Target("", "", "", None)
 
@@ -60,7 +64,15 @@ class _Checks:
         for name in document.slices:
             if name in document.losses or name in document.benchmarks:
                 self.complain(("slices", name), "this name is taken by a loss or a benchmark")
+        if len(document.experiment) > EXPERIMENT_LIMIT:
+            self.complain(("experiment",), f"is longer than the {EXPERIMENT_LIMIT} characters that MLflow takes")
         for benchmark, entry in document.benchmarks.items():
+            if not is_path(entry.metric.name):
+                message = (
+                    f"{entry.metric.name!r} will not do: MLflow would not take it; expected a name or a path of names, "
+                    "as in bias/gender, without an empty part"
+                )
+                self.complain(("benchmarks", benchmark, "metric", "name"), message)
             for name in entry.references:
                 if name in document.losses:
                     self.complain(("benchmarks", benchmark, "references", name), "this name is taken by a loss")

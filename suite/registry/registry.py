@@ -347,12 +347,21 @@ def _checked(parameter: targets.Parameter, value: Any) -> tuple[Any, str | None]
     return adapter.dump_python(checked, mode="json"), None
 
 
-@functools.cache
 def _adapter(annotation: Any) -> TypeAdapter[Any] | None:
     """Return what checks values of an annotation; None if pydantic cannot."""
     if annotation is targets.UNKNOWN:
         return None
     try:
+        return _adapters(annotation)
+    except TypeError:  # annotated with a list, say, which no cache can have for a key
+        return _made_adapter(annotation)
+
+
+def _made_adapter(annotation: Any) -> TypeAdapter[Any] | None:
+    try:
         return TypeAdapter(annotation, config=ConfigDict(strict=True, allow_inf_nan=False))
-    except PydanticUserError:
+    except (PydanticUserError, TypeError):
         return None
+
+
+_adapters = functools.cache(_made_adapter)

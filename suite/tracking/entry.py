@@ -7,11 +7,12 @@ import json
 import math
 import os
 import platform
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from suite.naming import clean_name, clean_text
 
 PARAM_LIMIT = 6000
 TAG_LIMIT = 5000
@@ -89,7 +90,7 @@ class Record:
             "digest": self.digest,
             "failure": self.failure_line(),
         }
-        return {f"suite.{name}": str(value)[:TAG_LIMIT] for name, value in values.items() if value != ""}
+        return {f"suite.{name}": clean_text(str(value))[:TAG_LIMIT] for name, value in values.items() if value != ""}
 
     def failure_line(self) -> str:
         """Return the class and message of the failure in one line; empty without one."""
@@ -219,13 +220,9 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
             yield f"{prefix}{name}", value if isinstance(value, str) else json.dumps(value, sort_keys=True)
 
 
-def clean_name(name: str) -> str:
-    """Replace what MLflow refuses in the name of a metric or a parameter."""
-    return re.sub(r"[^\w\-./: ]", "_", name)[:250]
-
-
 def shorten(text: str, limit: int = PARAM_LIMIT) -> str:
     """Cut a text to MLflow's limit, showing that it was cut."""
+    text = clean_text(text)
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from suite.tracking import sql, store
+from suite.tracking.address import sqlite_file
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,6 +75,21 @@ def experiments(uri: str) -> list[str]:
         return sorted(one.name for one in found if client.search_runs([one.experiment_id], marked, max_results=1))
 
 
+def deleted_experiments(uri: str) -> dict[str, str]:
+    """Return the experiments that were deleted and can be restored: name to MLflow's id.
+
+    Raises
+    ------
+    TrackingUnavailable
+        If the store cannot be read; a SQLite file that does not exist is not created.
+    """
+    from mlflow.entities import ViewType
+
+    with existing(uri) as client:
+        found = client.search_experiments(ViewType.DELETED_ONLY, max_results=1000)
+        return {one.name: one.experiment_id for one in found}
+
+
 @contextmanager
 def existing(uri: str) -> Iterator[Any]:
     """Give a client on a store that is there.
@@ -83,7 +99,7 @@ def existing(uri: str) -> Iterator[Any]:
     TrackingUnavailable
         If it is not, or if what is done inside the block fails on it.
     """
-    file = store.sqlite_file(uri)
+    file = sqlite_file(uri)
     if file is not None and not file.exists():
         hint = "python -m suite sync makes it from the records"
         raise store.TrackingUnavailable(f"MLflow store {uri}: there is no such file; {hint}")

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from suite.masking import masked
 from suite.tracking.mirror import Mirror, is_running
 
 LONGEST_WAIT_S = 60.0
@@ -28,6 +29,8 @@ class LiveMirror:
     ----------
     error : str or None
         Why the last push failed; None after one that worked.
+    refused : dict
+        Key to reason, for records that this MLflow will not take however often they are sent.
     pending : int
         Records with something that the last push left unsent.
     """
@@ -42,6 +45,7 @@ class LiveMirror:
         running: Callable[[Path], bool] = is_running,
     ) -> None:
         self.error: str | None = None
+        self.refused: dict[str, str] = {}
         self.pending = 0
         self._mirror = Mirror(out, uri, experiment, running)
         self._keys = None if keys is None else list(keys)
@@ -73,6 +77,17 @@ class LiveMirror:
             self.error = self.error or f"MLflow did not take everything within {timeout:g} s"
         return self.error is None and self.pending == 0 and not self._thread.is_alive()
 
+    @property
+    def shortfall(self) -> str | None:
+        """What MLflow lacks and what to do about it; None if it has everything."""
+        if self.error is None and self.pending == 0:
+            return None
+        if self.refused and not self.pending - len(self.refused):
+            lasting = _first(self.refused, "are refused for good by this MLflow")
+            return f"{lasting}. Their records are whole, and in MLflow they stand as failed with this reason"
+        why = self.error or f"{self.pending} runs were not sent"
+        return f"MLflow is not up to date: {why}. Nothing is lost: python -m suite sync completes it"
+
     def _loop(self) -> None:
         wait = self._interval_s
         last = False
@@ -86,9 +101,10 @@ class LiveMirror:
     def _push(self) -> bool:
         try:
             pushed = self._mirror.push(self._keys)
-            self.error = _first(pushed.rejected)
+            self.refused = pushed.refused
+            self.error = _first(pushed.rejected, "could not be mirrored") or _first(pushed.refused, "were refused")
         except Exception as error:  # whatever it is, training goes on and `suite sync` will meet it again
-            self.error = str(error) or type(error).__name__
+            self.error = masked(str(error)) or type(error).__name__
         try:
             self.pending = self._mirror.pending(self._keys)
         except OSError as error:
@@ -96,8 +112,8 @@ class LiveMirror:
         return self.error is None
 
 
-def _first(rejected: dict[str, str]) -> str | None:
-    if not rejected:
+def _first(reasons: dict[str, str], what: str) -> str | None:
+    if not reasons:
         return None
-    key, reason = next(iter(rejected.items()))
-    return f"{len(rejected)} runs could not be mirrored; {key[:12]}: {reason}"
+    key, reason = next(iter(reasons.items()))
+    return f"{len(reasons)} runs {what}; {key[:12]}: {reason}"

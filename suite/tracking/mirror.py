@@ -15,9 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from suite.records.record import is_held
+from suite.masking import masked
+from suite.records.files import is_held
 from suite.tracking import store
-from suite.tracking.entry import Events, Point, Record, fingerprint, origin, read_record
+from suite.tracking.entry import TAG_LIMIT, Events, Point, Record, fingerprint, origin, read_record
 
 #: MLflow's limits on one ``log_batch``: 100 params, 100 tags, and 1,000 entries of all kinds.
 NAMES_PER_BATCH = 100
@@ -43,13 +44,16 @@ class Pushed:
     superseded : int
         Records left out because the store holds a better one of the same key, from another results folder.
     rejected : dict
-        Key to reason, for records that are damaged or that MLflow refuses.
+        Key to reason, for records that are damaged.
+    refused : dict
+        Key to reason, for records that this MLflow will not take however often they are sent.
     """
 
     updated: int = 0
     unchanged: int = 0
     superseded: int = 0
     rejected: dict[str, str] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -201,9 +205,26 @@ class Mirror:
                 if error.error_code not in REFUSED:
                     raise
                 if not self._replaced_by_another(key) or attempt + 1 == ATTEMPTS:
-                    pushed.rejected[key] = str(error).splitlines()[0][:500]
+                    pushed.refused[key] = masked(str(error).splitlines()[0][:500])
+                    self._say_refused(key, pushed.refused[key])
                     return created
         return created
+
+    def _say_refused(self, key: str, reason: str) -> None:
+        """Show the run as failed, with the reason, where it would seem to run for ever."""
+        from mlflow.exceptions import MlflowException
+
+        target = self._known.get(key)
+        if target is None or target.status == "FINISHED":
+            return
+        try:
+            self._client.set_tag(target.run_id, "suite.failure", f"refused by MLflow: {reason}"[:TAG_LIMIT])
+            self._client.set_terminated(target.run_id, status="FAILED")
+        except MlflowException as error:
+            if error.error_code not in REFUSED:
+                raise
+        target.status = "FAILED"
+        target.tags["suite.failure"] = reason
 
     def _replaced_by_another(self, key: str) -> bool:
         before = self._known.get(key)

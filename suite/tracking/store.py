@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-import fcntl
 import gc
+import glob
 import logging
+import math
 import os
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
+
+from suite.masking import masked
+from suite.records.files import held
+from suite.tracking.address import sqlite_file, sqlite_uri
 
 #: A tracking server that does not answer must be noticed within seconds, not MLflow's four minutes.
 PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
@@ -21,10 +28,8 @@ FOREIGN = ("mlflow", "sqlalchemy", "sqlite3", "alembic", "requests", "urllib3")
 class TrackingUnavailable(Exception):
     """The MLflow store cannot be reached or written now. Nothing is lost: push again later."""
 
-
-def default_uri(out: Path, uri: str | None = None) -> str:
-    """Return the tracking address: `uri`, else ``MLFLOW_TRACKING_URI``, else a SQLite file in `out`."""
-    return uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{out.resolve() / 'mlflow.db'}"
+    def __init__(self, message: str) -> None:
+        super().__init__(masked(message))
 
 
 def create_store(uri: str, experiment: str | None = None) -> str | None:
@@ -63,11 +68,13 @@ def open_client(uri: str) -> Any:
     from mlflow import MlflowClient
 
     for name in ("mlflow.store.db.utils", "alembic"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+        logging.getLogger(name).setLevel(logging.ERROR)
     with _one_at_a_time(uri):
         file = sqlite_file(uri)
         if file is not None and not file.exists():
             _create_file(file)
+        elif file is not None:
+            _check_file(file)
         return MlflowClient(tracking_uri=uri)
 
 
@@ -79,15 +86,28 @@ def _create_file(file: Path) -> None:
     from mlflow import MlflowClient
 
     new = file.with_name(f".{file.name}.new")
-    for leftover in file.parent.glob(f"{new.name}*"):
+    for leftover in file.parent.glob(f"{glob.escape(new.name)}*"):
         leftover.unlink()
-    MlflowClient(tracking_uri=f"sqlite:///{new}").search_experiments(max_results=1)
+    MlflowClient(tracking_uri=sqlite_uri(new)).search_experiments(max_results=1)
     os.replace(new, file)
 
 
-def sqlite_file(uri: str) -> Path | None:
-    """Return the file behind a SQLite address, None for any other address."""
-    return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
+def _check_file(file: Path) -> None:
+    """Notice a damaged file at once: MLflow would try for minutes to read it.
+
+    Raises
+    ------
+    TrackingUnavailable
+        If it is no database.
+    """
+    try:
+        with closing(sqlite3.connect(f"file:{quote(os.fsencode(file))}?mode=ro", uri=True)) as connection:
+            connection.execute("SELECT count(*) FROM sqlite_master")
+    except sqlite3.OperationalError:
+        return  # locked, or not ours to read: MLflow's own words say so
+    except sqlite3.DatabaseError as error:
+        advice = "move it away, and python -m suite sync makes it anew from the records"
+        raise TrackingUnavailable(f"MLflow store {file} is damaged ({error}): {advice}") from error
 
 
 @contextmanager
@@ -103,6 +123,9 @@ def reachable(uri: str) -> Iterator[None]:
     os.environ.update({name: value for name, value in PATIENCE.items() if before[name] is None})
     try:
         yield
+    except ImportError as error:
+        package = f"the Python package {error.name}" if error.name else str(error)
+        raise TrackingUnavailable(f"MLflow store {uri} needs {package}, which is not installed here") from error
     except Exception as error:
         foreign = type(error).__module__.partition(".")[0] in FOREIGN
         if not foreign and not isinstance(error, OSError):
@@ -141,10 +164,16 @@ def _experiment(client: Any, uri: str, name: str) -> str:
             if found is None:
                 raise
     if found.lifecycle_stage != "active":
-        raise TrackingUnavailable(
-            f"MLflow store {uri}: experiment {name!r} is deleted; restore it or take another name"
-        )
+        raise TrackingUnavailable(f"MLflow store {uri}: {deleted(name, found.experiment_id)}")
     return str(found.experiment_id)
+
+
+def deleted(name: str, identity: str) -> str:
+    """Return that an experiment is deleted, and what to do about it."""
+    return (
+        f"experiment {name!r} is deleted; restore it (mlflow experiments restore --experiment-id {identity}, with "
+        "MLFLOW_TRACKING_URI set to the store) or take another name (experiment=NAME)"
+    )
 
 
 @contextmanager
@@ -157,8 +186,6 @@ def _one_at_a_time(uri: str) -> Iterator[None]:
     if file.exists() and not os.access(file.parent, os.W_OK):
         yield  # a store that may only be read is complete
         return
-    file.parent.mkdir(parents=True, exist_ok=True)
     # MLflow would try for minutes to open a file that it may not create; this raises at once.
-    with file.with_name(file.name + ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with held(file.with_name(file.name + ".lock"), math.inf):
         yield

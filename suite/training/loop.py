@@ -185,6 +185,8 @@ class Batches:
 class NonFiniteLoss(ArithmeticError):
     """The loss became NaN or infinite."""
 
+    failure_class = "non_finite"
+
 
 class Interrupted(Exception):
     """Training was asked to stop; the checkpoint holds where."""
@@ -201,11 +203,14 @@ class Checkpoint:
         Asked after every step whether to save now.
     save : callable (Path, state) -> None
         Writes the state atomically.
+    read : callable (Path) -> bytes or None
+        Returns what ``torch.save`` made of the state to continue from; None to begin. It is asked in the first process.
     """
 
     path: Path
     due: Callable[[], bool]
     save: Callable[[Path, Mapping[str, Any]], None]
+    read: Callable[[Path], bytes | None] = lambda path: path.read_bytes() if path.exists() else None
 
 
 def evaluate(task: Task) -> Metrics:
@@ -373,9 +378,7 @@ def _similarity_histograms(pairs: Pairs) -> Histograms:
 
 
 def _resume(checkpoint: Checkpoint | None, parts: Mapping[str, Any]) -> int:
-    content = None
-    if checkpoint is not None and rank() == 0 and checkpoint.path.exists():
-        content = checkpoint.path.read_bytes()
+    content = checkpoint.read(checkpoint.path) if checkpoint is not None and rank() == 0 else None
     content = from_first(content)  # processes of several nodes need not see one file at the same time
     if content is None:
         return 0

@@ -1,13 +1,12 @@
 """Runs executed again from scratch, in a process beside this one that leaves nothing behind.
 
-It computes as a worker does (:mod:`suite.work.execution`), with the threads and the kind of device that a result was
+It computes as a worker does (:mod:`suite.work.setup`), with the threads and the kind of device that a result was
 made with, and knows nothing of records: what comes back are the metrics and where they were computed.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import os
 import signal
@@ -21,8 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from suite.launch.jobs import THREADS
-from suite.plan.plan import Run
+from suite.process import THREADS, code_first, import_from, importable, signal_at_parents_death
+from suite.records.specs import RunSpec
 
 
 @dataclass(frozen=True)
@@ -73,12 +72,12 @@ class Replayer:
         self._kind: tuple[int, bool] | None = None
         self._log = log
 
-    def __call__(self, run: Run, threads: int, on_cpu: bool) -> Replay:
+    def __call__(self, run: RunSpec, threads: int, on_cpu: bool) -> Replay:
         """Execute a run.
 
         Parameters
         ----------
-        run : Run
+        run : RunSpec
         threads : int
             Threads to compute with.
         on_cpu : bool
@@ -88,8 +87,7 @@ class Replayer:
         if self._kind != (threads, on_cpu) or self._process is None or self._process.poll() is not None:
             self.end()
             self._process, self._kind = self._begin(threads, on_cpu), (threads, on_cpu)
-        request = {"kind": run.kind, "loss": run.loss, "seed": run.seed, "config": run.config}
-        answer = self._ask(self._process, request)
+        answer = self._ask(self._process, run.to_json())
         seconds = time.monotonic() - began
         if answer is None:
             return Replay(seconds, error=self._last_words(self._process.wait()))
@@ -109,7 +107,7 @@ class Replayer:
     def _settings(self, threads: int) -> dict[str, Any]:
         return {
             "threads": threads,
-            "path": [os.path.abspath(entry) for entry in sys.path],
+            "path": importable(),
             "catalogues": [str(file) for file in self._catalogues],
         }
 
@@ -139,46 +137,40 @@ class Replayer:
 
 
 def _environment(threads: int, on_cpu: bool) -> dict[str, str]:
-    root = str(Path(__file__).resolve().parents[2])
-    inherited = [os.path.abspath(entry) for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
     return {
         **os.environ,
         **dict.fromkeys(THREADS, str(threads)),
         **({"CUDA_VISIBLE_DEVICES": ""} if on_cpu else {}),
-        # the same suite as here, whatever lies in the current directory or is installed
-        "PYTHONPATH": os.pathsep.join([root, *inherited]),
-        "PYTHONSAFEPATH": "1",
+        **code_first(Path(__file__).resolve().parents[2]),  # the same suite as here, whatever else is installed
     }
 
 
 def serve(settings: Mapping[str, Any]) -> None:
     """Be the process: take runs from standard input, a line of JSON each, and answer each with a line."""
-    with contextlib.suppress(OSError, AttributeError):  # Linux's prctl(2), PR_SET_PDEATHSIG: die with who asked
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+    signal_at_parents_death(signal.SIGKILL)
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a run prints is no answer
-    # a user's own loss is importable here if it was where the replay was asked for
-    sys.path.extend(entry for entry in settings["path"] if entry not in sys.path)
+    import_from(settings["path"])
     from suite.data import Store
-    from suite.work.execution import prepare_process
+    from suite.work.setup import prepare_process
 
     prepare_process(settings["threads"])
     data = Store.of(Path(file) for file in settings["catalogues"])
     for line in sys.stdin:
         try:
-            answer = _execute(json.loads(line), data)
+            answer = _execute(RunSpec.from_json(json.loads(line)), data)
         except Exception as error:
             traceback.print_exc()
             answer = {"error": f"{type(error).__name__}: {error}".splitlines()[0]}
         print(json.dumps(answer), file=answers, flush=True)
 
 
-def _execute(run: Mapping[str, Any], data: Any) -> dict[str, Any]:
+def _execute(run: RunSpec, data: Any) -> dict[str, Any]:
     import torch
 
     from suite.provenance import machine
     from suite.training import evaluate, train
-    from suite.work.execution import build, device
+    from suite.work.setup import build, device
 
     task, loss, context = build(run, data)
     if isinstance(task, Mapping):

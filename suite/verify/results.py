@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from suite.plan.plan import Run
+from suite.naming import clean_name
+from suite.plan.run import Run
 from suite.records.record import Store
-from suite.tracking.entry import clean_name, flatten, shorten
+from suite.tracking.entry import flatten, shorten
 
 COLUMNS: Final = ("key", "benchmark", "loss", "seed", "profile", "kind", "status")
 ORIGIN: Final = ("code", "packages", "hardware")
@@ -25,7 +26,7 @@ class LoggedRun:
     Attributes
     ----------
     key, benchmark, loss, kind, seed, profile
-        As in :class:`suite.plan.plan.Run`.
+        As in :class:`suite.plan.run.Run`.
     metrics : mapping of name to float
         ``val/...`` and ``test/...``, named as MLflow has them.
     settings : mapping of dotted name to text

@@ -5,26 +5,28 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
-import importlib
-import io
 import logging
-import os
+import math
 import time
 import traceback
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
+from suite.naming import clashes
 from suite.provenance import machine, targets
 from suite.records.failures import classify, record_failure
-from suite.records.record import Record, atomic_write
-from suite.work import memory
+from suite.records.launch import Launch, Worker
+from suite.records.record import Record, Store
+from suite.records.specs import RunSpec
+from suite.work import checkpoints, memory
+from suite.work.partners import Spread
+from suite.work.setup import build, device, logged
 
 if TYPE_CHECKING:
     from suite.data import Store as DataStore
     from suite.losses.steps import Step
-    from suite.training import Context, Metrics, Task
-    from suite.work.worker import RunWorker
+    from suite.training import Metrics, Task
 
 logger = logging.getLogger("suite")
 
@@ -35,12 +37,44 @@ class StorageError(OSError):
     """The results folder cannot be written: no run can go on."""
 
 
+class Host(Protocol):
+    """What an execution asks of the worker that it happens in.
+
+    Attributes
+    ----------
+    launch : Launch
+    store : Store
+    data : suite.data.Store
+    spread : Spread
+    beside : int
+        How many runs there are at most side by side, this one among them.
+    """
+
+    launch: Launch
+    store: Store
+    data: DataStore
+    spread: Spread
+    beside: int
+
+    def interruption(self, key: str) -> str | None:
+        """Why a run has to end at its next step; None while it has not."""
+        ...
+
+    def state(self, phase: str, **run: Any) -> Worker:
+        """Return what the worker is doing, for its report."""
+        ...
+
+    def report(self, worker: Worker, now: bool = False) -> None:
+        """Write what the worker is doing, now or if the last time is a while ago."""
+        ...
+
+
 class Execution:
     """One attempt at one run, under its lock."""
 
-    def __init__(self, worker: RunWorker, record: Record, run: Mapping[str, Any], attempt: int) -> None:
-        self.worker = worker
-        self.launch = worker.launch.id
+    def __init__(self, host: Host, record: Record, run: RunSpec, attempt: int) -> None:
+        self.host = host
+        self.launch = host.launch.id
         self.record = record
         self.run = run
         self.attempt = attempt
@@ -55,7 +89,7 @@ class Execution:
     def carry_out(self) -> int:
         """Run to an end and record it; returns 1, or 0 if it was interrupted or is to be tried again."""
         with logged(self.record.log):
-            logger.info("%s, attempt %d, key %s", self.run["name"], self.attempt, self.run["key"])
+            logger.info("%s, attempt %d, key %s", self.run.name, self.attempt, self.run.key)
             try:
                 self._begin()
                 memory.start()
@@ -70,27 +104,27 @@ class Execution:
 
         where = device()
         name = torch.cuda.get_device_name(where) if where.type == "cuda" else "cpu"
-        described = {k: v for k, v in self.run.items() if k not in ("estimate_s", "replaces", "key", "name")}
-        code = _code(self.run)
-        origin = machine.collect(name, torch.get_num_threads(), self.worker.spread.processes)
-        submitted = self.worker.launch.content.get("submitted")
-        if submitted:
-            origin |= submitted
-        self._id = self.record.begin({**described, "code": dict(code), "provenance": origin})
+        described = {k: v for k, v in self.run.to_json().items() if k not in ("key", "replaces")}
+        origin = machine.collect(name, torch.get_num_threads(), self.host.spread.processes)
+        launch = self.host.launch.spec
+        if launch.snapshot:
+            origin |= {"git": launch.git, "snapshot": launch.snapshot}
+        code = {"code": dict(_code(self.run)), "provenance": origin}
+        self._id = self.record.begin({"experiment": launch.experiment, **described, **code})
         (self.record.folder / "failure.json").unlink(missing_ok=True)
         self.record.append("started", attempt=self.attempt, launch=self.launch)
 
     def _execute(self) -> Metrics:
         from suite.training import Checkpoint, evaluate, train
 
-        if self.run["kind"] == "loss":
-            self.worker.spread.announce(self.run["key"])
+        if self.run.kind == "loss":
+            self.host.spread.announce(self.run.key)
         with self._timed("setup"):
-            task, loss, context = build(self.run, self.worker.data, self.worker.spread.rank)
+            task, loss, context = build(self.run, self.host.data, self.host.spread.rank)
         if isinstance(task, Mapping):
             return task
         logger.info("training: %d epochs of %d steps", task.epochs, task.steps_per_epoch)
-        checkpoint = Checkpoint(self.record.checkpoint, self._checkpoint_due, _save)
+        checkpoint = Checkpoint(self.record.checkpoint, self._checkpoint_due, checkpoints.save, checkpoints.read)
         with self._timed("training"):
             report = functools.partial(self._log_step, task)
             train(
@@ -106,10 +140,11 @@ class Execution:
             return evaluate(task)
 
     def _is_to_stop(self) -> bool:
-        return self.worker.interruption(self.run["key"]) is not None
+        return self.host.interruption(self.run.key) is not None
 
     def _finish(self, metrics: Metrics) -> None:
         values = {name: float(value) for name, value in metrics.items()}
+        _check(values, str(self.run.metric["name"]))
         result = {
             "record": self._id,
             "metrics": values,
@@ -130,18 +165,18 @@ class Execution:
         from suite.training import Interrupted
 
         if isinstance(error, Interrupted):
-            reason = self.worker.interruption(self.run["key"])
+            reason = self.host.interruption(self.run.key)
             self.record.append("interrupted", reason=reason, step=self._step, launch=self.launch, message=str(error))
             logger.info("%s (%s); the same command continues here", error, reason)
             return 0
         if isinstance(error, PartnerLost):  # all processes start again together, from the last checkpoint
             logger.error("%s", error)
             raise error
-        if isinstance(error, OSError) and error.errno in STORAGE_ERRORS and _is_below(error, self.worker.store.out):
+        if isinstance(error, OSError) and error.errno in STORAGE_ERRORS and _is_below(error, self.host.store.out):
             raise StorageError(error.errno, f"cannot write results: {error.strerror}", error.filename) from error
         kind, message = classify(error), f"{type(error).__name__}: {error}"
         logger.error("failed (%s)\n%s", kind, traceback.format_exc())
-        where = (self.record, self.launch, kind, message, self.attempt, self.worker.beside)
+        where = (self.record, self.launch, kind, message, self.attempt, self.host.beside)
         return 0 if record_failure(*where, traceback.format_exc(), self.started) else 1
 
     def _log_step(self, task: Task, step: Step, metrics: Metrics) -> None:
@@ -156,10 +191,10 @@ class Execution:
         return self.samples / self.seconds["training"] if self.samples else None
 
     def _checkpoint_due(self) -> bool:
-        settings = self.worker.settings
+        settings = self.host.launch.spec.work
         self._unsaved += 1
-        is_due = time.monotonic() - self._saved >= 60 * settings["checkpoint_minutes"]
-        if is_due or self._unsaved == settings["checkpoint_steps"]:
+        is_due = time.monotonic() - self._saved >= 60 * settings.checkpoint_minutes
+        if is_due or self._unsaved == settings.checkpoint_steps:
             self._saved, self._unsaved = time.monotonic(), 0
             return True
         return False
@@ -174,95 +209,36 @@ class Execution:
             self.seconds[phase] = time.perf_counter() - start
 
     def _say(self, phase: str, step: int = 0, steps: int = 0, now: bool = False) -> None:
-        of_run = {"key": self.run["key"], "name": self.run["name"], "step": step, "steps": steps}
-        self.worker.report(self.worker.state(phase, **of_run, since=self.started), now)
+        of_run = {"key": self.run.key, "name": self.run.name, "step": step, "steps": steps}
+        self.host.report(self.host.state(phase, **of_run, since=self.started), now)
 
 
-def build(run: Mapping[str, Any], data: DataStore, rank: int = 0) -> tuple[Task | Metrics, Any, Context]:
-    """Return a run's task, or at once the figures of a reference; its loss, if it has one; and its context.
-
-    Parameters
-    ----------
-    run : mapping
-        As the launch has it.
-    data : suite.data.Store
-    rank : int
-        Which of the processes that the run is spread over this is.
-    """
-    from suite.training import Context
-    from suite.training.streams import Streams
-
-    context = Context(Streams(run["seed"], rank), device(), data.locate)
-    config = run["config"]
-    benchmark = _construct({k: v for k, v in config["benchmark"].items() if k != "name"}, "suite.benchmarks")
-    task = benchmark.task(context)
-    if run["kind"] == "reference":
-        return task.reference(run["loss"]), None, context
-    loss = _construct({k: v for k, v in config["loss"].items() if k != "name"}, "suite.losses")
-    return task, loss.to(context.device), context
-
-
-def _construct(config: Mapping[str, Any], group: str) -> Any:
-    path = config["_target_"]
-    target = targets.resolve(path, group)
-    cls = getattr(importlib.import_module(target.module), target.name)
-    return cls(**{name: value for name, value in config.items() if name != "_target_"})
-
-
-def _code(run: Mapping[str, Any]) -> Mapping[str, str]:
-    config = run["config"]
+def _code(run: RunSpec) -> Mapping[str, str]:
+    config = run.config
     found = [targets.resolve(config["benchmark"]["_target_"], "suite.benchmarks")]
-    if run["kind"] == "loss":
+    if run.kind == "loss":
         found.append(targets.resolve(config["loss"]["_target_"], "suite.losses"))
     return targets.code(*found)
 
 
-@functools.cache
-def device() -> Any:
-    """Return what this process computes on: its current GPU, else the CPU."""
-    import torch
+def _check(metrics: Mapping[str, float], primary: str) -> None:
+    """Refuse figures that no table could show.
 
-    return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
-
-
-def prepare_process(threads: int) -> None:
-    """Make this process compute deterministically, with a fixed number of threads."""
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    import torch
-
-    torch.set_num_threads(threads)
-    if torch.cuda.is_available():
-        # on a CPU nothing that is used here depends on the order of threads, and the call imports half of torch
-        torch.use_deterministic_algorithms(True, warn_only=True)
-        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-        torch.backends.cudnn.benchmark = False
-
-
-def _save(path: Path, state: Mapping[str, Any]) -> None:
-    import torch
-
-    content = io.BytesIO()
-    torch.save(state, content)  # straight to the file, torch would report a full disk as an error of its own
-    atomic_write(path, lambda file: file.write(content.getbuffer()))
+    Raises
+    ------
+    FloatingPointError
+        If the primary metric is NaN or infinite.
+    ValueError
+        If two metrics have one name in MLflow.
+    """
+    for name in (f"{split}/{primary}" for split in ("val", "test")):
+        if not math.isfinite(metrics.get(name, 0.0)):
+            raise FloatingPointError(f"the primary metric {name} is {metrics[name]:g}")
+    both = clashes(metrics)
+    if both:
+        listed = ", ".join(f"{first!r} and {second!r}" for first, second in both)
+        raise ValueError(f"the evaluation names metrics that would be one in MLflow: {listed}; rename one of each pair")
 
 
 def _is_below(error: OSError, folder: Path) -> bool:
     return error.filename is None or Path(str(error.filename)).is_relative_to(folder)
-
-
-@contextlib.contextmanager
-def logged(file: Path) -> Iterator[None]:
-    """Send logging and prints of the block to a run's log."""
-    with file.open("a", buffering=1) as stream:
-        handler = logging.StreamHandler(stream)
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-        root = logging.getLogger()
-        level = root.level
-        root.addHandler(handler)
-        root.setLevel(logging.INFO)
-        try:
-            with contextlib.redirect_stdout(stream), contextlib.redirect_stderr(stream):
-                yield
-        finally:
-            root.removeHandler(handler)
-            root.setLevel(level)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -74,20 +73,20 @@ class Spread:
         from suite.data import Store as DataStore
         from suite.records.record import Store
         from suite.training import distributed
-        from suite.work.execution import logged, prepare_process
+        from suite.work.setup import logged, prepare_process
 
         prepare_process(launch.threads(number))
-        data = DataStore.of(Path(file) for file in launch.content.get("catalogues", ()))
-        store = Store(Path(launch.content["out"]))
+        data = DataStore.of(launch.spec.catalogues)
+        store = Store(launch.spec.out)
         while (key := distributed.from_first(None)) is not None:
             with logged(store.record(key).folder / f"log.{self.rank}.txt"):
                 self._share(launch, store, data, key)
 
     def _share(self, launch: Launch, store: Store, data: DataStore, key: str) -> None:
         from suite.training import Checkpoint, Interrupted, NonFiniteLoss, train
-        from suite.work.execution import build
+        from suite.work.setup import build
 
-        task, loss, context = build(launch.content["runs"][key], data, self.rank)
+        task, loss, context = build(launch.spec.runs[key], data, self.rank)
         checkpoint = Checkpoint(store.record(key).checkpoint, lambda: False, lambda path, state: None)
         try:
             train(task, loss, context.streams, checkpoint=checkpoint)  # type: ignore[arg-type]

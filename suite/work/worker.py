@@ -7,25 +7,26 @@ to take. One failing run ends nothing else.
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import logging
 import os
 import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from suite.data import Store as DataStore
-from suite.launch.slurm.queue import is_settled, order
+from suite.process import import_from, leave, signal_at_parents_death
 from suite.provenance import machine
+from suite.records.arrays import order
 from suite.records.failures import deaths, fruitless_interruptions, record_failure
 from suite.records.launch import Launch, Worker
 from suite.records.record import Record, Store
-from suite.work.execution import Execution, prepare_process
+from suite.records.specs import RunSpec
+from suite.work.execution import Execution
 from suite.work.partners import Spread
+from suite.work.setup import prepare_process
 
 HOST = socket.gethostname()
 #: What SLURM sends to every process of a task; the pilot knows what it means, and says so by a file.
@@ -54,8 +55,7 @@ def work(folder: str, number: int, slot: int = 0, beside: int = 1) -> int:
         How many runs this worker brought to an end.
     """
     launch = Launch(Path(folder))
-    # a user's own loss is importable here if it was where the launch was made
-    sys.path.extend(entry for entry in launch.content.get("path", ()) if entry not in sys.path)
+    import_from(launch.spec.path)
     if launch.is_on_cluster:
         for warning in WARNINGS:
             signal.signal(warning, lambda number, frame: None)  # not SIG_IGN, which child processes would inherit
@@ -68,15 +68,9 @@ def work(folder: str, number: int, slot: int = 0, beside: int = 1) -> int:
 
 
 def work_and_leave(folder: str, number: int, slot: int = 0, beside: int = 1) -> None:
-    """Be a worker of a launch, in a process of its own, and end the process: all that counts is on disk.
-
-    Taking torch apart would cost the interpreter the better part of a second while the launcher waits.
-    """
+    """Be a worker of a launch, in a process of its own, and end the process: all that counts is on disk."""
     work(folder, number, slot, beside)
-    logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(0)
+    leave(0)
 
 
 class RunWorker:
@@ -88,9 +82,9 @@ class RunWorker:
         self.slot = slot
         self.beside = beside
         self.spread = spread
-        self.store = Store(Path(launch.content["out"]))
-        self.settings = launch.content["launcher"]
-        self.data = DataStore.of(Path(file) for file in launch.content.get("catalogues", ()))
+        self.store = Store(launch.spec.out)
+        self.settings = launch.spec.work
+        self.data = DataStore.of(launch.spec.catalogues)
         self._reported = 0.0
         self._looked = 0.0
         self._asked: str | None = None
@@ -107,12 +101,12 @@ class RunWorker:
                 if self.stop_reason(now=True) is not None:
                     break
                 if key not in self._cancelled:
-                    ended += self._try(self.launch.content["runs"][key])
+                    ended += self._try(self.launch.spec.runs[key])
         self.report(self.state("ended"), now=True)
         return ended
 
-    def _try(self, run: Mapping[str, Any]) -> int:
-        record = self.store.record(run["key"])
+    def _try(self, run: RunSpec) -> int:
+        record = self.store.record(run.key)
         if self._is_not_for_us(record, run):
             return 0
         with record.claimed() as ours:
@@ -120,30 +114,30 @@ class RunWorker:
                 return 0
             self._renew(record, run)
             attempt = deaths(record, self.launch.id) + 1
-            if attempt > self.settings["max_attempts"]:
+            if attempt > self.settings.max_attempts:
                 message = (
                     f"its worker died {attempt - 1} times while it ran (out of memory, or a crash in native code?)"
                 )
                 record_failure(record, self.launch.id, "killed", message, attempt - 1)
                 return 1
-            if fruitless_interruptions(record, self.launch.id) >= self.settings["max_attempts"]:
+            if fruitless_interruptions(record, self.launch.id) >= self.settings.max_attempts:
                 message = "it reaches its array task's time limit again and again without one more step: launcher.time"
-                record_failure(record, self.launch.id, "timeout", message, self.settings["max_attempts"])
+                record_failure(record, self.launch.id, "timeout", message, self.settings.max_attempts)
                 return 1
             return Execution(self, record, run, attempt).carry_out()
 
-    def _is_not_for_us(self, record: Record, run: Mapping[str, Any]) -> bool:
-        if is_settled(self.launch, self.store, run["key"]):
+    def _is_not_for_us(self, record: Record, run: RunSpec) -> bool:
+        if self.launch.is_settled(run.key, self.store):
             return True
         failure = record.failure()
         is_ours = failure is not None and failure.get("launch") == self.launch.id
         return is_ours and failure is not None and self.beside >= failure.get("beside", self.beside + 1)
 
-    def _renew(self, record: Record, run: Mapping[str, Any]) -> None:
+    def _renew(self, record: Record, run: RunSpec) -> None:
         """Put aside what cannot be continued: a result to be replaced, or a start made with other code."""
         result, before = record.result(), record.run()
-        is_replaced = before is not None and before["record"] == run["replaces"]
-        is_other_code = before is not None and machine.changed_modules(before["code"], run["code"])
+        is_replaced = before is not None and before["record"] == run.replaces
+        is_other_code = before is not None and machine.changed_modules(before["code"], run.code)
         if result is not None or is_replaced or is_other_code:
             record.supersede(self.store.superseded)
 
@@ -186,8 +180,7 @@ class RunWorker:
 
 
 def _watch_pilot() -> None:
-    with contextlib.suppress(OSError, AttributeError):  # Linux's prctl(2): PR_SET_PDEATHSIG is 1
-        ctypes.CDLL(None).prctl(1, PILOT_DIED)
+    signal_at_parents_death(PILOT_DIED)
     if os.getppid() != int(os.environ.get("SUITE_PILOT", os.getppid())):  # it died before the line above
         sys.exit(1)
 

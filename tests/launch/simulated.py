@@ -11,20 +11,20 @@ from typing import Any
 
 import pytest
 
-from suite.launch.packing import Pack
 from suite.launch.slurm import client as slurm
-from suite.launch.slurm.jobs import worker_settings
-from suite.launch.slurm.queue import Batch, add_batch, note_job
-from suite.plan.plan import Run
+from suite.launch.slurm.jobs import array_settings, work_settings
+from suite.plan.run import Run
+from suite.records.arrays import Batch, add_batch, note_job
 from suite.records.launch import Launch
 from suite.records.record import Store
+from suite.records.specs import LaunchSpec, Pack
 from suite.registry.launchers import SlurmLauncher
 
 A, B, C, D = (letter * 64 for letter in "abcd")
 LAUNCHER = SlurmLauncher(
     "slurm", gpus=0, cpus=1, memory="1G", signal_seconds=60, checkpoint_minutes=60.0, max_requeues=5
 )
-WORKERS = {**vars(LAUNCHER), **worker_settings(LAUNCHER)}
+WORK, ARRAY = work_settings(LAUNCHER), array_settings(LAUNCHER)
 
 SBATCH = """\
 #!/bin/sh
@@ -116,9 +116,20 @@ class Queue:
 
 def made_launch(store: Store, *packs: Sequence[str], replaces: str | None = None, **shape: int) -> Launch:
     """Return a launch on a cluster, with nothing submitted."""
-    packed = [Pack(tuple(keys), 1.0, **{"slots": 1, "nodes": 1, "gpus": 1, **shape}) for keys in packs]
-    runs = {key: {"key": key, "name": key[:1], "replaces": replaces} for keys in packs for key in keys}
-    return Launch.create(store, runs, packed, {"kind": "slurm", "launcher": WORKERS})
+    return launch_of(store, [Pack(tuple(keys), 1.0, **shape) for keys in packs], replaces)
+
+
+def launch_of(store: Store, packs: Sequence[Pack], replaces: str | None = None, **fields: Any) -> Launch:
+    """Return a launch of packs: on a cluster, unless `fields` of its description say otherwise."""
+    runs = {key: run(key, replaces=replaces) for pack in packs for key in pack.keys}
+    given: dict[str, Any] = {"kind": "slurm", "created": time.time(), "work": WORK, "array": ARRAY, **fields}
+    return Launch.create(store, LaunchSpec(out=store.out, experiment="toy", runs=runs, packs=tuple(packs), **given))
+
+
+def local_launch(store: Store, *packs: Sequence[str], **fields: Any) -> Launch:
+    """Return a launch on this machine."""
+    packed = [Pack(tuple(keys), 1.0) for keys in packs]
+    return launch_of(store, packed, **{"kind": "local", "array": None, **fields})
 
 
 def submitted(launch: Launch, *packs: int, job: str | None = "7") -> Batch:

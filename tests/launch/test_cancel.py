@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from suite.launch.cancel import cancel
-from suite.launch.packing import Pack
 from suite.launch.slurm import client as slurm
-from suite.launch.slurm.queue import TaskReport, batches, report_task
+from suite.records.arrays import TaskReport, batches, report_task
 from suite.records.launch import Launch, Worker
 from suite.records.record import Store
-from tests.launch.simulated import A, B, C, D, Queue, fail, made_launch, submitted
+from suite.records.specs import Pack
+from tests.launch.simulated import A, B, C, D, Queue, fail, launch_of, local_launch, made_launch, submitted
 
 
 def put(queue: Queue, launch: Launch, *packs: int, state: str = "PENDING") -> list[str]:
@@ -111,8 +111,7 @@ def test_silence_that_begins_in_between_is_said(store: Store, queue: Queue, monk
 
 
 def test_workers_of_this_machine_are_asked_to_stop_unless_they_have_other_runs(store: Store) -> None:
-    runs = {key: {"key": key, "replaces": None} for key in (A, B)}
-    launch = Launch.create(store, runs, [Pack((A, B), 1.0, 1, 1, 1)], {"kind": "local"})
+    launch = local_launch(store, [A, B])
     with launch.enter(0):
         launch.report(Worker(0, "elsewhere", 1, "training", A))
         assert cancel(store, [A], patience_s=0.1).workers == 0
@@ -136,9 +135,7 @@ def test_a_task_that_carries_out_what_a_lost_one_left_is_not_ended_for_its_own_p
 def test_tasks_of_another_user_or_cluster_are_asked_by_file_and_never_by_their_number(
     store: Store, queue: Queue
 ) -> None:
-    runs = {A: {"key": A, "replaces": None}, B: {"key": B, "replaces": None}}
-    packs = [Pack((key,), 1.0, 1, 1, 1) for key in runs]
-    launch = Launch.create(store, runs, packs, {"kind": "slurm", "submitter": "else@there", "launcher": {}})
+    launch = launch_of(store, [Pack((key,), 1.0) for key in (A, B)], submitter="else@there")
     submitted(launch, 0, job="7")
     submitted(launch, 1, job=None)
     report_task(launch, TaskReport(0, "7", "there"))

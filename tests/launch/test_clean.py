@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from suite.launch.clean import Litter, describe, find, remove
-from suite.launch.packing import Pack
 from suite.launch.slurm import client as slurm
 from suite.launch.slurm.client import SchedulerUnavailable, Task
 from suite.provenance.snapshot import Snapshot, snapshots, take
 from suite.records.launch import Launch
 from suite.records.record import Record, Store
+from tests.launch.simulated import ARRAY, local_launch
 
 DAY = 86_400.0
 DONE, FAILED, OPEN = "d" * 64, "f" * 64, "0" * 64
@@ -88,8 +88,8 @@ def launch(
     store: Store, keys: list[str], kind: str = "local", snapshot: str = "", replaces: str | None = None
 ) -> Launch:
     """Write a launch."""
-    runs = {key: {"key": key, "replaces": replaces} for key in keys}
-    made = Launch.create(store, runs, [Pack(tuple(keys), 1.0, 1, 1, 1)], {"kind": kind, "snapshot": snapshot})
+    on_cluster = {"kind": "slurm", "array": ARRAY} if kind == "slurm" else {}
+    made = local_launch(store, keys, snapshot=snapshot, replaces=replaces, **on_cluster)
     (made.folder / "jobs").mkdir()
     (made.folder / "jobs" / "1_0_log.out").write_text("words")
     return made

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,14 @@ import pytest
 from suite.launch.slurm import client as slurm
 from suite.launch.slurm import pilot as module
 from suite.launch.slurm.pilot import Pilot
-from suite.launch.slurm.queue import TaskReport, report_task, task_report
+from suite.records.arrays import TaskReport, report_task, task_report
 from suite.records.failures import fruitless_interruptions
+from suite.records.files import held, write_json
 from suite.records.launch import Launch, forget_finished
-from suite.records.record import Store, held, write_json
+from suite.records.record import Store
 from suite.work.partners import Spread
 from suite.work.worker import PILOT_DIED, RunWorker, work
-from tests.launch.simulated import WORKERS, A, B, made_launch, submitted
+from tests.launch.simulated import ARRAY, A, B, made_launch, submitted
 
 
 def test_gpus_are_shared_out_evenly_one_to_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -32,8 +34,7 @@ def test_gpus_are_shared_out_evenly_one_to_a_worker(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_task_that_was_lost_goes_on_with_half_as_many_side_by_side(store: Store) -> None:
-    launch = made_launch(store, [A, B])
-    launch.content["packs"][0]["slots"] = 4
+    launch = made_launch(store, [A, B], slots=4)
     sides = []
     for number in range(4):
         submitted(launch, 0, job=str(number))
@@ -100,7 +101,7 @@ def test_a_controller_that_restarts_during_the_warning_is_waited_for_while_there
     now = [1000.0]
 
     def state(job: str) -> str:
-        if now[0] < 1000.0 + WORKERS["signal_seconds"] - 10:
+        if now[0] < 1000.0 + ARRAY.signal_seconds - 10:
             raise slurm.SchedulerUnavailable("Unable to contact slurm controller")
         return "RUNNING"
 
@@ -177,15 +178,17 @@ def test_what_is_left_of_a_record_that_is_to_be_replaced_is_put_aside(store: Sto
     record.folder.mkdir()
     old = record.begin({"code": {}})
     launch = made_launch(store, [A], replaces=old)
-    run = {**launch.content["runs"][A], "code": {}}
-    RunWorker(launch, 0, 0, 1, Spread())._renew(record, run)  # killed when only the result had been moved
+    RunWorker(launch, 0, 0, 1, Spread())._renew(
+        record, launch.spec.runs[A]
+    )  # killed when only the result had been moved
     assert record.run() is None
     assert record.begin({"code": {}}) != old
 
 
 def test_a_launch_is_not_forgotten_while_a_pilot_of_it_is_leaving(store: Store) -> None:
     launch = made_launch(store, [A])
-    write_json(launch.folder / "launch.json", {**launch.content, "created": 0.0})
+    write_json(launch.folder / "launch.json", replace(launch.spec, created=0.0).to_json())
+    launch = Launch(launch.folder)
     store.record(A).folder.mkdir()
     store.record(A).finish({"record": "r"})
     with held(report_task(launch, TaskReport(0, "7_0", "here")).with_suffix(".lock")):

@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from suite.data import DataError
-from suite.launch.campaign import Campaign, start
+from suite.launch.campaign import Campaign
 from suite.launch.local import LocalJobs
+from suite.launch.start import start
 from suite.plan.plan import Selection, make_plan
 from suite.records.failures import (
     REMEDIES,

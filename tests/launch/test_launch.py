@@ -6,18 +6,16 @@ import pytest
 
 from suite.launch import jobs
 from suite.launch.jobs import thread_count, worker_count
-from suite.launch.packing import Pack
 from suite.records.launch import Launch, Worker, forget_finished, live_launches
 from suite.records.record import Store
 from suite.registry.launchers import LocalLauncher
+from tests.launch.simulated import local_launch
 
 
 def made_launch(folder: Path, packs: list[list[str]]) -> tuple[Store, Launch]:
     store = Store(folder)
     store.prepare()
-    keys = [key for p in packs for key in p]
-    packed = [Pack(tuple(p), 1.0, 1, 1, 1) for p in packs]
-    return store, Launch.create(store, {key: {"key": key} for key in keys}, packed, {"kind": "local"})
+    return store, local_launch(store, *packs)
 
 
 def test_a_worker_takes_its_own_pack_first_and_then_what_others_would_do_last(tmp_path: Path) -> None:
@@ -35,7 +33,7 @@ def test_a_launch_lives_as_long_as_a_worker_holds_its_lock(tmp_path: Path) -> No
         launch.report(Worker(0, "here", 1, "training", "a" * 64, "b/l/seed0", 3, 9, 1.0))
         (living,) = live_launches(store)
         assert [w.step for w in living.workers()] == [3]
-        assert list(living.keys()) == ["a" * 64]
+        assert list(living.spec.runs) == ["a" * 64]
         forget_finished(store)
         assert launch.folder.exists()
     assert live_launches(store) == []
@@ -53,8 +51,7 @@ def test_a_launch_that_is_to_replace_a_result_is_not_forgotten_for_the_old_one(t
     key = "a" * 64
     store.record(key).folder.mkdir()
     store.record(key).finish({"record": "old"})
-    packs = [Pack((key,), 1.0, 1, 1, 1)]
-    launch = Launch.create(store, {key: {"key": key, "replaces": "old"}}, packs, {"kind": "local"})
+    launch = local_launch(store, [key], replaces="old")
     forget_finished(store)
     assert launch.folder.exists()
 
@@ -71,7 +68,7 @@ def test_a_launch_whose_launcher_was_killed_while_it_wrote_is_empty(tmp_path: Pa
     store = Store(tmp_path)
     (store.launches / "20260101-000000-abc" / "workers").mkdir(parents=True)
     launch = Launch(store.launches / "20260101-000000-abc")
-    assert list(launch.keys()) == []
+    assert not launch.spec.runs
     assert list(launch.order(0)) == []
 
 
@@ -85,24 +82,6 @@ def test_workers_and_threads_fit_the_machine(monkeypatch: pytest.MonkeyPatch) ->
     assert worker_count(LocalLauncher("debug")) == 1
     monkeypatch.setattr(jobs, "gpus", lambda: [0, 1])
     assert (worker_count(LocalLauncher("local")), thread_count(LocalLauncher("local"))) == (2, 4)
-
-
-def test_visible_gpus_are_those_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,3")
-    assert jobs.gpus() == [1, 3]
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert jobs.gpus() == []
-
-
-def test_the_driver_is_asked_once_which_gpus_there_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert jobs.gpus() == []
-    program = tmp_path / "nvidia-smi"
-    program.write_text(f"#!/bin/sh\necho asked >> {tmp_path}/log\necho 'GPU 0: one'\necho 'GPU 1: two'\n")
-    program.chmod(0o755)
-    assert [jobs.gpus() for _ in range(3)] == [[0, 1]] * 3
-    assert (tmp_path / "log").read_text() == "asked\n"
 
 
 def test_what_a_worker_says_is_replaced_whole(tmp_path: Path) -> None:

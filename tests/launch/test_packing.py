@@ -11,7 +11,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from suite.launch.packing import Demand, Pack, arrays, deal, pack, side_by_side
+from suite.launch.packing import Demand, arrays, deal, pack, side_by_side
+from suite.records.specs import Pack
 
 TARGET = 3600.0
 

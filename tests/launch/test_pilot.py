@@ -9,23 +9,25 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from suite.launch.campaign import _specification
 from suite.launch.cancel import cancel
-from suite.launch.packing import Pack
 from suite.launch.slurm import client as slurm
-from suite.launch.slurm.queue import TaskReport, task_report
+from suite.launch.slurm.jobs import array_settings, work_settings
 from suite.plan.plan import Selection, make_plan
+from suite.records.arrays import TaskReport, task_report
+from suite.records.files import is_held
 from suite.records.launch import Launch, Worker
-from suite.records.record import Store, is_held
+from suite.records.record import Store
+from suite.records.specs import LaunchSpec, Pack
 from suite.registry.load import load
 from suite.work.worker import work
 from tests.cluster import TOY, environment
-from tests.launch.simulated import WORKERS, submitted, task
+from tests.launch.simulated import LAUNCHER, submitted, task
 
 SCONTROL = """\
 #!/bin/sh
@@ -57,10 +59,11 @@ class Site:
         self.store.prepare()
         plan = make_plan(registry, Selection(("blobs",), losses, ("0",), "mini"), self.store)
         self.key = {run.loss: run.key for run in plan.runs}
-        runs = {run.key: _specification(run, registry) for run in plan.runs}
-        pack = Pack(tuple(self.key[loss] for loss in losses), 1.0, slots, 1, 1)
-        shared = {"catalogues": [], "path": [], "launcher": {**WORKERS, **settings}}
-        self.launch = Launch.create(self.store, runs, [pack], {"kind": "slurm", **shared})
+        pack = Pack(tuple(self.key[loss] for loss in losses), 1.0, slots)
+        work, array = work_settings(given := replace(LAUNCHER, **settings)), array_settings(given)
+        runs = {run.key: run for run in plan.runs}
+        spec = LaunchSpec("slurm", self.store.out, time.time(), "toy", runs, (pack,), work, array)
+        self.launch = Launch.create(self.store, spec)
         self.bin = folder / "bin"
         self.bin.mkdir()
         (self.bin / "scontrol").write_text(SCONTROL)
@@ -162,10 +165,8 @@ def test_at_the_warning_workers_save_and_the_next_life_goes_on_bit_by_bit(
 
     calm = Store(tmp_path / "calm")
     calm.prepare()
-    content = here.launch.content
-    alone = Launch.create(
-        calm, content["runs"], [Pack((record.key,), 1.0, 1, 1, 1)], {"kind": "debug", "launcher": WORKERS}
-    )
+    packs = (Pack((record.key,), 1.0),)
+    alone = Launch.create(calm, replace(here.launch.spec, kind="debug", out=calm.out, packs=packs, array=None))
     work(str(alone.folder), 0)
     undisturbed = calm.record(record.key).result()
     assert undisturbed is not None

@@ -10,7 +10,8 @@ from suite.launch.campaign import Campaign
 from suite.launch.jobs import LaunchError
 from suite.launch.slurm import client as slurm
 from suite.launch.slurm.jobs import SlurmJobs
-from suite.launch.slurm.queue import TaskReport, batches, look, report_task
+from suite.launch.slurm.queue import look
+from suite.records.arrays import TaskReport, batches, report_task
 from suite.records.launch import Launch, Worker
 from suite.records.record import Store
 from tests.launch.simulated import A, B, Queue, fail, keys, launcher, made_launch, run, runs, submitted
@@ -52,7 +53,7 @@ def test_there_are_never_more_tasks_in_the_queue_than_the_cap_allows(store: Stor
         most = max(most, len(waiting))
         for one in waiting[:2]:
             (batch,) = [batch for batch in batches(launch) if batch.name == one.name]
-            (key,) = launch.content["packs"][batch.packs[one.index]]["keys"]
+            (key,) = launch.spec.packs[batch.packs[one.index]].keys
             finish(store, key)
             del left[key]
             queue.states[one.job] = "COMPLETED"
@@ -214,7 +215,7 @@ def test_a_detached_launch_leaves_when_the_last_pack_is_sent_and_sends_none_twic
             queue.refuse("", after=99)
         for one in queue.queue()[:1]:
             (batch,) = [batch for batch in batches(launch) if batch.name == one.name]
-            (key,) = launch.content["packs"][batch.packs[one.index]]["keys"]
+            (key,) = launch.spec.packs[batch.packs[one.index]].keys
             report_task(launch, TaskReport(batch.packs[one.index], one.job, "there", "ended"))
             fail(store, key, launch) if key == keys(9)[1] else finish(store, key)
             queue.states[one.job] = "COMPLETED"
@@ -237,7 +238,6 @@ def test_the_cap_counts_the_tasks_of_other_results_folders_from_the_first_submis
 
 
 def test_a_run_that_takes_its_task_down_fails_alone(store: Store, queue: Queue) -> None:
-    from suite.launch.slurm.queue import is_settled
 
     launch = made_launch(store, [A, B])
     jobs = jobs_of(launch, store, max_attempts=2)
@@ -251,7 +251,7 @@ def test_a_run_that_takes_its_task_down_fails_alone(store: Store, queue: Queue) 
         elif queue.queue():
             finish(store, B)
         lose(queue, "FAILED")
-        left = [key for key in left if not is_settled(launch, store, key)]
+        left = [key for key in left if not launch.is_settled(key, store)]
         if not left:
             break
         jobs.tend(runs(left), False)
@@ -265,7 +265,7 @@ def test_a_rerun_whose_tasks_are_lost_too_often_fails_and_keeps_its_old_result(s
     store.record(A).folder.mkdir()
     store.record(A).finish({"record": "old", "seconds": {"training": 1.0}})
     launch = made_launch(store, [A], replaces="old")
-    wanted = run(A, state="stale", record="old")
+    wanted = run(A, state="stale", replaces="old")
     campaign = Campaign(jobs_of(launch, store, max_attempts=1), [wanted], store)
     campaign.begin()
     report_task(launch, TaskReport(0, "100", "there"))
@@ -294,6 +294,6 @@ def test_a_failure_counts_though_the_nodes_clock_is_slow(store: Store) -> None:
     launch = made_launch(store, [A])
     campaign = Campaign(None, [run(A)], store)
     assert campaign._outcome(run(A)) is None
-    fail(store, A, launch, finished=launch.content["created"] - 300)
+    fail(store, A, launch, finished=launch.spec.created - 300)
     assert campaign._outcome(run(A)) == "failed"
     assert Campaign(None, [run(A)], store)._outcome(run(A)) is None, "why a later campaign tries again"

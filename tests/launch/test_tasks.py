@@ -8,25 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from suite.launch.packing import Pack
 from suite.launch.slurm import client as slurm
-from suite.launch.slurm.queue import (
-    SILENCE_S,
-    UNKNOWN,
-    TaskReport,
-    batches,
-    is_settled,
-    look,
-    open_launches,
-    order,
-    orphans,
-    report_task,
-    task_report,
-)
-from suite.plan import plan
-from suite.records.launch import Launch, all_launches
-from suite.records.record import Store, held
-from tests.launch.simulated import WORKERS, A, B, C, D, answers, fail, made_launch, silence, submitted, task
+from suite.launch.slurm.queue import UNKNOWN, look
+from suite.launch.view import queued
+from suite.records.arrays import SILENCE_S, TaskReport, batches, open_launches, order, orphans, report_task, task_report
+from suite.records.files import held
+from suite.records.launch import all_launches
+from suite.records.record import Store
+from suite.records.specs import Pack
+from tests.launch.simulated import A, B, C, D, answers, fail, launch_of, made_launch, silence, submitted, task
 
 
 def test_what_a_launcher_notes_of_its_arrays_is_read_back_in_order(store: Store) -> None:
@@ -44,15 +34,15 @@ def test_an_array_whose_launcher_died_before_it_knew_the_id_is_found_by_its_name
 ) -> None:
     launch = made_launch(store, [A], [B], [C])
     batch = submitted(launch, 2, 0, job=None)
-    queued = [task(batch, 0, "RUNNING"), task(batch, 1), slurm.Task("8_0", "suite-else-0", 0, "PENDING")]
-    monkeypatch.setattr(slurm, "queue", answers(*queued))
+    in_queue = [task(batch, 0, "RUNNING"), task(batch, 1), slurm.Task("8_0", "suite-else-0", 0, "PENDING")]
+    monkeypatch.setattr(slurm, "queue", answers(*in_queue))
     seen = look(open_launches(store))
     assert [(one.pack, one.wanted(), one.task.state) for one in seen.tasks] == [
         (2, [C], "RUNNING"),
         (0, [A], "PENDING"),
     ]
     assert (seen.silence, seen.total) == ("", 3)
-    assert plan._queued(store) == {A: "array task 7_1: PENDING", C: "array task 7_0: RUNNING"}
+    assert queued(store) == {A: "array task 7_1: PENDING", C: "array task 7_0: RUNNING"}
 
 
 def test_while_slurm_is_silent_every_task_that_may_be_there_keeps_its_runs(
@@ -67,7 +57,7 @@ def test_while_slurm_is_silent_every_task_that_may_be_there_keeps_its_runs(
     seen = look(open_launches(store))
     assert [(one.pack, one.task.job, one.task.state) for one in seen.tasks] == [(0, "5_0", UNKNOWN), (2, "?", UNKNOWN)]
     assert "did not answer" in seen.silence
-    reasons = plan._queued(store)
+    reasons = queued(store)
     assert reasons.keys() == {A, C}
     assert reasons[A] == "SLURM does not answer; array task 5_0: UNKNOWN"
 
@@ -93,7 +83,7 @@ def test_runs_that_nobody_wants_any_more_are_in_nobodys_hands(store: Store, monk
     batch = submitted(launch, 0, 1)
     launch.cancel([A, C])
     monkeypatch.setattr(slurm, "queue", answers(task(batch, 0, "RUNNING"), task(batch, 1, "COMPLETING")))
-    assert plan._queued(store).keys() == {B}
+    assert queued(store).keys() == {B}
     launch.cancel([B])
     assert open_launches(store) == []
 
@@ -124,8 +114,7 @@ def test_the_packs_of_lost_tasks_are_taken_over_and_no_others(store: Store) -> N
 def test_a_task_takes_over_only_runs_that_need_as_many_processes(store: Store) -> None:
     keys = {A: (1, 1), B: (1, 2), C: (2, 1), D: (1, 1)}
     packs = [Pack((key,), 1.0, 1, *shape) for key, shape in keys.items()]
-    runs = {key: {"key": key, "replaces": None} for key in keys}
-    launch = Launch.create(store, runs, packs, {"kind": "slurm", "launcher": WORKERS})
+    launch = launch_of(store, packs)
     for pack in range(4):
         report_task(launch, TaskReport(pack, f"7_{pack}", "there", "ended"))
     assert list(orphans(launch, 3)) == [0]
@@ -134,14 +123,14 @@ def test_a_task_takes_over_only_runs_that_need_as_many_processes(store: Store) -
 
 def test_a_run_is_settled_by_its_own_result_and_by_a_failure_that_stands(store: Store) -> None:
     launch = made_launch(store, [A, B, C, D])
-    assert [key for key in (A, B, C, D) if is_settled(launch, store, key)] == []
+    assert [key for key in (A, B, C, D) if launch.is_settled(key, store)] == []
     store.record(A).folder.mkdir()
     store.record(A).finish({"record": "r"})
     fail(store, B, launch)
     fail(store, C, launch, again=True)  # it ran out of memory, and is tried once more
     earlier = made_launch(store, [D])
-    fail(store, D, earlier, finished=launch.content["created"] - 1)  # why this launch was made
-    assert [key for key in (A, B, C, D) if is_settled(launch, store, key)] == [A, B]
+    fail(store, D, earlier, finished=launch.spec.created - 1)  # why this launch was made
+    assert [key for key in (A, B, C, D) if launch.is_settled(key, store)] == [A, B]
     earlier.cancel([D])
     launch.cancel([C])
     assert [one.id for one in open_launches(store)] == [launch.id]
@@ -153,9 +142,9 @@ def test_a_result_that_is_to_be_replaced_settles_nothing(store: Store) -> None:
     launch = made_launch(store, [A], replaces="old")
     store.record(A).folder.mkdir()
     store.record(A).finish({"record": "old"})
-    assert not is_settled(launch, store, A)
+    assert not launch.is_settled(A, store)
     store.record(A).finish({"record": "new"})
-    assert is_settled(launch, store, A)
+    assert launch.is_settled(A, store)
 
 
 def test_what_tasks_say_of_themselves_survives_the_launchers_end(store: Store) -> None:
@@ -168,5 +157,5 @@ def test_what_tasks_say_of_themselves_survives_the_launchers_end(store: Store) -
 
 def test_a_failure_in_this_launch_settles_it_though_the_nodes_clock_is_slow(store: Store) -> None:
     launch = made_launch(store, [A])
-    fail(store, A, launch, finished=launch.content["created"] - 300)
-    assert is_settled(launch, store, A)
+    fail(store, A, launch, finished=launch.spec.created - 300)
+    assert launch.is_settled(A, store)

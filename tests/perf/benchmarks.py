@@ -109,7 +109,7 @@ def measure(registry_file: Path | None, name: str, profile: str, loss_name: str,
     from suite.registry.load import load
     from suite.training import loop as training
     from suite.training.streams import Streams
-    from suite.work.worker import prepare_process
+    from suite.work.setup import prepare_process
 
     prepare_process(threads=1)
     registry = load(registry_file)

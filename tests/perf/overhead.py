@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from suite.launch.jobs import cores, gpus  # noqa: E402
+from suite.process import cores, gpus  # noqa: E402
 
 NOTHING = """\
 defaults: [{launchers@launcher: local}, _self_]

@@ -14,17 +14,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from suite.data import Store as DataStore
-from suite.plan.plan import Plan, Run, Selection, changed_modules, key_of, make_plan
-from suite.records.launch import Launch
-from suite.records.record import Store, write_json
+from suite.launch.view import queued
+from suite.plan.plan import Plan, Selection, make_plan
+from suite.plan.run import Run, key_of
+from suite.provenance.machine import changed_modules
+from suite.records.files import write_json
+from suite.records.record import Store
 from suite.registry.load import load
 from tests.conftest import REGISTRY, ROOT, Project
+from tests.launch.simulated import local_launch
 
 SMOKE = Selection(("all",), ("all", "references"), ("all",), "smoke")
 
 
 def planned(project: Project, selection: Selection = SMOKE, *overrides: str) -> Plan:
-    return make_plan(load(None, overrides), selection, Store(project.folder / "results"))
+    store = Store(project.folder / "results")
+    return make_plan(load(None, overrides), selection, store, queued(store))
 
 
 def keys(project: Project, *overrides: str) -> dict[str, str]:
@@ -226,7 +231,7 @@ def test_states(project: Project) -> None:
     record(store, running)
     record(store, begun_in_launch)
     store.launches.mkdir()
-    launch = Launch.create(store, {r.key: {} for r in (done, in_launch, begun_in_launch)}, [], {})
+    launch = local_launch(store, [r.key for r in (done, in_launch, begun_in_launch)])
     hold = (
         "import fcntl, sys; f = open(sys.argv[1], 'a'); fcntl.flock(f, fcntl.LOCK_EX);"
         "print('held', flush=True); sys.stdin.read()"

@@ -12,7 +12,8 @@ import pytest
 from suite.plan.forecast import Forecast, forecast, pooled_std
 from suite.plan.plan import Selection, make_plan
 from suite.plan.power import seeds_needed
-from suite.records.record import Store, write_json
+from suite.records.files import write_json
+from suite.records.record import Store
 from suite.registry.load import load
 from tests.conftest import ROOT, Project
 from tests.registry.test_malformed import END

@@ -179,3 +179,38 @@ def test_the_suites_own_losses_do_not_depend_on_each_other() -> None:
     assert "suite.losses.infonce" in infonce
     assert "suite.losses.base" in infonce
     assert not {"suite.losses", "suite.losses.dystress", "suite.losses.temperature_free"} & set(infonce)
+
+
+def test_defaults_and_annotations_that_no_cache_could_have_for_keys(project: Project) -> None:
+    text = (
+        "from dataclasses import dataclass, field\nfrom typing import Annotated, Any, Literal\n"
+        "@dataclass\nclass Loss:\n"
+        "    layers: list[int] = field(default_factory=list)\n"
+        "    options: dict[str, int] = field(default_factory=dict)\n"
+        "    weights: Any = field(default_factory=lambda: [1.0, 2.0])\n"
+        "    noted: Annotated[list[float], ['unit', 's']] = field(default_factory=list)\n"
+        "    one_of: Literal[[1], [2]] = None\n" + FORWARD
+    )
+    project.write(text, "mine.py")
+    found = resolve("mine.Loss", "suite.losses")
+    assert set(targets.code(found, found)) == {"mine"}
+    assert hash(found) == hash(resolve("mine.Loss", "suite.losses"))
+    bound, wrong = bind(found, {"layers": [3], "noted": ["x"]})
+    assert bound["layers"] == [3] and bound["options"] == {} and bound["weights"] == [1.0, 2.0]
+    assert [name for name, _ in wrong] == ["noted"]
+
+
+def test_a_benchmark_and_a_loss_with_lists_for_defaults_are_planned(project: Project) -> None:
+    project.write(
+        "from dataclasses import dataclass, field\nfrom suite.losses.base import Loss\n"
+        "from tests.toys import Cosine, Nothing\n"
+        "@dataclass(frozen=True)\nclass Layered(Nothing):\n    layers: list[int] = field(default_factory=list)\n"
+        "class Weighted(Cosine):\n    def __init__(self, weights=[1.0, 2.0]): super().__init__()\n",
+        "mine.py",
+    )
+    project.edit("    _target_: tests.toys.Nothing", "    _target_: mine.Layered")
+    project.edit("_target_: tests.toys.Cosine, sweep: {scale: [2.0, 10.0]}", "_target_: mine.Weighted")
+    project.edit('losses: ["cosine@*"]', "losses: [cosine]")
+    status, out, errors = project.suite("plan", "--benchmarks", "nothing", "--json")
+    assert status == 0, errors
+    assert '"loss": "cosine"' in out

@@ -8,7 +8,12 @@ from typing import IO
 
 import pytest
 
-from suite.records.record import Record, Store, atomic_write, held, is_held, read_json, write_json
+from suite.problems import InputError
+from suite.records.files import atomic_write, held, is_held, read_json, write_json
+from suite.records.launch import Launch, find_key
+from suite.records.record import Record, Store
+from suite.records.specs import Pack
+from tests.launch.simulated import launch_of, local_launch
 
 KEY = "ab" * 32
 
@@ -114,11 +119,32 @@ def test_keys_are_found_by_their_beginning(tmp_path: Path) -> None:
         store.record(key).folder.mkdir(parents=True)
     (store.runs / "litter").mkdir()
     assert store.keys() == {"ab" * 32, "ac" + "00" * 31}
-    assert store.find("ab").key == "ab" * 32
-    with pytest.raises(LookupError, match="2 runs"):
-        store.find("a")
+    local_launch(store, ["ad" * 32])  # not begun yet
+    assert find_key(store, "ab") == "ab" * 32
+    assert find_key(store, "ad") == "ad" * 32
+    with pytest.raises(LookupError, match="3 runs"):
+        find_key(store, "a")
     with pytest.raises(LookupError, match="no run"):
-        store.find("ff")
+        find_key(store, "ff")
+
+
+def test_a_launch_is_read_as_it_was_written(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    pack = Pack((KEY,), 3.5, slots=1, nodes=2, gpus=4)
+    shared = {"catalogues": (tmp_path / "mine.yaml",), "path": ("/home/me",), "submitter": "me@here", "git": "abc"}
+    launch = launch_of(store, [pack], replaces="old", snapshot="0123", **shared)
+    assert Launch(launch.folder).spec == launch.spec
+    (read,) = Launch(launch.folder).spec.packs
+    assert (read, read.processes) == (pack, 8)
+    assert Launch(launch.folder).spec.runs[KEY].replaces == "old"
+
+
+def test_a_launch_of_another_version_is_named_with_what_to_do(tmp_path: Path) -> None:
+    launch = local_launch(Store(tmp_path), [KEY])
+    write_json(launch.folder / "launch.json", {"kind": "local", "runs": {KEY: {}}, "packs": [], "launcher": {}})
+    with pytest.raises(InputError) as raised:
+        find_key(Store(tmp_path), KEY)
+    assert f"remove {launch.folder}" in str(raised.value)
 
 
 def test_a_results_folder_that_is_a_file_is_one_clear_error(tmp_path: Path) -> None:

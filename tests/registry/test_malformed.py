@@ -120,6 +120,13 @@ EDITS = [
         "{smoek: {epochs: 3},",
         (f"{F}:16", "smoek", "did you mean 'smoke'?", "paper"),
     ),
+    edit(
+        "metric-name",
+        "metric: {name: accuracy, goal: maximise, margin: 0.01}\n    host_temperature: 0.5",
+        "metric: {name: recall@10/, goal: maximise, margin: 0.01}\n    host_temperature: 0.5",
+        (f"{F}:12: benchmarks.blobs.metric.name", "MLflow would not take it", "without an empty part"),
+    ),
+    edit("experiment-name", "experiment: toy", f"experiment: {'x' * 300}", (f"{F}:2: experiment", "250 characters")),
     edit("no-profiles", "{smoke: {}, mini: {}}", "{}", (f"{F}:21: benchmarks.nothing.profiles", "must not be empty")),
     edit(
         "resources",

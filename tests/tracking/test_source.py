@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from analysis.read.collect import collect
+from suite.naming import clean_name
 from suite.tracking import default_uri, frame
-from suite.tracking.entry import CODE_DIGITS, TAG_LIMIT, Events, clean_name, flatten, read_record
+from suite.tracking.entry import CODE_DIGITS, TAG_LIMIT, Events, flatten, read_record
 from tests.records_factory import write_run
 from tests.tracking.stores import EXPERIMENT, mirror
 

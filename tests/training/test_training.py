@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from suite.losses import InfoNCE, Loss
 from suite.pairs import Pairs
-from suite.records.record import atomic_write
+from suite.records.files import atomic_write
 from suite.training import (
     HISTOGRAM_BINS,
     Batches,

@@ -24,7 +24,7 @@ import pytest
 from analysis.read.bundle import write
 from analysis.read.logged import Logged
 from suite.data import describe
-from suite.plan.plan import run_of
+from suite.plan.run import run_of
 from suite.registry.load import load
 from suite.tracking.entry import flatten
 from suite.verify.replay import Replay, Replayer, replayer

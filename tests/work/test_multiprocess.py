@@ -18,7 +18,7 @@ from suite.losses import DCL, DySTreSS, InfoNCE, ISogCLR, LearnableTemperature, 
 from suite.losses.steps import Step
 from suite.pairs import Pairs, cross_view, two_view, with_queue
 from suite.pairs.gather import rank, weighted, world_size
-from suite.records.record import atomic_write
+from suite.records.files import atomic_write
 from suite.training import (
     Batches,
     Checkpoint,

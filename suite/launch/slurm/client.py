@@ -11,7 +11,8 @@ import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-JOB_PREFIX = "suite-"
+from suite.records.arrays import JOB_PREFIX
+
 PATIENCE_S = 60.0
 
 #: States in which a job is over. Any other, a new one of SLURM's among them, may be a job that still runs.

@@ -12,15 +12,17 @@ from dataclasses import replace
 from typing import Any
 
 from suite.launch.jobs import LaunchError
-from suite.launch.packing import Demand, Pack, arrays, pack, side_by_side
+from suite.launch.packing import Demand, arrays, pack, side_by_side
 from suite.launch.slurm import client as slurm
-from suite.launch.slurm.queue import Look, add_batch, batches, is_settled, look, note_job, open_launches, remove_batch
-from suite.plan.plan import Run
+from suite.launch.slurm.queue import Look, look
+from suite.plan.run import Run
 from suite.problems import InputError, Problem, choices
 from suite.provenance.snapshot import code_environment
+from suite.records.arrays import add_batch, batches, note_job, open_launches, remove_batch
 from suite.records.failures import deaths, record_failure
 from suite.records.launch import Launch, Worker, living_workers
 from suite.records.record import Store
+from suite.records.specs import ArraySettings, Pack, WorkSettings
 from suite.registry.launchers import Resources, SlurmLauncher, mebibytes
 from suite.registry.registry import Registry
 
@@ -37,17 +39,16 @@ CLASSES = {
 }
 
 
-def worker_settings(launcher: SlurmLauncher) -> dict[str, Any]:
+def work_settings(launcher: SlurmLauncher) -> WorkSettings:
+    """Return what workers need to know of the launcher."""
+    threads = launcher.threads if isinstance(launcher.threads, int) else 1 if launcher.gpus == 0 else None
+    attempts, minutes, steps = launcher.max_attempts, launcher.checkpoint_minutes, launcher.checkpoint_steps
+    return WorkSettings(attempts, minutes, steps, threads, launcher.cpus)
+
+
+def array_settings(launcher: SlurmLauncher) -> ArraySettings:
     """Return what array tasks need to know of the launcher."""
-    auto = 1 if launcher.gpus == 0 else None
-    return {
-        "threads": launcher.threads if isinstance(launcher.threads, int) else auto,
-        "cpus": launcher.cpus,
-        "memory": launcher.memory,
-        "signal": launcher.signal,
-        "signal_seconds": launcher.signal_seconds,
-        "max_requeues": launcher.max_requeues,
-    }
+    return ArraySettings(launcher.memory, launcher.signal, launcher.signal_seconds, launcher.max_requeues)
 
 
 def packs(runs: Sequence[Run], registry: Registry, launcher: SlurmLauncher) -> list[Pack]:
@@ -87,7 +88,7 @@ def parameters(launcher: SlurmLauncher, shape: Pack | None = None) -> dict[str, 
     shape : Pack, optional
         Of an array task whose runs are spread over several processes.
     """
-    is_spread = shape is not None and shape.nodes * shape.gpus > 1
+    is_spread = shape is not None and shape.processes > 1
     nodes, processes = (shape.nodes, shape.gpus) if is_spread and shape is not None else (1, 1)
     gpus = 0 if launcher.gpus == 0 else processes if is_spread else launcher.gpus
     given = {
@@ -179,7 +180,7 @@ class SlurmJobs:
         self.launch = launch
         self._launcher = launcher
         self._store = store
-        self._packs = [Pack(**{**content, "keys": tuple(content["keys"])}) for content in launch.content["packs"]]
+        self._packs = launch.spec.packs
         self._look = Look([])
         self._looked = -math.inf
         self._lost: frozenset[int] = frozenset()
@@ -221,7 +222,7 @@ class SlurmJobs:
     def parallel(self) -> int:
         """Return how many runs the running tasks carry out at a time, at least one."""
         running = [one for one in self._look.tasks if one.task.state == "RUNNING"]
-        return max(1, sum(int(one.launch.content["packs"][one.pack]["slots"]) for one in running))
+        return max(1, sum(one.launch.spec.packs[one.pack].slots for one in running))
 
     def workers(self) -> list[Worker]:
         """Return what the living workers of this results folder do."""
@@ -264,7 +265,7 @@ class SlurmJobs:
         }
 
     def _is_settled(self, key: str) -> bool:
-        return is_settled(self.launch, self._store, key)
+        return self.launch.is_settled(key, self._store)
 
     def _has_jobs(self) -> bool:
         return any(batch.job is not None for batch in batches(self.launch))
@@ -358,7 +359,7 @@ class SlurmJobs:
 
     @functools.cached_property
     def _setup(self) -> list[str]:
-        variables = code_environment(self._store, self.launch.content.get("snapshot", ""))
+        variables = code_environment(self._store, self.launch.spec.snapshot)
         return [*self._launcher.setup, *(f"export {name}={shlex.quote(value)}" for name, value in variables.items())]
 
     @functools.cached_property

@@ -15,12 +15,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 
-from suite.launch.jobs import THREADS
 from suite.launch.slurm import client as slurm
-from suite.launch.slurm.queue import HEARTBEAT_S, TaskReport, batches, open_keys, order, report_task, task_report
+from suite.process import THREADS
+from suite.records.arrays import HEARTBEAT_S, TaskReport, batches, order, report_task, task_report
 from suite.records.failures import record_failure, unfinished_step, wants_memory
+from suite.records.files import held
 from suite.records.launch import Launch
-from suite.records.record import Store, held
+from suite.records.record import Store
 from suite.work import memory
 
 logger = logging.getLogger("suite")
@@ -62,18 +63,19 @@ class Pilot:
     def __init__(self, launch: Launch, pack: int) -> None:
         self.launch = launch
         self.pack = pack
-        self.content = launch.content["packs"][pack]
-        self.settings = launch.content["launcher"]
-        self.store = Store(Path(launch.content["out"]))
+        assert launch.spec.array is not None
+        self.content = launch.spec.packs[pack]
+        self.settings = launch.spec.array
+        self.store = Store(launch.spec.out)
         self.job = _job()
         self.rank = int(os.environ.get("SLURM_PROCID", "0"))
-        self.is_spread = self.content["nodes"] * self.content["gpus"] > 1
+        self.is_spread = self.content.processes > 1
         self.report = TaskReport(pack, self.job, socket.gethostname(), restarts=_restarts())
         self._signals: list[int] = []
         self._heard = 0.0
         self._said = 0.0
         self._oom_kills = memory.oom_kills()
-        self._most_deaths = self.settings["max_attempts"] * len(self.content["keys"])
+        self._most_deaths = launch.spec.work.max_attempts * len(self.content.keys)
 
     def fly(self) -> None:
         """Work until nothing is left, or until SLURM wants the allocation back."""
@@ -95,7 +97,7 @@ class Pilot:
     def _slots(self) -> int:
         """Return how many runs go side by side: half as many each time that the whole task was lost."""
         lost = sum(self.pack in batch.packs for batch in batches(self.launch)) - 1
-        return max(1, int(self.content["slots"]) >> max(0, lost))
+        return max(1, self.content.slots >> max(0, lost))
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
         self._signals.append(number)
@@ -105,7 +107,7 @@ class Pilot:
         """Note that the runs which an earlier life of this task had in hand were not ended by their own fault."""
         if not self.report.restarts or (before is not None and before.reason == KILLED):
             return
-        for key in self.content["keys"]:
+        for key in self.content.keys:
             record = self.store.record(key)
             if record.run() is None or record.is_done():
                 continue
@@ -139,7 +141,7 @@ class Pilot:
             if self._heard and time.monotonic() - self._heard > self._patience():
                 for worker in workers.values():
                     worker.kill()
-        records = map(self.store.record, self.content["keys"])
+        records = map(self.store.record, self.content.keys)
         wanted = (wants_memory(record, self.launch.id) for record in records)
         return not self._signals and len(seats) > 1 and any(wanted)
 
@@ -155,7 +157,7 @@ class Pilot:
         if seat.devices is not None:
             environment["CUDA_VISIBLE_DEVICES"] = seat.devices
         if self.is_spread:
-            environment |= _rendezvous(self.content["nodes"])
+            environment |= _rendezvous(self.content.nodes)
         arguments = [str(self.launch.folder), str(self.pack), str(seat.slot), str(beside)]
         return subprocess.Popen([sys.executable, "-m", "suite.work.worker", *arguments], env=environment)
 
@@ -165,7 +167,7 @@ class Pilot:
             with contextlib.suppress(OSError):  # a file server that hiccups must not cost the runs their workers
                 self._say()
         if self._signals and self.report.reason == "":
-            ahead = signal.Signals[f"SIG{self.settings['signal']}"]
+            ahead = signal.Signals[f"SIG{self.settings.signal}"]
             reason = "timeout" if ahead in self._signals else "terminated"
             self.report = replace(self.report, reason=reason)
             logger.info("%s: the workers save", ", ".join(signal.Signals(s).name for s in self._signals))
@@ -173,8 +175,8 @@ class Pilot:
                 self.launch.stop(self.pack, reason)
 
     def _patience(self) -> float:
-        terminated = signal.SIGTERM in self._signals and self.settings["signal"] != "TERM"
-        return KILL_WAIT_S if terminated else self.settings["signal_seconds"] - RESERVE_S
+        terminated = signal.SIGTERM in self._signals and self.settings.signal != "TERM"
+        return KILL_WAIT_S if terminated else self.settings.signal_seconds - RESERVE_S
 
     def _blame_memory(self, worker: subprocess.Popen[bytes], beside: int) -> None:
         """Record what the kernel's killer for memory leaves nobody to record."""
@@ -187,14 +189,12 @@ class Pilot:
             record = self.store.record(str(one.key))
             with record.claimed() as ours:
                 if ours and not record.is_done():
-                    message = (
-                        f"the kernel killed it for memory, {beside} runs side by side in {self.settings['memory']}"
-                    )
+                    message = f"the kernel killed it for memory, {beside} runs side by side in {self.settings.memory}"
                     record_failure(record, self.launch.id, "out_of_memory", message, 1, beside)
 
     def _land(self) -> None:
         """Leave, or go back into the queue if SLURM ends a task that has work left."""
-        if self._signals and self._is_work_left() and self.report.restarts < self.settings["max_requeues"]:
+        if self._signals and self._is_work_left() and self.report.restarts < self.settings.max_requeues:
             self._requeue()
         if self.report.state != "requeued":
             self.report = replace(self.report, state="ended")
@@ -203,11 +203,11 @@ class Pilot:
     def _is_work_left(self) -> bool:
         if self.launch.stop_reason() is not None:
             return False
-        return any(open_keys(self.launch, self.store, order(self.launch, self.pack)))
+        return any(self.launch.open_keys(self.store, order(self.launch, self.pack)))
 
     def _requeue(self) -> None:
         """Ask for another life, unless SLURM is ending this one for good, or gives one anyhow."""
-        ahead = self.settings["signal_seconds"] if self.report.reason == "timeout" else KILL_WAIT_S
+        ahead = self.settings.signal_seconds if self.report.reason == "timeout" else KILL_WAIT_S
         deadline = (self._heard or time.monotonic()) + ahead
         while True:
             try:

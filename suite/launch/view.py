@@ -1,0 +1,181 @@
+"""What there is to see of runs and launches, here and in the queue."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from suite.masking import masked
+from suite.plan.plan import Plan
+from suite.plan.run import Run
+from suite.records.arrays import batches, open_launches, task_report
+from suite.records.launch import Launch, all_launches, live_launches
+from suite.records.record import Record, Store
+
+if TYPE_CHECKING:
+    from suite.launch.slurm.queue import InQueue, Look
+
+
+def queued(store: Store) -> dict[str, str]:
+    """Return the runs that a launch has in hand, each with what is known of the array task that has it."""
+    from suite.launch.slurm.queue import look
+
+    here = [launch for launch in live_launches(store) if not launch.is_on_cluster]
+    found = {key: "" for launch in here for key in launch.spec.runs.keys() - launch.cancelled()}
+    seen = look(open_launches(store))
+    for one in seen.tasks:
+        text = f"SLURM does not answer; array task {one.task.job}" if seen.silence else f"array task {one.task.job}"
+        found |= dict.fromkeys(one.wanted(), f"{text}: {one.task.state}")
+    return found
+
+
+def matrix(plan: Plan) -> dict[tuple[str, str], dict[str, int]]:
+    """Return how many runs of each (benchmark, loss) are in each state."""
+    counted: dict[tuple[str, str], dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for run in plan.runs:
+        counted[run.benchmark, run.loss][run.state] += 1
+    return {cell: dict(states) for cell, states in counted.items()}
+
+
+def status_json(plan: Plan, store: Store) -> dict[str, Any]:
+    """Return what ``status --json`` prints."""
+    cells = [{"benchmark": b, "loss": loss, **states} for (b, loss), states in matrix(plan).items()]
+    launches = [{"id": launch.id, "workers": [vars(w) for w in launch.workers()]} for launch in live_launches(store)]
+    summary = plan.to_json()["summary"]
+    return {"matrix": cells, "summary": summary, "launches": launches, "cluster": vars(cluster(store))}
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """What SLURM has of a results folder.
+
+    Attributes
+    ----------
+    tasks : list of mapping
+        A row an array task in the queue.
+    stillborn : list of mapping
+        Tasks that ended before they began to work: ``job``, and the ``key`` of a run that it was to do.
+    silence : str
+        Why SLURM does not answer, if it does not.
+    """
+
+    tasks: list[dict[str, Any]]
+    stillborn: list[dict[str, str]]
+    silence: str
+
+
+def cluster(store: Store) -> Cluster:
+    """Ask SLURM, once, for the array tasks of a results folder."""
+    from suite.launch.slurm.queue import look
+
+    launches = open_launches(store)
+    seen = look(launches)
+    stillborn = [] if seen.silence else [row for launch in launches for row in _stillborn(launch, store, seen)]
+    return Cluster([_task_row(one) for one in seen.tasks], stillborn, seen.silence)
+
+
+def _stillborn(launch: Launch, store: Store, seen: Look) -> Iterator[dict[str, str]]:
+    jobs = {pack: job for batch in batches(launch) for pack, job in batch.jobs()}
+    for pack in jobs.keys() - seen.of(launch).keys():
+        left = next(launch.open_keys(store, launch.spec.packs[pack].keys), None)
+        if left is not None and task_report(launch, pack) is None:
+            yield {"job": jobs[pack], "key": left}
+
+
+def _task_row(one: InQueue) -> dict[str, Any]:
+    said = task_report(one.launch, one.pack)
+    content = one.launch.spec.packs[one.pack]
+    return {
+        "job": one.task.job,
+        "state": one.task.state,
+        "reason": one.task.reason if one.task.state == "PENDING" else "",
+        "nodes": one.task.nodes,
+        "launch": one.launch.id,
+        "pack": one.pack,
+        "runs": len(content.keys),
+        "side_by_side": content.slots,
+        "restarts": said.restarts if said is not None else 0,
+    }
+
+
+def waiting(store: Store, key: str) -> str:
+    """Return a sentence on a run that has printed nothing yet."""
+    from suite.launch.slurm.queue import look
+
+    seen = look(open_launches(store))
+    for one in seen.tasks:
+        if key in one.wanted():
+            reason = f" ({one.task.reason})" if one.task.reason not in ("", "None") else ""
+            return f"it has not begun: array task {one.task.job} is {one.task.state}{reason}"
+    return "it has not begun"
+
+
+def task_log(store: Store, key: str) -> Path | None:
+    """Return the output of the array task that had a run last; None if none has had it."""
+    for launch in reversed(all_launches(store)):
+        for batch in reversed(batches(launch)):
+            for pack, job in batch.jobs():
+                file = launch.folder / "jobs" / f"{job}_0_log.out"
+                if key in launch.spec.packs[pack].keys and file.exists():
+                    return file
+    return None
+
+
+def follow(record: Record, poll_s: float = 0.2) -> Iterator[str]:
+    """Yield what a run has printed, and what it prints, until it no longer runs."""
+    position = 0
+    while True:
+        running = record.is_running()
+        if record.log.exists():
+            with record.log.open(errors="replace") as file:
+                file.seek(position)
+                text = file.read()
+                position = file.tell()
+            if text:
+                yield text
+        if not running:
+            return
+        time.sleep(poll_s)
+
+
+def explain(record: Record, plan_run: Run | None) -> list[tuple[str, str]]:
+    """Return what is known of one run: label and text."""
+    run, result, failure = record.run(), record.result(), record.failure()
+    facts = [("key", record.key)]
+    if run is not None:
+        origin = run["provenance"]
+        facts.append(("run", f"{run['benchmark']}/{run['loss']}/seed{run['seed']} at profile {run['profile']}"))
+        facts.append(("code", f"git {origin['git']}, {len(run['code'])} modules"))
+        hardware = origin["hardware"]
+        facts.append(("machine", f"{origin['host']}: {hardware['processor']}, {hardware['device']}"))
+    facts.append(("state", _state_text(record, plan_run, result, failure)))
+    if result is not None:
+        facts.append(("time", f"{sum(result['seconds'].values()):.1f} s, attempt {result['attempt']}"))
+        facts.extend((name, f"{value:.6g}") for name, value in result["metrics"].items())
+    if failure is not None:
+        facts.append(("failure", f"{failure['class']}: {failure['message']}"))
+    facts.append(("folder", str(record.folder)))
+    return facts
+
+
+def _state_text(
+    record: Record, plan_run: Run | None, result: Mapping[str, Any] | None, failure: Mapping[str, Any] | None
+) -> str:
+    if plan_run is not None:
+        return plan_run.state + (f" ({plan_run.reason})" if plan_run.reason else "")
+    if result is not None:
+        return "done; the registry as it stands has no such run (its settings, data or names have changed)"
+    if record.is_running():
+        return "running"
+    return "failed" if failure is not None else "interrupted"
+
+
+def continue_command() -> str:
+    """Return the command line that this process was started with, as the user typed it, without its secrets."""
+    return shlex.join(map(masked, sys.orig_argv))

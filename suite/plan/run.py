@@ -1,0 +1,114 @@
+"""One benchmark x loss x seed at a profile, as the registry makes it: its key, and where it stands."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from suite.provenance import targets
+from suite.records.specs import RunSpec
+from suite.registry.registry import Registry
+from suite.registry.selection import REFERENCES
+
+State = Literal["missing", "queued", "running", "done", "failed", "stale"]
+STATES: Final[tuple[State, ...]] = ("missing", "queued", "running", "done", "failed", "stale")
+
+
+@dataclass(frozen=True)
+class Run(RunSpec):
+    """A run, and where it stands.
+
+    Attributes
+    ----------
+    state, reason
+        Where it stands, and why where that needs saying.
+    failure : str or None
+        The class of its failure, if it has failed.
+    estimate_s : float
+        Expected seconds on one worker.
+    memory_mib : mapping
+        The most that finished runs like this one took: ``host``, and on a GPU ``device`` of ``device_total``.
+    """
+
+    state: State = "missing"
+    reason: str = ""
+    failure: str | None = None
+    estimate_s: float = 0.0
+    memory_mib: Mapping[str, float] = field(default_factory=dict, repr=False)
+
+
+def key_of(config: Mapping[str, Any]) -> str:
+    """Return the sha256 of a configuration's canonical JSON: sorted keys, no spaces, no NaN."""
+    return hashlib.sha256(
+        json.dumps(config, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+    ).hexdigest()
+
+
+def expand(
+    registry: Registry, benchmarks: Sequence[str], losses: Sequence[str], seeds: Sequence[int], profile: str
+) -> Iterator[Run]:
+    """Yield runs in no particular state; among the losses, ``references`` stands for the reference figures."""
+    for benchmark in benchmarks:
+        for name in losses:
+            if name == REFERENCES:
+                for reference, how in registry.document.benchmarks[benchmark].references.items():
+                    yield from _runs(
+                        registry, benchmark, reference, "reference", [0] if how == "once" else seeds, profile
+                    )
+            else:
+                yield from _runs(registry, benchmark, name, "loss", seeds, profile)
+
+
+def _runs(
+    registry: Registry,
+    benchmark: str,
+    loss: str,
+    kind: Literal["loss", "reference"],
+    seeds: Sequence[int],
+    profile: str,
+) -> Iterator[Run]:
+    entry = registry.document.benchmarks[benchmark]
+    target = registry.targets[benchmark]
+    if kind == "loss":
+        settings = registry.loss_config(loss, benchmark, profile)
+        code = targets.code(target, registry.losses[loss].target)
+    else:
+        settings, code = {"reference": True}, targets.code(target)
+    shared: dict[str, Any] = {
+        "benchmark": {"name": benchmark, "_target_": target.path, **registry.settings[benchmark, profile]},
+        "loss": {"name": loss, **settings},
+        "profile": profile,
+        "data": {dataset: registry.checksums[dataset] for dataset in entry.data},
+    }
+    resources = entry.resources.get(profile)  # type: ignore[call-overload]
+    if kind == "loss" and resources is not None and resources.processes > 1:
+        shared["processes"] = resources.processes  # each draws its own augmentations: another sample, another run
+    metric = {"name": entry.metric.name, "goal": entry.metric.goal, "margin": entry.metric.margin}
+    of_selection = frozenset(registry.selection_seeds)
+    for seed in seeds:
+        config = {**shared, "seed": seed}
+        purpose: Literal["evaluation", "selection"] = "selection" if seed in of_selection else "evaluation"
+        yield Run(key_of(config), benchmark, loss, kind, seed, profile, purpose, metric, config, code)
+
+
+def run_of(
+    registry: Registry, benchmark: str, loss: str, kind: Literal["loss", "reference"], seed: int, profile: str
+) -> Run:
+    """Return one run as the registry makes it, in no particular state.
+
+    Raises
+    ------
+    LookupError
+        If the registry has no such benchmark, profile, loss or reference.
+    """
+    entries = registry.document.benchmarks
+    if benchmark not in entries:
+        raise LookupError(f"the registry has no benchmark {benchmark!r}")
+    if (benchmark, profile) not in registry.settings:
+        raise LookupError(f"the registry has no profile {profile!r} of {benchmark}")
+    if loss not in (registry.losses if kind == "loss" else entries[benchmark].references):
+        raise LookupError(f"the registry has no {kind} {loss!r}" + (f" of {benchmark}" if kind == "reference" else ""))
+    return next(_runs(registry, benchmark, loss, kind, [seed], profile))

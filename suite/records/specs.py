@@ -1,0 +1,223 @@
+"""What a launch is to do, written by its launcher and read by its workers: ``launch.json``, as types."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from suite.problems import InputError, Problem
+
+FORMAT: Final = 2
+"""Of ``launch.json``; launches of another format are not read."""
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """What a worker needs to know of a run: one benchmark x loss x seed at a profile.
+
+    Attributes
+    ----------
+    key : str
+        The run's identity: 64 hex digits, see :func:`suite.plan.run.key_of`.
+    kind : str
+        ``loss``, or ``reference`` for a figure of invariant 7, whose name stands in `loss`.
+    config : mapping
+        The resolved benchmark, loss, seed, profile and data checksums: what the key is made of.
+    code : mapping of module to sha256
+        The source that the run uses.
+    replaces : str or None
+        The id of the record whose result this run is to replace, if there is one.
+    """
+
+    key: str
+    benchmark: str
+    loss: str
+    kind: Literal["loss", "reference"]
+    seed: int
+    profile: str
+    purpose: Literal["evaluation", "selection"]
+    metric: Mapping[str, Any]
+    config: Mapping[str, Any] = field(repr=False)
+    code: Mapping[str, str] = field(repr=False)
+    replaces: str | None = None
+
+    @property
+    def name(self) -> str:
+        """``image/infonce/seed3``."""
+        return f"{self.benchmark}/{self.loss}/seed{self.seed}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what :meth:`from_json` reads."""
+        return {name: getattr(self, name) for name in _RUN_FIELDS}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> RunSpec:
+        """Read a run."""
+        return cls(**value)
+
+
+_RUN_FIELDS: Final = tuple(f.name for f in fields(RunSpec))
+
+
+@dataclass(frozen=True)
+class Pack:
+    """What one worker of this machine, or one array task, does.
+
+    Attributes
+    ----------
+    keys : tuple of str
+        The longest run first.
+    seconds : float
+        Expected wall time, each slot taking the next run as soon as it is free.
+    slots : int
+        Runs side by side; not more than there are runs.
+    nodes, gpus : int
+        Nodes, and processes on each of them, of every run.
+    """
+
+    keys: tuple[str, ...]
+    seconds: float
+    slots: int = 1
+    nodes: int = 1
+    gpus: int = 1
+
+    @property
+    def processes(self) -> int:
+        """Over how many processes every run is spread."""
+        return self.nodes * self.gpus
+
+
+@dataclass(frozen=True)
+class WorkSettings:
+    """What a worker needs to know of the launcher.
+
+    Attributes
+    ----------
+    max_attempts : int
+        How often a run may take its worker down with it before it counts as failed.
+    checkpoint_minutes : float
+        How much work a killed run may lose.
+    checkpoint_steps : int or None
+        The same in steps: whichever comes first.
+    threads : int or None
+        Threads a worker computes with; None shares `cpus` out among the runs side by side.
+    cpus : int
+        Cores of an array task.
+    """
+
+    max_attempts: int
+    checkpoint_minutes: float
+    checkpoint_steps: int | None
+    threads: int | None
+    cpus: int = 1
+
+
+@dataclass(frozen=True)
+class ArraySettings:
+    """What an array task needs to know of the launcher besides.
+
+    Attributes
+    ----------
+    memory : str
+        Of an array task on each node, as in ``16G``.
+    signal : str
+        What the site sends ahead of the time limit, as in ``USR2``.
+    signal_seconds : int
+        How long ahead.
+    max_requeues : int
+        How often an array task goes back into the queue with work left.
+    """
+
+    memory: str
+    signal: str
+    signal_seconds: int
+    max_requeues: int
+
+
+@dataclass(frozen=True)
+class LaunchSpec:
+    """What a launch is to do.
+
+    Attributes
+    ----------
+    kind : str
+        The launcher kind, as in ``local``.
+    out : Path
+        The results folder.
+    created : float
+        Unix time.
+    experiment : str
+    runs : mapping of key to RunSpec
+    packs : tuple of Pack
+        One a worker, or one an array task, in the order in which it should work.
+    work : WorkSettings
+    array : ArraySettings or None
+        None where the workers are processes of the launcher's machine.
+    path : tuple of str
+        The launcher's import path: a user's own losses are found there.
+    catalogues : tuple of Path
+        Of data sets beside the suite's own.
+    snapshot, git : str
+        The copy of the code that workers use and the commit that it was made from; empty without one.
+    submitter : str
+        Who can ask the site for the launch's jobs, as its launcher kind writes it; empty without jobs.
+    """
+
+    kind: str
+    out: Path
+    created: float
+    experiment: str
+    runs: Mapping[str, RunSpec]
+    packs: tuple[Pack, ...]
+    work: WorkSettings
+    array: ArraySettings | None = None
+    path: tuple[str, ...] = ()
+    catalogues: tuple[Path, ...] = ()
+    snapshot: str = ""
+    git: str = ""
+    submitter: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what :meth:`from_json` reads."""
+        return {
+            **vars(self),
+            "format": FORMAT,
+            "out": str(self.out),
+            "runs": [run.to_json() for run in self.runs.values()],
+            "packs": [vars(pack) for pack in self.packs],
+            "work": vars(self.work),
+            "array": vars(self.array) if self.array is not None else None,
+            "catalogues": [str(file) for file in self.catalogues],
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any], file: Path) -> LaunchSpec:
+        """Read a launch.
+
+        Raises
+        ------
+        InputError
+            If another version of the suite has written it to `file`.
+        """
+        if value.get("format") != FORMAT:
+            advice = f"once its workers have ended, remove {file.parent}: the records of its runs lie elsewhere"
+            raise InputError(
+                [Problem(str(file), "", f"another version of the suite has written this launch; {advice}")]
+            )
+        runs = [RunSpec.from_json(run) for run in value["runs"]]
+        return cls(
+            **{name: value[name] for name in ("kind", "created", "experiment", "snapshot", "git", "submitter")},
+            out=Path(value["out"]),
+            runs={run.key: run for run in runs},
+            packs=tuple(Pack(**{**pack, "keys": tuple(pack["keys"])}) for pack in value["packs"]),
+            work=WorkSettings(**value["work"]),
+            array=ArraySettings(**value["array"]) if value["array"] is not None else None,
+            path=tuple(value["path"]),
+            catalogues=tuple(Path(catalogue) for catalogue in value["catalogues"]),
+        )
+
+
+EMPTY: Final = LaunchSpec("", Path(), 0.0, "", {}, (), WorkSettings(1, 1.0, None, 1))
+"""A launch whose launcher was killed before it was written."""

@@ -1,0 +1,88 @@
+"""A process made ready for a run, and a run made ready to be trained."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from suite.provenance import targets
+from suite.records.specs import RunSpec
+
+if TYPE_CHECKING:
+    from suite.data import Store as DataStore
+    from suite.training import Context, Metrics, Task
+
+
+@functools.cache
+def device() -> Any:
+    """Return what this process computes on: its current GPU, else the CPU."""
+    import torch
+
+    return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
+
+
+def prepare_process(threads: int) -> None:
+    """Make this process compute deterministically, with a fixed number of threads."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    import torch
+
+    torch.set_num_threads(threads)
+    if torch.cuda.is_available():
+        # on a CPU nothing that is used here depends on the order of threads, and the call imports half of torch
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+        torch.backends.cudnn.benchmark = False
+
+
+def build(run: RunSpec, data: DataStore, rank: int = 0) -> tuple[Task | Metrics, Any, Context]:
+    """Return a run's task, or at once the figures of a reference; its loss, if it has one; and its context.
+
+    Parameters
+    ----------
+    run : RunSpec
+    data : suite.data.Store
+    rank : int
+        Which of the processes that the run is spread over this is.
+    """
+    from suite.training import Context
+    from suite.training.streams import Streams
+
+    context = Context(Streams(run.seed, rank), device(), data.locate)
+    config = run.config
+    benchmark = _construct({k: v for k, v in config["benchmark"].items() if k != "name"}, "suite.benchmarks")
+    task = benchmark.task(context)
+    if run.kind == "reference":
+        return task.reference(run.loss), None, context
+    loss = _construct({k: v for k, v in config["loss"].items() if k != "name"}, "suite.losses")
+    return task, loss.to(context.device), context
+
+
+def _construct(config: Mapping[str, Any], group: str) -> Any:
+    path = config["_target_"]
+    target = targets.resolve(path, group)
+    cls = getattr(importlib.import_module(target.module), target.name)
+    return cls(**{name: value for name, value in config.items() if name != "_target_"})
+
+
+@contextlib.contextmanager
+def logged(file: Path) -> Iterator[None]:
+    """Send logging and prints of the block to a run's log."""
+    with file.open("a", buffering=1) as stream:
+        handler = logging.StreamHandler(stream)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        root = logging.getLogger()
+        level = root.level
+        root.addHandler(handler)
+        root.setLevel(logging.INFO)
+        try:
+            with contextlib.redirect_stdout(stream), contextlib.redirect_stderr(stream):
+                yield
+        finally:
+            root.removeHandler(handler)
+            root.setLevel(level)

@@ -1,0 +1,133 @@
+"""Tracking addresses: any path, options, missing drivers, damaged files, and secrets that never show."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from analysis.read.load import NothingToShow, experiment_in
+from suite.masking import masked
+from suite.tracking import Mirror, TrackingUnavailable, create_store, default_uri, frame
+from suite.tracking.address import sqlite_file, sqlite_uri
+from tests.conftest import Project
+from tests.records_factory import write_run
+from tests.tracking.stores import EXPERIMENT, client, mirror, only
+
+STRANGE = [
+    "pct%41x",
+    "a%20b",
+    "what?x=1",
+    "hash#tag",
+    "größe",
+    'it\'s "quoted"',
+    "a b",
+    "x%j",
+    os.fsdecode(b"r\xe9sum"),
+]
+
+
+@pytest.mark.parametrize("name", STRANGE)
+def test_any_path_comes_back_from_its_address(tmp_path: Path, name: str) -> None:
+    file = tmp_path / name / "mlflow.db"
+    assert sqlite_file(sqlite_uri(file)) == file
+    assert sqlite_file(sqlite_uri(file, "?timeout=30")) == file
+    assert default_uri(tmp_path, sqlite_uri(file, "?timeout=30")) == sqlite_uri(file, "?timeout=30")
+
+
+@pytest.mark.parametrize("uri", ["sqlite://", "sqlite:///:memory:", "http://me@there/x", "postgresql://u:p@h/db"])
+def test_other_addresses_have_no_file(uri: str) -> None:
+    assert sqlite_file(uri) is None
+
+
+@pytest.mark.parametrize("name", ["pct%41x", "what?x=1#y"])
+def test_records_are_mirrored_into_a_folder_of_any_name(tmp_path: Path, name: str) -> None:
+    out = tmp_path / name
+    key = write_run(out)
+    mirror(out).push()
+    assert [entry.name for entry in tmp_path.iterdir() if entry.name != "cwd"] == [name]
+    assert (out / "mlflow.db").stat().st_size > 0
+    assert only(default_uri(out), key).info.status == "FINISHED"
+    assert frame(default_uri(out), EXPERIMENT)["key"].tolist() == [key]
+
+
+def test_options_of_the_driver_are_kept_from_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    key = write_run(tmp_path / "results")
+    pusher = Mirror(tmp_path / "results", default_uri(Path("results"), "sqlite:///my.db?timeout=30"), EXPERIMENT)
+    assert pusher.push().updated == 1
+    assert only("sqlite:///my.db", key).info.status == "FINISHED"
+    assert {file.name for file in tmp_path.iterdir() if "my.db" in file.name} == {"my.db", "my.db.lock"}
+
+
+def test_a_missing_driver_is_named(out: Path) -> None:
+    with pytest.raises(TrackingUnavailable, match=r"needs the Python package \w+, which is not installed") as raised:
+        create_store("mysql+pymysql://me:S3cret-pass@127.0.0.1/db", EXPERIMENT)
+    assert "S3cret-pass" not in str(raised.value) and "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("content", [b"\0" * 8192, b"SQLite format 3\0" + b"\xff" * 4096, b"garbage " * 512])
+def test_a_damaged_store_is_noticed_at_once_and_can_be_made_anew(tmp_path: Path, content: bytes) -> None:
+    out = tmp_path / "results"
+    key = write_run(out)
+    (out / "mlflow.db").write_bytes(content)
+    with pytest.raises(TrackingUnavailable, match=r"is damaged .*move it away, and python -m suite sync makes it anew"):
+        mirror(out).push()
+    (out / "mlflow.db").rename(tmp_path / "away.db")
+    mirror(out).push()
+    assert only(default_uri(out), key).info.status == "FINISHED"
+
+
+def test_an_empty_store_is_filled(tmp_path: Path) -> None:
+    key = write_run(tmp_path / "results")
+    (tmp_path / "results" / "mlflow.db").touch()
+    mirror(tmp_path / "results").push()
+    assert only(default_uri(tmp_path / "results"), key).info.status == "FINISHED"
+
+
+def test_tables_of_a_deleted_experiment_say_how_to_get_it_back(out: Path) -> None:
+    write_run(out)
+    mirror(out).push()
+    identity = create_store(default_uri(out), EXPERIMENT)
+    client(default_uri(out)).delete_experiment(identity)
+    with pytest.raises(TrackingUnavailable, match="experiment=NAME"):
+        mirror(out).push()
+    for named in (None, EXPERIMENT):
+        with pytest.raises(NothingToShow, match=f"restore --experiment-id {identity}.*experiment=NAME") as raised:
+            experiment_in(default_uri(out), named)
+        assert "sync" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("http://me:S3cret@host:5000/x", "http://me:***@host:5000/x"),
+        ("postgresql+psycopg2://me:a/b@c@host/db", "postgresql+psycopg2://me:***@host/db"),
+        ("at http://me:p@ss@host, and ftp://a:b@c", "at http://me:***@host, and ftp://a:***@c"),
+        ("https://ghp_0123456789abcdefghij@host/x", "https://***@host/x"),
+        ("postgresql://host/db?user=me&password=abc&x=1", "postgresql://host/db?user=me&password=***&x=1"),
+        ("http://127.0.0.1:5000/#/experiments", "http://127.0.0.1:5000/#/experiments"),
+        ("sqlite:////tmp/a:b@c/mlflow.db", "sqlite:////tmp/a:b@c/mlflow.db"),
+        ("postgresql://me@host/db", "postgresql://me@host/db"),
+    ],
+)
+def test_secrets_are_masked_and_nothing_else(text: str, expected: str) -> None:
+    assert masked(text) == expected
+
+
+def test_the_values_of_secret_variables_are_masked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "tok-0123456789")
+    assert masked("Bearer tok-0123456789 was refused") == "Bearer *** was refused"
+
+
+@pytest.mark.parametrize("command", [["run", "--benchmarks", "nothing", "--losses", "infonce"], ["sync"], ["doctor"]])
+def test_a_password_never_shows(project: Project, command: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    uri = "http://me:S3cret-pass@127.0.0.1:9"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.setattr(sys, "argv", ["suite", *command, "--tracking-uri", uri])
+    monkeypatch.setattr(sys, "orig_argv", ["python", "-m", *sys.argv])
+    select = ["--launcher", "debug", "--seeds", "0", "--profile", "smoke"] if command[0] == "run" else []
+    _, out, errors = project.suite(*command, *select, "--tracking-uri", uri)
+    assert "me:***@127.0.0.1:9" in out + errors
+    assert "S3cret-pass" not in out + errors
+    assert not [name for name, content in project.tree().items() if b"S3cret-pass" in content]

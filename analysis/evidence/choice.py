@@ -45,8 +45,8 @@ class Choice:
     tied : tuple of str
         Settings whose mean equals that of the chosen one but for rounding, which comes before them in natural order.
     support : tuple of (str, float)
-        How often each setting would have won, had the selection seeds been drawn anew: the share of their resamples, the
-        most frequent first.
+        How often each setting would have won, had the selection seeds been drawn anew: the share of their resamples,
+        the most frequent first.
     """
 
     benchmark: str
@@ -146,8 +146,10 @@ def _support(layout: np.ndarray, settings: Sequence[str]) -> tuple[tuple[str, fl
     settings : sequence of str
     """
     seeds = len(layout)
-    drawn = np.array(list(itertools.product(range(seeds), repeat=seeds))) if seeds <= ALL_RESAMPLED else (
-        np.random.default_rng(0).integers(seeds, size=(RESAMPLES, seeds))
+    drawn = (
+        np.array(list(itertools.product(range(seeds), repeat=seeds)))
+        if seeds <= ALL_RESAMPLED
+        else (np.random.default_rng(0).integers(seeds, size=(RESAMPLES, seeds)))
     )
     means = layout[drawn].mean(axis=1)
     won = (means >= means.max(axis=1, keepdims=True) - ROUNDING * np.abs(means).max()).argmax(axis=1)
@@ -179,7 +181,9 @@ def incomplete(runs: pd.DataFrame) -> list[Incomplete]:
         seeds = {int(seed) for seed in group["seed"]}
         by_setting = {str(setting): {int(seed) for seed in part["seed"]} for setting, part in group.groupby("setting")}
         if all(have < seeds for have in by_setting.values()):
-            lacking = ((setting, tuple(sorted(seeds - by_setting[setting]))) for setting in sorted(by_setting, key=natural))
+            lacking = (
+                (setting, tuple(sorted(seeds - by_setting[setting]))) for setting in sorted(by_setting, key=natural)
+            )
             found.append(Incomplete(str(benchmark), str(base), tuple(lacking)))
     return found
 

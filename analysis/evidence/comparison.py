@@ -66,9 +66,7 @@ class Comparison:
     level: float = CONFIDENCE
 
 
-def compare(
-    rows: pd.DataFrame, benchmark: str, row: str, against: str, failures: Failed | None = None
-) -> Comparison:
+def compare(rows: pd.DataFrame, benchmark: str, row: str, against: str, failures: Failed | None = None) -> Comparison:
     """Compare two rows on one benchmark, on the seeds that both have; `p_holm` is left as NaN.
 
     Parameters
@@ -87,6 +85,7 @@ def compare(
     seeds = tuple(int(seed) for seed in difference.index)
     failed, failed_against = ((failures or {}).get((benchmark, name), ()) for name in (row, against))
     known = set(here.loc[here["row"].isin([row, against]), "seed"]).union(failed, failed_against)
+    are_among = [_are_among(here, name, seeds) for name, seeds in ((row, failed), (against, failed_against))]
     first, second = (frozenset(here.loc[here["row"] == name, "run_id"]) for name in (row, against))
     return Comparison(
         benchmark,
@@ -103,7 +102,7 @@ def compare(
         is_same=bool(first) and first == second,
         failed=failed,
         failed_against=failed_against,
-        is_imputed=bool(failed or failed_against) and _are_among(here, row, failed) and _are_among(here, against, failed_against),
+        is_imputed=bool(failed or failed_against) and all(are_among),
         of=len(known),
     )
 
@@ -117,7 +116,7 @@ def described(here: pd.DataFrame) -> tuple[str, str, float]:
 
 
 def families(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    """Correct the p of comparisons by Holm's method over the benchmarks of a row: what other rows there are is no matter.
+    """Correct the p of comparisons by Holm's method over the benchmarks of a row, whatever other rows there are.
 
     A comparison of runs with themselves is no test and does not count.
     """

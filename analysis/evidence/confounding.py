@@ -15,8 +15,8 @@ def confounding(first: pd.DataFrame, second: pd.DataFrame) -> str:
     Parameters
     ----------
     first, second : DataFrame
-        Runs with the columns of `ORIGINS` as :func:`suite.tracking.frame` gives them. Where a column is unknown for a run
-        nothing is said of it. Modules of which only one row's runs made use are its loss's own. Of commits only those
+        Runs with the columns of `ORIGINS` as :func:`suite.tracking.frame` gives them. Where a column is unknown for a
+        run nothing is said of it. Modules that the runs of one row alone used are its loss's own. Of commits only those
         count that have changes beside them, as what was run is then not known.
     """
     found = []

@@ -105,9 +105,7 @@ class Evidence:
         return found
 
 
-def gather(
-    collected: Collected, declared: Declared, profile: str, accept_changes: bool = False
-) -> Evidence:
+def gather(collected: Collected, declared: Declared, profile: str, accept_changes: bool = False) -> Evidence:
     """Derive everything that the tables, the figures and the report of a profile show.
 
     Parameters
@@ -156,7 +154,11 @@ def gather(
             )
         ),
         tuple(reproductions(declared.published, rows, mine.tested, profile)),
-        (*notes_on(rows, choices), *(one.text for one in incomplete(mine.runs)), *_failure_notes(failed, rows, declared)),
+        (
+            *notes_on(rows, choices),
+            *(one.text for one in incomplete(mine.runs)),
+            *_failure_notes(failed, rows, declared),
+        ),
         failed,
         tuple(sensitivity),
         declared,
@@ -201,7 +203,9 @@ def _failure_notes(failed: Failed, rows: pd.DataFrame, declared: Declared) -> It
     counted = rows[rows["failed"]] if "failed" in rows else rows[:0]
     for (benchmark, row), seeds in failed.items():
         is_counted = ((counted["benchmark"] == benchmark) & (counted["row"] == row)).any()
-        how = "counted as the untrained encoder or as chance" if is_counted else "left out, so that nothing speaks for it"
+        how = (
+            "counted as the untrained encoder or as chance" if is_counted else "left out, so that nothing speaks for it"
+        )
         yield f"{benchmark}: {row} failed on seed {', '.join(map(str, seeds))} (failures: {declared.failures}; {how})."
 
 

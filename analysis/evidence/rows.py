@@ -111,7 +111,8 @@ def _to_run(choice: Choice, which: str) -> str:
 
 def _tied(choice: Choice) -> str:
     tied = ", ".join(without_name(setting) for setting in choice.tied)
-    return f"{choice.benchmark}: {choice.loss} {choice.value} ties with {tied} on validation; of equals the lowest is taken."
+    level = f"{choice.loss} {choice.value} ties with {tied} on validation"
+    return f"{choice.benchmark}: {level}; of equals the first in natural order is taken."
 
 
 def _supported(choice: Choice) -> str:

@@ -1,4 +1,4 @@
-"""Which benchmarks could have said otherwise: where the worst setting of a sweep passes too, "not worse" says nothing."""
+"""Which benchmarks could have said otherwise: where a sweep's worst setting passes, "not worse" says nothing."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Sensitivity:
     def is_blind(self) -> bool:
         """Whether even the worst setting lies within the margin of the best.
 
-        Noise sets extremes further apart than the truth is, so that a spread within the margin is within it all the more.
+        Noise sets extremes further apart than the truth is: a spread within the margin is within it all the more.
         """
         return self.spread <= self.margin
 

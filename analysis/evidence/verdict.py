@@ -103,6 +103,8 @@ class Circumstances:
 def judge(claims: Mapping[str, Claim], rows: pd.DataFrame, given: Circumstances) -> list[Verdict]:
     """Judge claims by the evaluation runs of one profile: of each claim the overall verdict first, then by benchmark.
 
+    Where fewer than two rows of losses were run nothing can be compared, and nothing is said.
+
     Parameters
     ----------
     claims : mapping of name to Claim
@@ -112,6 +114,8 @@ def judge(claims: Mapping[str, Claim], rows: pd.DataFrame, given: Circumstances)
     """
     of_benchmark = dict(iter(rows.groupby("benchmark")))
     benchmarks = sorted(rows.loc[rows["kind"] == "loss", "benchmark"].unique(), key=natural)
+    if rows.loc[rows["kind"] == "loss", "row"].nunique() < 2:
+        return []
     run = {benchmark: set(here["row"]) for benchmark, here in of_benchmark.items()}
     verdicts = []
     for name, claim in claims.items() if benchmarks else ():
@@ -146,12 +150,11 @@ def _judge_one(
 ) -> Verdict:
     doubts = list(_doubts(one, given))
     if not _is_test(one):
-        same = one.is_same
-        holds = True if same and claim.relation == "not_worse" else None
-        return Verdict(
-            name, claim, one.benchmark, words.EQUIVALENT if same else words.INCONCLUSIVE, holds, _no_test(one, absent), one,
-            alone=Bounds(0.0, 0.0) if same else NONE, doubts=tuple(doubts),
-        )  # fmt: skip
+        label = words.EQUIVALENT if one.is_same else words.INCONCLUSIVE
+        holds = True if one.is_same and claim.relation == "not_worse" else None
+        alone = Bounds(0.0, 0.0) if one.is_same else NONE
+        why = _no_test(one, absent)
+        return Verdict(name, claim, one.benchmark, label, holds, why, one, alone=alone, doubts=tuple(doubts))
     alone = Bounds(one.paired.low, one.paired.high)
     one = at_level(one, tests)
     together = Bounds(one.paired.low, one.paired.high)

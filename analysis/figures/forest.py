@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from analysis.evidence.gather import Evidence, Verdict
 from analysis.figures.canvas import LINEAR, Drawing, NothingToDraw, counted, grid, legend, margin_scale, number
 from analysis.figures.style import styled
-from analysis.statistics.ranks import Aggregate
+from analysis.statistics.aggregates import Aggregate
 
 LABELS = {
     "better": ("#0173b2", "^"),

@@ -87,7 +87,9 @@ class Collected:
         runs, left_out = (part[part["profile"] == profile] for part in (self.runs, self.left_out))
         failed = self.failed[self.failed["profile"] == profile]
         changes = tuple(change for change in self.changes if change.profile == profile)
-        return Collected(runs, left_out, self.tested.loc[runs["run_id"]], failed, changes, self.origins.loc[runs["run_id"]])
+        return Collected(
+            runs, left_out, self.tested.loc[runs["run_id"]], failed, changes, self.origins.loc[runs["run_id"]]
+        )
 
     @property
     def profiles(self) -> list[str]:
@@ -173,7 +175,10 @@ def _changes(runs: pd.DataFrame) -> Iterator[Change]:
         for what in ("metric", "goal", "margin"):
             said = here[what].dropna() if what in here else pd.Series(dtype=object)
             if said.nunique() > 1:
-                counts = [(f"{value:g}" if what == "margin" else str(value), int((said == value).sum())) for value in said.unique()]
+                counts = [
+                    (f"{value:g}" if what == "margin" else str(value), int((said == value).sum()))
+                    for value in said.unique()
+                ]
                 yield Change(str(profile), str(benchmark), what, tuple(counts))
 
 

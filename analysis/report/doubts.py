@@ -26,7 +26,8 @@ def _open_claims(evidence: Evidence) -> list[str]:
         mine = [verdict for verdict in evidence.verdicts if verdict.claim == name and verdict.benchmark]
         words = claim_in_words(next(one.declared for one in evidence.verdicts if one.claim == name))
         undecided = [f"{verdict.benchmark} ({verdict.label})" for verdict in mine if verdict.holds is None]
-        if undecided:
+        overall = next(one for one in evidence.verdicts if one.claim == name and not one.benchmark)
+        if undecided and overall.holds is None:
             where = f"{len(undecided)} of {len(mine)} benchmarks"
             said.append(f"Whether {words} is open on {where}: {', '.join(undecided)}.")
     return said

@@ -36,8 +36,8 @@ class Aggregate:
         95 % interval; NaN where there are too few benchmarks to resample.
     benchmarks, resamples : int
     median, middle : Robust
-        Of the benchmarks' means: their median, and their interquartile mean (the mean without the lowest and the highest
-        quarter), which a single benchmark does not carry away.
+        Of the benchmarks' means: their median, and their interquartile mean (the mean without the lowest and the
+        highest quarter), which a single benchmark does not carry away.
     """
 
     mean: float
@@ -86,7 +86,7 @@ def hierarchical_bootstrap(differences: Mapping[str, ArrayLike], resamples: int 
 
 
 def improvement(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> float:
-    """Return the probability that a run of a row is better than one of another, averaged over benchmarks; ties are half.
+    """Return the probability that a run of a row is better than one of another, over benchmarks; ties are half.
 
     Agarwal et al., "Deep reinforcement learning at the edge of the statistical precipice", NeurIPS 2021, section 4.3.
 
@@ -142,5 +142,7 @@ def _robust(values: Sequence[np.ndarray]) -> tuple[Robust, Robust]:
         resampled[here] = each[rng.integers(len(each), size=(int(here.sum()), len(each)))].mean(axis=1)
     tails = [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
     bounds = (np.quantile(of, tails) for of in (np.median(resampled, axis=1), interquartile_mean(resampled)))
-    median, middle = (Robust(figure, float(low), float(high)) for figure, (low, high) in zip(figures, bounds, strict=True))
+    median, middle = (
+        Robust(figure, float(low), float(high)) for figure, (low, high) in zip(figures, bounds, strict=True)
+    )
     return median, middle

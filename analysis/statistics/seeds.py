@@ -55,7 +55,8 @@ def needed(std: float, n: int, margin: float, level: float) -> SeedsNeeded | Non
         return None
     tail = (1 - CONFIDENCE) / 2
     low, high = (std * math.sqrt((n - 1) / float(special.chdtri(n - 1, p))) for p in (tail, 1 - tail))
-    return SeedsNeeded(*(seeds_needed(each, margin, POWER, level, sides=1) for each in (std, low, high)), level)
+    seen, fewest, most = (seeds_needed(each, margin, POWER, level, sides=1) for each in (std, low, high))
+    return SeedsNeeded(seen, fewest, most, level)
 
 
 def _number(seeds: int | None) -> str:

@@ -18,8 +18,8 @@ from suite.registry.launchers import STRICT
 
 Relation = Literal["better", "not_worse"]
 Failures = Literal["worst", "exclude"]
-"""What a failed seed counts as: the figure of the untrained encoder, else of chance; or nothing, which then forbids every
-word in favour of the loss that failed."""
+"""What a failed seed counts as: the figure of the untrained encoder, else of chance; or nothing, which then forbids
+every word in favour of the loss that failed."""
 At = Literal["declared", "validated", "median"]
 """Which member of a loss's sweep: with its parameters as the registry declares them (the host method's temperature,
 say), the one that validation chose, or the one in the middle of the grid on validation."""

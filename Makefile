@@ -19,7 +19,7 @@ help:
 	@echo "make run     install, fetch data, run the matrix (profile mini), write the report"
 	@echo "make smoke   the same at profile smoke, two seeds: a minute"
 	@echo "make test    install what the tests need and run them all"
-	@echo "make lint    ruff and mypy"
+	@echo "make lint    ruff, mypy, and the order of the imports"
 	@echo "make clean   remove the virtual environment and caches; results and data stay"
 
 run: $(VENV)/.installed
@@ -38,6 +38,7 @@ test: $(VENV)/.installed-dev
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 	$(BIN)/mypy
 
 install: $(VENV)/.installed

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -25,6 +26,14 @@ FEW: Final = 4
 #: Panels side by side.
 MOST: Final = 3
 LEGEND_LINE: Final = 0.17
+#: Letters of a name in a line beside a panel or in a legend; points that a letter takes, and letters of a handle.
+NAME: Final = 24
+LETTER: Final = 4.3
+HANDLE: Final = 9.5
+NAME_LINE: Final = 0.115
+#: From so many rows on, lines of a panel are lower.
+MANY: Final = 12
+MANY_SHARE: Final = 0.6
 TICKS: Final = (1.0, 3.0, 10.0, 30.0, 100.0, 1e3, 1e4, 1e5, 1e6)
 
 
@@ -73,29 +82,66 @@ def panels(count: int, height: float, **shared: Any) -> tuple[Figure, list[Axes]
 
 
 def legend(figure: Figure, handles: Iterable[Artist], columns: int = 4) -> None:
-    """Put a legend under the panels, at most `columns` wide on a page and half of that on a column."""
+    """Put a legend under the panels, at most `columns` wide on a page and as many fewer as long names take."""
     shown = list(handles)
-    wide = columns if figure.get_figwidth() > COLUMN else max(1, columns // 2)
-    lines = math.ceil(len(shown) / wide)
+    for one in shown:
+        one.set_label(wrapped(str(one.get_label()), NAME))
+    names = [str(one.get_label()).split("\n") for one in shown]
+    taken = [LETTER * (max(map(_width, name)) + HANDLE) for name in names]
+    room = figure.get_figwidth() * 72
+    fit = len(shown) if sum(taken) <= room else int(room / max(taken))
+    lines = math.ceil(len(shown) / max(1, min(columns, fit)))
     # as many in every line: five stand in three and two, not in four and one
     balanced = math.ceil(len(shown) / lines)
-    figure.set_figheight(figure.get_figheight() + LEGEND_LINE * (lines - 1))
+    height = LEGEND_LINE * max(len(name) for name in names)
+    figure.set_figheight(figure.get_figheight() + height * lines - LEGEND_LINE)
     figure.legend(handles=shown, loc="outside lower center", ncols=balanced, columnspacing=1.5)
 
 
-def wrapped(name: str, width: int = 16) -> str:
-    """Break a long name after underscores."""
-    lines = [""]
-    for part in re.split(r"(?<=_)", name):
-        if lines[-1] and len(lines[-1]) + len(part) > width:
-            lines.append("")
-        lines[-1] += part
-    return "\n".join(lines)
+def wrapped(name: str, width: int = 16, lines: int = 3) -> str:
+    """Break a long name after underscores and the like, else anywhere; what takes more than `lines` is cut short."""
+    parts = [""]
+    for piece in re.findall(r"[^_\s@=/.-]*[_\s@=/.-]?", name):
+        for part in _pieces(piece, width):
+            if parts[-1] and _width(parts[-1] + part.rstrip()) > width:
+                parts.append("")
+            parts[-1] += part
+    kept = [part.rstrip() for part in parts]
+    if len(kept) > lines:
+        kept = [*kept[: lines - 1], f"{kept[lines - 1][: width - 1]}…"]
+    return "\n".join(kept)
+
+
+def lines_of(names: Iterable[str], width: int = NAME) -> int:
+    """Return the lines that the longest of some wrapped names takes."""
+    return max((wrapped(name, width).count("\n") + 1 for name in names), default=1)
+
+
+def _width(text: str) -> int:
+    """Return about how many letters a text is wide."""
+    return sum(2 if unicodedata.east_asian_width(one) in "FW" else 1 for one in text)
+
+
+def _pieces(piece: str, width: int) -> Iterator[str]:
+    """Yield a piece without a place to break, in parts no wider than `width`."""
+    part = ""
+    for one in piece:
+        if _width(part + one) > width:
+            yield part
+            part = ""
+        part += one
+    if part:
+        yield part
+
+
+def row_height(rows: Sequence[str], height: float) -> float:
+    """Return inches for each of the lines of a panel: `height`, less for many, more for names of several lines."""
+    return max(height if len(rows) <= MANY else height * MANY_SHARE, NAME_LINE * lines_of(rows))
 
 
 def name_rows(axis: Axes, rows: Sequence[str]) -> None:
     """Give a panel a line a row, the first on top."""
-    axis.set_yticks(range(len(rows)), rows)
+    axis.set_yticks(range(len(rows)), [wrapped(row, NAME) for row in rows])
     axis.set_ylim(len(rows) - 0.4, -0.6)
     axis.grid(visible=False, axis="y")
 
@@ -116,7 +162,7 @@ def margin_scale(axis: Axes, values: np.ndarray, margin: float, ticks: int = FEW
     margin : float
         In the unit of the values; NaN if there is none, which leaves the scale linear.
     ticks : int
-        About so many.
+        About so many on a linear scale; on a logarithmic one, as many as have room.
     """
     known = np.append(values[np.isfinite(values)], 0.0)
     low, high = (float(known.min()), float(known.max()))
@@ -129,12 +175,29 @@ def margin_scale(axis: Axes, values: np.ndarray, margin: float, ticks: int = FEW
         return False
     axis.set_xscale("symlog", linthresh=LINEAR * unit, linscale=1.0)
     axis.set_xlim(min(1.5 * low, -1.6 * unit), max(1.5 * high, 1.6 * unit))
-    chosen = TICKS if ticks > FEW else TICKS[::2] if max(-low, high) < TICKS[4] * unit else TICKS[2::2]
-    places = [sign * unit * tick for tick in chosen for sign in (-1, 1)]
-    axis.xaxis.set_major_locator(FixedLocator([0.0, *(place for place in places if 1.2 * low <= place <= 1.2 * high)]))
+    axis.xaxis.set_major_locator(FixedLocator(_ticks(axis, unit)))
     axis.xaxis.set_minor_locator(NullLocator())
     axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
     return True
+
+
+def _ticks(axis: Axes, unit: float) -> list[float]:
+    """Choose ticks of a logarithmic scale whose labels do not touch: 0, the margins, the outermost, then the rest."""
+    low, high = axis.get_xlim()
+    inside = [sign * unit * tick for tick in reversed(TICKS) for sign in (-1, 1) if low <= sign * unit * tick <= high]
+    outermost = [place for place in (min(inside, default=0.0), max(inside, default=0.0)) if place]
+    across = axis.bbox.width * 72 / DPI
+    places = axis.transScale.transform([(place, 0.0) for place in (low, high, 0.0, -unit, unit, *outermost, *inside)])[
+        :, 0
+    ]
+    scale = across / (places[1] - places[0])
+    chosen: list[tuple[float, float]] = []
+    for value, place in zip((0.0, -unit, unit, *outermost, *inside), places[2:], strict=True):
+        room = [(len(number(value)) + len(number(other)) + 1) / 2 * LETTER for other, _ in chosen]
+        apart = [abs(place - there) * scale for _, there in chosen]
+        if all(gap >= needed for gap, needed in zip(apart, room, strict=True)):
+            chosen.append((value, float(place)))
+    return sorted(value for value, _ in chosen)
 
 
 def metric_label(metric: str, goal: str) -> str:

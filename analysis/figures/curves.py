@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.axes import Axes
 
+from analysis.evidence.choice import natural
 from analysis.evidence.gather import Evidence
 from analysis.figures.canvas import Drawing, NothingToDraw, grid, legend, wrapped
 from analysis.figures.series import LOSS, NEGATIVE, POSITIVE, by_row, seeds
@@ -55,7 +56,7 @@ def figure(evidence: Evidence, curves: pd.DataFrame) -> Drawing:
     averaged = means(evidence, curves)
     if averaged.empty:
         raise NothingToDraw("No training loss and no cosine of positives or negatives was logged over training.")
-    benchmarks = sorted(averaged["benchmark"].unique())
+    benchmarks = sorted(averaged["benchmark"].unique(), key=natural)
     rows = [label for label in evidence.labels if label in set(averaged["row"])]
     with styled():
         drawn, lines = grid(len(benchmarks), len(PANELS), 1.45)

@@ -23,6 +23,7 @@ from analysis.figures.canvas import (
     name_rows,
     number,
     panels,
+    row_height,
     say,
     wrapped,
 )
@@ -57,7 +58,7 @@ def figure(evidence: Evidence) -> Drawing:
     known = {one.row for one in apart}
     rows = [label for label in evidence.labels if label in known]
     with styled():
-        drawn, axes = panels(len(benchmarks), 0.75 + 0.3 * len(rows), sharey=True)
+        drawn, axes = panels(len(benchmarks), 0.75 + row_height(rows, 0.3) * len(rows), sharey=True)
         scales = [
             _panel(axis, [one for one in compared if one.benchmark == benchmark], rows)
             for axis, benchmark in zip(axes, benchmarks, strict=True)
@@ -101,7 +102,7 @@ def _panel(axis: Axes, compared: Sequence[Comparison], rows: Sequence[str]) -> b
     first = compared[0]
     remarks = ["sign turned"] * (first.goal == "minimise") + ["logarithmic"] * is_logarithmic
     remark = f"\n({', '.join(remarks)})" if remarks else ""
-    axis.set(title=wrapped(first.benchmark, 26), xlabel=f"difference in {first.metric} →{remark}")
+    axis.set(title=wrapped(first.benchmark, 26), xlabel=f"{wrapped(f'difference in {first.metric}', 32)} →{remark}")
     return is_logarithmic
 
 

@@ -10,19 +10,35 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from analysis.evidence.gather import Evidence, Verdict
-from analysis.figures.canvas import LINEAR, Drawing, NothingToDraw, counted, grid, legend, margin_scale, number
+from analysis.figures.canvas import (
+    LINEAR,
+    NAME,
+    Drawing,
+    NothingToDraw,
+    counted,
+    grid,
+    legend,
+    margin_scale,
+    number,
+    wrapped,
+)
 from analysis.figures.style import styled
 from analysis.statistics.aggregates import Aggregate
 
 LABELS = {
     "better": ("#0173b2", "^"),
+    "better within the margin": ("#029e73", "<"),
+    "equivalent": ("#cc78bc", "d"),
     "not worse": ("#56b4e9", "o"),
+    "worse within the margin": ("#de8f05", ">"),
     "worse": ("#d55e00", "v"),
     "inconclusive": ("#949494", "s"),
+    "insensitive": ("#ca9161", "X"),
 }
+UNKNOWN = ("#949494", "s")
 OVERALL = ("#222222", "D")
-RELATIONS = {"better": "is better than", "not_worse": "is not worse than"}
 LINE = 0.19
+HEADING = 58  # letters of a claim in a line
 TICKS = 9
 
 
@@ -52,6 +68,16 @@ class Line:
     is_claim: bool = False
     is_overall: bool = False
 
+    @property
+    def shown(self) -> str:
+        """The text, broken where it is long."""
+        return wrapped(self.text, HEADING if self.is_claim else NAME)
+
+    @property
+    def height(self) -> int:
+        """The lines that it takes."""
+        return self.shown.count("\n") + 1
+
 
 def lines(evidence: Evidence) -> list[Line]:
     """Return the lines of the plot from top to bottom: claim by claim its heading, its benchmarks, and their mean."""
@@ -66,9 +92,7 @@ def lines(evidence: Evidence) -> list[Line]:
 
 
 def _claim(verdict: Verdict) -> Line:
-    declared = verdict.declared
-    text = f"{declared.loss} {RELATIONS[declared.relation]} {declared.than} ({declared.at})"
-    return Line(text, verdict.label, is_claim=True)
+    return Line(verdict.declared.in_words(), verdict.label, is_claim=True)
 
 
 def _benchmark(verdict: Verdict) -> Line:
@@ -102,7 +126,7 @@ def figure(evidence: Evidence) -> Drawing:
     if all(math.isnan(line.mean) for line in shown):
         raise NothingToDraw("No claim is declared for which there are differences and a margin.")
     with styled():
-        drawn, ((axis,),) = grid(1, 1, LINE * (len(shown) + 2) + 0.3)
+        drawn, ((axis,),) = grid(1, 1, LINE * (sum(line.height for line in shown) + 2) + 0.3)
         is_logarithmic = _panel(axis, shown)
         legend(drawn, _keys(shown), 5)
     beyond = f" Beyond ±{LINEAR:g} margins the scale is logarithmic." if is_logarithmic else ""
@@ -117,15 +141,23 @@ def figure(evidence: Evidence) -> Drawing:
 
 
 def _keys(shown: list[Line]) -> list[Line2D]:
-    keys = dict(LABELS)
+    present = {line.label for line in shown if not line.is_overall}
+    keys = {label: drawn for label, drawn in LABELS.items() if label in present}
     if any(line.is_overall for line in shown):
         keys["mean of benchmarks"] = OVERALL
     return [Line2D([], [], color=colour, marker=marker, label=label) for label, (colour, marker) in keys.items()]
 
 
+def _places(shown: list[Line]) -> list[float]:
+    """Return where the lines stand: each in the middle of as much as it takes."""
+    ends = np.cumsum([line.height for line in shown])
+    return [float(end - (line.height + 1) / 2) for end, line in zip(ends, shown, strict=True)]
+
+
 def _panel(axis: Axes, shown: list[Line]) -> bool:
-    for place, line in enumerate(shown):
-        colour, marker = OVERALL if line.is_overall else LABELS.get(line.label, LABELS["inconclusive"])
+    places = _places(shown)
+    for place, line in zip(places, shown, strict=True):
+        colour, marker = OVERALL if line.is_overall else LABELS.get(line.label, UNKNOWN)
         if not math.isnan(line.low):
             axis.plot([line.low, line.high], [place, place], color=colour, linewidth=1.6, zorder=3)
         if not math.isnan(line.mean):
@@ -135,23 +167,34 @@ def _panel(axis: Axes, shown: list[Line]) -> bool:
     axis.axvline(0.0, color="black", linewidth=0.9, zorder=1)
     for bound in (-1.0, 1.0):
         axis.axvline(bound, color="black", linestyle=":", linewidth=0.9, zorder=1)
-    axis.set_ylim(len(shown) - 0.4, -0.6)
-    _names(axis, shown)
+    axis.set_ylim(sum(line.height for line in shown) - 0.4, -0.6)
+    _names(axis, shown, places)
     scale = f", logarithmic beyond ±{LINEAR:g}" if is_logarithmic else ""
     axis.set_xlabel(f"← worse      difference in margins{scale}      better →")
     return is_logarithmic
 
 
-def _names(axis: Axes, shown: list[Line]) -> None:
+def _names(axis: Axes, shown: list[Line], places: list[float]) -> None:
     """Write benchmarks at the left, verdicts at the right, and claims on lines of their own inside the panel."""
-    named = [(place, line.text) for place, line in enumerate(shown) if not line.is_claim]
+    named = [(place, line.shown) for place, line in zip(places, shown, strict=True) if not line.is_claim]
     axis.set_yticks([place for place, _ in named], [text for _, text in named])
     axis.grid(visible=False, axis="y")
     on_axes = axis.get_yaxis_transform()
-    for place, line in enumerate(shown):
+    for place, line in zip(places, shown, strict=True):
         if line.is_claim:
-            axis.axhspan(place - 0.5, place + 0.5, color="#eeeeee", linewidth=0, zorder=5)
-            axis.text(0.01, place, line.text, transform=on_axes, ha="left", va="center", weight="bold", zorder=6)
+            half = line.height / 2
+            axis.axhspan(place - half, place + half, color="#eeeeee", linewidth=0, zorder=5)
+            axis.text(
+                0.01,
+                place,
+                line.shown,
+                transform=on_axes,
+                ha="left",
+                va="center",
+                weight="bold",
+                fontsize=7.5,
+                zorder=6,
+            )
         weight = "bold" if line.is_claim else "normal"
         axis.text(1.01, place, _said(line), transform=on_axes, ha="left", va="center", weight=weight, fontsize=7.0)
 

@@ -9,13 +9,14 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
+from analysis.evidence.choice import natural
 from analysis.evidence.gather import Evidence
-from analysis.figures.canvas import Drawing, NothingToDraw, legend, panels, wrapped
+from analysis.figures.canvas import MOST, Drawing, NothingToDraw, grid, legend, wrapped
 from analysis.figures.series import ALIGNMENT, EFFECTIVE_RANK, UNIFORMITY, by_row, seeds
-from analysis.figures.style import handle, look, styled
+from analysis.figures.style import COLUMN, PAGE, handle, look, styled
 
 SERIES = (ALIGNMENT, UNIFORMITY, EFFECTIVE_RANK)
-AXES = {ALIGNMENT: "alignment (closer positives: ←)", EFFECTIVE_RANK: "effective rank (more dimensions: →)"}
+AXES = {ALIGNMENT: "alignment (closer positives: ←)", EFFECTIVE_RANK: "effective rank (wider: →)"}
 #: Effective ranks whose largest is more than so many times the smallest stand on a logarithmic axis.
 WIDE = 5.0
 ONE: dict[str, Any] = {"markerfacecolor": "none", "markersize": 3.0, "markeredgewidth": 0.6}
@@ -36,20 +37,17 @@ def last_points(evidence: Evidence, curves: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         Columns ``benchmark row seed across x uniformity``: the last logged values of a run. `across` names the series
-        of `x`: the alignment where the benchmark logs it, else the effective rank.
+        of `x`, the alignment or the effective rank; a run that logged both comes with each.
     """
-    points = by_row(evidence, curves, ALIGNMENT, EFFECTIVE_RANK, UNIFORMITY).sort_values("step")
+    points = by_row(evidence, curves, *SERIES).sort_values("step")
     last = points.groupby(["benchmark", "row", "seed", "name"])["value"].last().unstack("name")
-    last = last.reindex(columns=[ALIGNMENT, EFFECTIVE_RANK, UNIFORMITY]).reset_index()
-    has_alignment = last.groupby("benchmark")[ALIGNMENT].transform("count") > 0
-    last["across"] = has_alignment.map({True: ALIGNMENT, False: EFFECTIVE_RANK})
-    last["x"] = last[ALIGNMENT].where(has_alignment, last[EFFECTIVE_RANK])
-    last = last.rename(columns={UNIFORMITY: "uniformity"}).dropna(subset=["x", "uniformity"])
-    return last[["benchmark", "row", "seed", "across", "x", "uniformity"]].rename_axis(columns=None)
+    last = last.reindex(columns=list(SERIES)).rename(columns={UNIFORMITY: "uniformity"}).reset_index()
+    long = last.melt(["benchmark", "row", "seed", "uniformity"], list(AXES), var_name="across", value_name="x")
+    return long.dropna(subset=["x", "uniformity"])[["benchmark", "row", "seed", "across", "x", "uniformity"]]
 
 
 def figure(evidence: Evidence, curves: pd.DataFrame) -> Drawing:
-    """Draw one panel a benchmark: a small point a run, a large marker the mean of a row.
+    """Draw a panel a benchmark against alignment and then against effective rank; the mean of a row is larger.
 
     Parameters
     ----------
@@ -65,22 +63,30 @@ def figure(evidence: Evidence, curves: pd.DataFrame) -> Drawing:
     ends = last_points(evidence, curves)
     if ends.empty:
         raise NothingToDraw("No benchmark logged uniformity together with alignment or effective rank.")
-    benchmarks = sorted(ends["benchmark"].unique())
     rows = [label for label in evidence.labels if label in set(ends["row"])]
+    shown = [
+        [(across, name) for name in sorted(ends.loc[ends["across"] == across, "benchmark"].unique(), key=natural)]
+        for across in AXES
+    ]
+    # what is against alignment and what is against rank never share a line of panels
+    lines = [part[i : i + MOST] for part in shown for i in range(0, len(part), MOST)]
     with styled():
-        drawn, axes = panels(len(benchmarks), 2.1)
-        for axis, benchmark in zip(axes, benchmarks, strict=True):
-            _panel(axis, ends[ends["benchmark"] == benchmark], rows)
-            axis.set_title(wrapped(benchmark, 26))
+        columns = max(map(len, lines))
+        drawn, grids = grid(len(lines), columns, 2.1, PAGE if columns > 1 or len(lines) > 1 else COLUMN)
+        for line, axes in zip(lines, grids, strict=True):
+            for (across, benchmark), axis in zip(line, axes, strict=False):
+                _panel(axis, ends[(ends["benchmark"] == benchmark) & (ends["across"] == across)], rows)
+                axis.set_title(wrapped(benchmark, 26))
+            for axis in axes[len(line) :]:
+                axis.remove()
         legend(drawn, [*(handle(row, lined=False) for row in rows), SEED])
     found = ends.groupby(["benchmark", "row"])["seed"].nunique()
-    fallback = sorted(ends.loc[ends["across"] == EFFECTIVE_RANK, "benchmark"].unique())
     return Drawing(
         drawn,
         "Geometry of the features at the last point that training logged: uniformity (lower: spread wider over the "
-        "sphere) against alignment (lower: positives closer)"
-        + (f", or against effective rank where no alignment is logged ({', '.join(fallback)})" if fallback else "")
-        + f". Small hollow markers: evaluation seeds ({seeds(evidence, found)}). Large ones: their means.",
+        "sphere) against alignment (lower: positives closer) and, on lines of their own, against effective rank "
+        "(higher: more dimensions are used), each where it is logged. Small hollow markers: evaluation seeds "
+        f"({seeds(evidence, found)}). Large ones: their means.",
     )
 
 

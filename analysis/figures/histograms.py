@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from analysis.evidence.choice import natural
 from analysis.evidence.gather import Evidence
 from analysis.figures.canvas import (
     Drawing,
@@ -17,6 +18,7 @@ from analysis.figures.canvas import (
     number,
     panels,
     percent,
+    row_height,
     say,
     wrapped,
 )
@@ -77,10 +79,10 @@ def figure(evidence: Evidence, curves: pd.DataFrame) -> Drawing:
     spread = shares(evidence, curves)
     if spread.empty:
         raise NothingToDraw("No run logged histograms of its cosines (runs of an older version do not).")
-    benchmarks = sorted(spread["benchmark"].unique())
+    benchmarks = sorted(spread["benchmark"].unique(), key=natural)
     rows = [label for label in evidence.labels if label in set(spread["row"])]
     with styled():
-        drawn, axes = panels(len(benchmarks), 0.6 + 0.36 * len(rows), sharey=True)
+        drawn, axes = panels(len(benchmarks), 0.6 + row_height(rows, 0.36) * len(rows), sharey=True)
         for axis, benchmark in zip(axes, benchmarks, strict=True):
             here = spread[spread["benchmark"] == benchmark]
             for place in sorted(set(range(len(rows))) - {rows.index(row) for row in here["row"]}):

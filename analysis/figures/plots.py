@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
@@ -14,23 +15,42 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis.evidence.gather import Evidence
-from analysis.figures import curves, differences, forest, geometry, histograms, ranks, series, temperature
+from analysis.figures import (
+    cost,
+    curves,
+    differences,
+    forest,
+    geometry,
+    histograms,
+    length,
+    pairs,
+    ranks,
+    scores,
+    series,
+    temperature,
+)
 from analysis.figures.canvas import Drawing, NothingToDraw, settle
 from analysis.figures.style import styled
 
 if TYPE_CHECKING:
     from analysis.read.logged import Logged
 
+Names = tuple[str, ...]
+
 OF_RESULTS: Final[dict[str, Callable[[Evidence], Drawing]]] = {
     "forest": forest.figure,
+    "scores": scores.figure,
     "differences": differences.figure,
+    "pairs": pairs.figure,
+    "cost": cost.figure,
     "temperature": temperature.figure,
     "ranks": ranks.figure,
 }
-OF_CURVES: Final[dict[str, tuple[Callable[[Evidence, pd.DataFrame], Drawing], tuple[str, ...]]]] = {
-    "curves": (curves.figure, curves.SERIES),
-    "histograms": (histograms.figure, histograms.SERIES),
-    "geometry": (geometry.figure, geometry.SERIES),
+OF_CURVES: Final[dict[str, tuple[Callable[[Evidence, pd.DataFrame], Drawing], Callable[[Evidence], Names]]]] = {
+    "length": (length.figure, length.names),
+    "curves": (curves.figure, lambda _: curves.SERIES),
+    "histograms": (histograms.figure, lambda _: histograms.SERIES),
+    "geometry": (geometry.figure, lambda _: geometry.SERIES),
 }
 """What is drawn of what was logged on the way, and of which series."""
 METADATA: Final[dict[str, dict[str, None]]] = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
@@ -69,7 +89,8 @@ def tasks(evidence: Evidence, logged: Logged) -> dict[str, Callable[[], Drawing]
     run_ids = series.run_ids(evidence)
     of_results = {name: partial(draw, evidence) for name, draw in OF_RESULTS.items()}
     of_curves = {
-        name: partial(draw, evidence, logged.curves(run_ids, names)) for name, (draw, names) in OF_CURVES.items()
+        name: partial(draw, evidence, logged.curves(run_ids, names(evidence)))
+        for name, (draw, names) in OF_CURVES.items()
     }
     return {**of_results, **of_curves}
 
@@ -88,13 +109,16 @@ def begin(evidence: Evidence, logged: Logged, pool: Executor) -> list[Future[Ima
 
 
 def _image(name: str, draw: Callable[[], Drawing]) -> Image:
-    try:
-        drawing = draw()
-    except NothingToDraw as nothing:
-        return Image(name, str(nothing))
-    with styled():
-        settle(drawing.figure)
-    return Image(name, drawing.caption, **{suffix: _saved(drawing.figure, suffix) for suffix in METADATA})
+    with warnings.catch_warnings():
+        # names in letters that the font lacks: boxes in a png; an svg is shown in the reader's own fonts
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font", UserWarning)
+        try:
+            drawing = draw()
+        except NothingToDraw as nothing:
+            return Image(name, str(nothing))
+        with styled():
+            settle(drawing.figure)
+        return Image(name, drawing.caption, **{suffix: _saved(drawing.figure, suffix) for suffix in METADATA})
 
 
 def _saved(figure: Figure, suffix: str) -> bytes:

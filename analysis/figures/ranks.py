@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from analysis.evidence.gather import Evidence
-from analysis.figures.canvas import Drawing, NothingToDraw, grid, percent
+from analysis.figures.canvas import NAME, NAME_LINE, Drawing, NothingToDraw, grid, lines_of, percent, wrapped
 from analysis.figures.style import look, styled
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def figure(evidence: Evidence) -> Drawing:
         )
     ranked = ranks(scored, evidence.standard_errors())
     with styled():
-        drawn, ((axis,),) = grid(1, 1, LINE * (len(ranked.names) + 4))
+        drawn, ((axis,),) = grid(1, 1, max(LINE, NAME_LINE * lines_of(ranked.names)) * len(ranked.names) + LINE * 4)
         _panel(axis, ranked)
         drawn.supxlabel(textwrap.fill(power_sentence(ranked), WRAP), fontsize="medium")
     return Drawing(
@@ -109,7 +109,7 @@ def _panel(axis: Axes, ranked: Ranks) -> None:
     axis.spines["top"].set_position(("data", 0.0))
     for side in ("left", "right", "bottom"):
         axis.spines[side].set_visible(False)
-    axis.set_yticks([first_row + number for number in range(len(names))], names)
+    axis.set_yticks([first_row + number for number in range(len(names))], [wrapped(name, NAME) for name in names])
     axis.grid(visible=False)
 
 

@@ -106,6 +106,7 @@ def _settings() -> dict[str, Any]:
         # of the fonts the first comes with matplotlib: the layout is the same on every machine
         "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial", "sans-serif"],
         "font.size": 8.0,
+        "text.parse_math": False,  # names are what users call them, whatever dollars are in them
         "axes.titlesize": 8.0,
         "axes.labelsize": 7.5,
         "xtick.labelsize": 7.0,

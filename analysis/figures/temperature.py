@@ -71,7 +71,7 @@ def sweeps(collected: Collected, choices: tuple[Choice, ...], loss: str, paramet
     chosen = {choice.benchmark: choice for choice in choices if choice.loss == loss}
     return [
         _sweep(str(benchmark), here, runs, loss, parameter, chosen.get(str(benchmark)))
-        for benchmark, here in swept.groupby("benchmark", sort=True)
+        for benchmark, here in sorted(swept.groupby("benchmark"), key=lambda group: natural(str(group[0])))
     ]
 
 
@@ -157,12 +157,12 @@ def _panel(axis: Axes, sweep: Sweep, loss: str, parameter: str) -> None:
     )
     _mark_choice(axis, sweep, loss)
     _levels(axis, sweep, points)
-    axis.set(xscale="log", title=wrapped(sweep.benchmark, 26), xlabel=f"{parameter} of {loss}")
+    axis.set(xscale="log", title=wrapped(sweep.benchmark, 26), xlabel=wrapped(f"{parameter} of {loss}", 32))
     ticks = sorted({*sweep.points["value"]})
     axis.set_xticks(ticks, _tick_labels(ticks))
     axis.minorticks_off()
     axis.yaxis.set_major_locator(MaxNLocator(5))
-    axis.set_ylabel(f"validation\n{metric_label(sweep.metric, sweep.goal)}")
+    axis.set_ylabel(f"validation\n{wrapped(metric_label(sweep.metric, sweep.goal), 26)}")
 
 
 def _levels(axis: Axes, sweep: Sweep, points: pd.DataFrame) -> None:
@@ -185,9 +185,15 @@ def _levels(axis: Axes, sweep: Sweep, points: pd.DataFrame) -> None:
     room = ROOM * (top - bottom)
     axis.set_ylim(bottom - room * len(below), top + room * len(above))
     for place, (loss, mean) in enumerate(below):
-        _write(axis, f"↓ {loss} {number(mean, '.3g')}", bottom - room * (place + 0.5), look(loss).colour)
+        _write(
+            axis, f"↓ {wrapped(loss, 28, 1)} {number(mean, '.3g')}", bottom - room * (place + 0.5), look(loss).colour
+        )
     for place, (loss, mean) in enumerate(above):
-        _write(axis, f"↑ {loss} {number(mean, '.3g')}", top + room * (place + 0.5), look(loss).colour)
+        _write(axis, f"↑ {_level(loss, mean)}", top + room * (place + 0.5), look(loss).colour)
+
+
+def _level(loss: str, mean: float) -> str:
+    return f"{wrapped(loss, 28, 1)} {number(mean, '.3g')}"
 
 
 def _write(axis: Axes, text: str, height: float, colour: str) -> None:

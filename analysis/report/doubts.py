@@ -6,7 +6,6 @@ import pandas as pd
 
 from analysis.evidence.choice import natural
 from analysis.evidence.gather import Evidence
-from analysis.report.words import claim_in_words
 from analysis.tables.table import Block, Cell, Table
 
 #: What a loss should beat: with labels, or trained by others on more, a reference may well be better.
@@ -24,7 +23,9 @@ def _open_claims(evidence: Evidence) -> list[str]:
     said = []
     for name in dict.fromkeys(verdict.claim for verdict in evidence.verdicts):
         mine = [verdict for verdict in evidence.verdicts if verdict.claim == name and verdict.benchmark]
-        words = claim_in_words(next(one.declared for one in evidence.verdicts if one.claim == name))
+        if not any(one.comparison is not None and one.comparison.paired.n for one in mine):
+            continue  # about losses that were not run at this profile: not open, not asked
+        words = next(one.declared for one in evidence.verdicts if one.claim == name).in_words()
         undecided = [f"{verdict.benchmark} ({verdict.label})" for verdict in mine if verdict.holds is None]
         overall = next(one for one in evidence.verdicts if one.claim == name and not one.benchmark)
         if undecided and overall.holds is None:

@@ -18,6 +18,7 @@ from analysis.report import doubts, words
 from analysis.report.drilldown import MAX_POINTS, as_json, drilldown
 from analysis.report.provenance import provenance
 from analysis.tables import html as html_table
+from analysis.tables import render
 from analysis.tables.main import left_out_notes
 from analysis.tables.table import Table
 
@@ -36,6 +37,11 @@ class ClaimView:
     source: str
     overall: Verdict
     parts: tuple[Verdict, ...]
+
+    @property
+    def is_touched(self) -> bool:
+        """Whether the runs of the profile say anything about it: both of its losses have a seed in common somewhere."""
+        return any(one.comparison is not None and one.comparison.paired.n for one in self.parts)
 
     @property
     def labels(self) -> dict[str, str]:
@@ -59,6 +65,7 @@ class ProfileView:
     id: str
     evidence: Evidence
     claims: tuple[ClaimView, ...]
+    untouched: int
     limit: float
     unsupported: list[str]
     tables: list[Table]
@@ -71,10 +78,16 @@ class ProfileView:
         return self.evidence.profile
 
     @property
+    def labels(self) -> list[str]:
+        """The words of verdicts that stand in the table of all claims, each once."""
+        return sorted({label for claim in self.claims for label in (claim.overall.label, *claim.labels.values())})
+
+    @property
     def seeds(self) -> int:
         """The largest number of evaluation seeds that a loss has on a benchmark."""
         rows = self.evidence.rows
-        return int(rows[rows["kind"] == "loss"].groupby(["benchmark", "row"])["seed"].nunique().max())
+        counts = rows[rows["kind"] == "loss"].groupby(["benchmark", "row"])["seed"].nunique()
+        return int(counts.max()) if len(counts) else 0
 
 
 def write_report(
@@ -114,7 +127,7 @@ def write_report(
         profiles=profiles,
         provenance=origin,
         known=known,
-        data=Markup(as_json(known)),
+        data=Markup(as_json({**known, "latex": _latex()})),
         max_points=MAX_POINTS,
         style=Markup(_source(environment, "report.css")),
         script=Markup(script),
@@ -142,6 +155,11 @@ def _environment() -> jinja2.Environment:
     return environment
 
 
+def _latex() -> dict[str, object]:
+    """Return what the page's script needs to write tables as the files beside the page do."""
+    return {"commands": render.LATEX, "last_latin": render.LAST_LATIN, "packages": render.LATEX_NEEDS}
+
+
 def _source(environment: jinja2.Environment, name: str) -> str:
     """Return a file that goes onto the page as it is."""
     assert environment.loader is not None
@@ -151,10 +169,13 @@ def _source(environment: jinja2.Environment, name: str) -> str:
 def _profile(evidence: Evidence, tables: Sequence[Table], figures: Iterable[Figure]) -> ProfileView:
     said = {*evidence.notes, *left_out_notes(evidence.collected)}
     missing = [doubts.missing_seeds(evidence), doubts.left_out(evidence)]
+    claims = _claims(evidence.verdicts)
+    touched = tuple(claim for claim in claims if claim.is_touched)
     return ProfileView(
         id=words.slug(evidence.profile),
         evidence=evidence,
-        claims=tuple(_claims(evidence.verdicts)),
+        claims=touched,
+        untouched=len(claims) - len(touched),
         limit=words.strip_limit(evidence.verdicts),
         unsupported=doubts.unsupported(evidence),
         tables=[_without(table, said) for table in tables if table.name not in SAID_OTHERWISE],
@@ -173,7 +194,7 @@ def _claims(verdicts: Sequence[Verdict]) -> list[ClaimView]:
     for overall in (verdict for verdict in verdicts if not verdict.benchmark):
         parts = tuple(one for one in verdicts if one.claim == overall.claim and one.benchmark)
         said = overall.declared
-        claims.append(ClaimView(overall.claim, words.claim_in_words(said), said.source, overall, parts))
+        claims.append(ClaimView(overall.claim, said.in_words(), said.source, overall, parts))
     return claims
 
 

@@ -11,23 +11,17 @@ from markupsafe import Markup
 from analysis.evidence.gather import Comparison, Reproduction, Verdict
 from analysis.statistics.aggregates import Aggregate
 from analysis.tables.table import ARROWS, MISSING
-from suite.registry.claims import Claim, Published
+from suite.registry.claims import Published
 
-AT = {"declared": "as declared", "validated": "tuned on validation", "median": "at the middle of its grid"}
-RELATIONS = {"better": "is better than", "not_worse": "is not worse than"}
 ANSWERS = {True: "Holds", False: "Does not hold", None: "Open"}
 MINUS = "\u2212"
+WIDE_GLANCE = 8  # benchmarks; beyond, the table of all claims shows signs without their words
 WIDEST = 6  # margins on either side of 0 in a strip; what lies beyond ends in an arrow
 
 
 def slug(text: str) -> str:
     """Return a text as a part of an id: letters, digits and hyphens."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "unnamed"
-
-
-def claim_in_words(claim: Claim) -> str:
-    """Return ``temperature_free is not worse than infonce tuned on validation``."""
-    return f"{claim.loss} {RELATIONS[claim.relation]} {claim.than} {AT[claim.at]}"
 
 
 def reason_of(verdict: Verdict) -> str:
@@ -48,6 +42,13 @@ def capital(text: str) -> str:
 def metric_of(comparison: Comparison) -> str:
     """Return the metric with the direction that is better."""
     return f"{comparison.metric} {ARROWS.get(comparison.goal, '')}".rstrip()
+
+
+def sort_value(value: float | None) -> Markup:
+    """Return the attribute by which a cell is sorted, unrounded; nothing where there is no number."""
+    if value is None or not math.isfinite(value):
+        return Markup("")
+    return Markup(' data-value="{!r}"').format(float(value))
 
 
 def difference_of(comparison: Comparison) -> str:

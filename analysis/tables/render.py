@@ -19,6 +19,8 @@ LATEX = {
     "⁻": r"\textsuperscript{$-$}", "\n": " ",
 }  # fmt: skip
 LAST_LATIN = 0x17F  # what LaTeX's T1 fonts have
+#: Stands as a comment over every table.
+LATEX_NEEDS = r"needs \usepackage[utf8]{inputenc}, \usepackage[T1]{fontenc}, \usepackage{booktabs,graphicx}"
 LONGEST = 40  # characters of a cell that stands in one line
 MARKDOWN = re.compile(r"([\\`*|\[\]<>])")
 
@@ -38,12 +40,18 @@ def markdown(table: Table) -> str:
 
 
 def latex(table: Table) -> str:
-    """Write a table as a LaTeX float for the packages ``booktabs`` and ``graphicx``, no wider than a line.
+    """Write a table as a LaTeX float, no wider than a line, under a comment with the packages that it needs.
 
     Columns of sentences become paragraphs; any other table that is too wide is made smaller.
     """
     label = f"tab:{_slug(table.profile)}-{_slug(table.name)}"
-    lines = [r"\begin{table}", r"\centering", rf"\caption{{{escape_latex(table.caption)}}}", rf"\label{{{label}}}"]
+    lines = [
+        f"% {LATEX_NEEDS}",
+        r"\begin{table}",
+        r"\centering",
+        rf"\caption{{{escape_latex(table.caption)}}}",
+        rf"\label{{{label}}}",
+    ]
     kinds = "".join(_latex_column(table, i) for i in range(len(table.header) - 1))
     lines += [r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"]
     lines += [rf"\begin{{tabular}}{{l{kinds}}}", r"\toprule"]

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
+from collections.abc import Iterator
+from pathlib import Path
+
 import pandas as pd
 
 from analysis.evidence.choice import SECONDS, natural
-from analysis.evidence.gather import Evidence, gather
+from analysis.evidence.gather import Evidence
 from analysis.evidence.sweeps import swept_losses
-from analysis.read.collect import collect
 from analysis.tables.across import across_table
 from analysis.tables.costs import cost_table
 from analysis.tables.main import Spread, main_table, run_name
 from analysis.tables.sweeps import selection_table, sweep_table
 from analysis.tables.table import MISSING, Block, Cell, Summary, Table, decimals_for
 from analysis.tables.verdicts import published_table, seeds_table, significance_table, verdicts_table
-from suite.registry.claims import Declared
 
 METRIC_COLUMNS = ["row", "kind", "benchmark", "metric", "n", "mean", "std"]
-
-
-def overview(logged: pd.DataFrame, profile: str) -> Table:
-    """Return the main table of one profile from what :func:`suite.tracking.frame` returns."""
-    return main_table(gather(collect(logged, profile), Declared(), profile))
 
 
 def all_tables(evidence: Evidence, spread: Spread = "std") -> list[Table]:
@@ -36,8 +34,17 @@ def all_tables(evidence: Evidence, spread: Spread = "std") -> list[Table]:
         cost_table(evidence),
         *(benchmark_table(evidence, benchmark) for benchmark in evidence.benchmarks),
         left_out_table(evidence),
+        *_offered(evidence),
     ]
     return [table for table in made if table is not None]
+
+
+def _offered(evidence: Evidence) -> Iterator[Table | None]:
+    """Make the tables of modules of this folder that offer one as ``TABLE``, in the order of their names."""
+    for found in pkgutil.iter_modules([str(Path(__file__).parent)]):
+        make = getattr(importlib.import_module(f"{__package__}.{found.name}"), "TABLE", None)
+        if make is not None:
+            yield make(evidence)
 
 
 def significance_tables(evidence: Evidence) -> list[Table]:

@@ -13,7 +13,6 @@ from analysis.evidence.verdict import Verdict
 from analysis.evidence.words import ANSWERS
 from analysis.tables.across import aggregate_cells
 from analysis.tables.table import decimals_for, interval_text
-from analysis.tables.verdicts import in_words
 
 
 def lines(evidence: Evidence) -> Iterator[str]:
@@ -34,7 +33,7 @@ def lines(evidence: Evidence) -> Iterator[str]:
 
 def _headline(verdict: Verdict) -> Iterator[str]:
     yield ""
-    yield f"{in_words(verdict.declared)}: {ANSWERS[verdict.holds]}"
+    yield f"{verdict.declared.in_words()}: {ANSWERS[verdict.holds]}"
     found = verdict.aggregate
     if found is not None:
         mean, interval = (cell.text for cell in aggregate_cells(found.mean, found.low, found.high))

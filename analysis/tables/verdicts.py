@@ -18,7 +18,6 @@ from analysis.statistics.seeds import POWER
 from analysis.tables.across import aggregate_cells
 from analysis.tables.table import MISSING, Block, Cell, Table, decimals_for, interval_cell
 from suite.plan.power import detectable, power, seeds_for_p, seeds_needed, smallest_flip_p
-from suite.registry.claims import Claim
 
 VERDICT_COLUMNS = [
     "claim", "benchmark", "label", "holds", "metric", "n", "mean", "low", "high", "level", "low_alone", "high_alone",
@@ -40,7 +39,7 @@ def verdicts_table(evidence: Evidence) -> Table:
     blocks, data = [], []
     for name in dict.fromkeys(verdict.claim for verdict in evidence.verdicts):
         mine = [verdict for verdict in evidence.verdicts if verdict.claim == name]
-        blocks.append(Block(in_words(mine[0].declared), [_verdict_row(verdict) for verdict in mine]))
+        blocks.append(Block(mine[0].declared.in_words(), [_verdict_row(verdict) for verdict in mine]))
         data += [_verdict_figures(verdict) for verdict in mine]
     return Table(
         "verdicts",
@@ -56,12 +55,6 @@ def verdicts_table(evidence: Evidence) -> Table:
         pd.DataFrame(data, columns=VERDICT_COLUMNS),
         is_titled=True,
     )
-
-
-def in_words(claim: Claim) -> str:
-    """Return a claim as a sentence: ``temperature_free is not worse than infonce (validated)``."""
-    relation = {"better": "is better than", "not_worse": "is not worse than"}[claim.relation]
-    return f"{claim.loss} {relation} {claim.than} ({claim.at})"
 
 
 def published_table(evidence: Evidence) -> Table | None:

@@ -9,6 +9,9 @@ from typing import Any, NoReturn
 
 from suite.problems import COMMAND_LINE, InputError, Problem, choices
 
+#: Exit statuses.
+OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+
 EPILOG = """\
 selections take names, comma lists, globs, slices of the registry, `all`, and ~name to leave one out;
 anything else is a Hydra override, e.g. launcher.workers=1 or benchmarks.image.profiles.mini.epochs=5.

@@ -5,12 +5,13 @@ Nothing is left behind: what is written to try a folder is removed, and the prob
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from suite.doctor import data, devices, folders, tracking
 from suite.doctor.findings import Finding, has_problem, to_json
-from suite.registry.launchers import SlurmLauncher
+from suite.launch.kind import kind_of
 
 if TYPE_CHECKING:
     from suite.records.record import Store
@@ -25,7 +26,7 @@ def examine(registry: Registry, store: Store, tracking_uri: str, patience_s: flo
     Parameters
     ----------
     registry : Registry
-        With its launcher: a SLURM cluster is tried with a probe job.
+        With its launcher, whose kind may know how to examine a site: a SLURM cluster is tried with a probe job.
     store : Store
         The results folder; it need not exist.
     tracking_uri : str
@@ -33,15 +34,14 @@ def examine(registry: Registry, store: Store, tracking_uri: str, patience_s: flo
     patience_s : float
         How long the probe job may wait in the queue.
     """
-    launcher = registry.document.launcher
+    launcher = kind_of(registry)
     yield devices.interpreter()
     here = devices.measure()
     yield from devices.findings(here)
     yield from data.findings(registry)
-    yield from folders.findings("results folder", store.out, isinstance(launcher, SlurmLauncher))
-    yield from folders.findings("data cache", registry.data.root, isinstance(launcher, SlurmLauncher))
+    yield from folders.findings("results folder", store.out, launcher.is_on_cluster)
+    yield from folders.findings("data cache", registry.data.root, launcher.is_on_cluster)
     yield from tracking.findings(tracking_uri, registry.document.experiment)
-    if isinstance(launcher, SlurmLauncher):
-        from suite.doctor import cluster
-
-        yield from cluster.findings(launcher, registry, store, tracking_uri, here, patience_s)
+    if launcher.doctor is not None:
+        site = importlib.import_module(launcher.doctor)
+        yield from site.findings(launcher, registry, store, tracking_uri, here, patience_s)

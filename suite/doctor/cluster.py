@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from suite.doctor.devices import Machine
 from suite.doctor.findings import Finding
 from suite.launch.jobs import LaunchError
+from suite.launch.kinds.slurm import SlurmLauncher
 from suite.launch.slurm import client as slurm
-from suite.launch.slurm.jobs import check
+from suite.launch.slurm.sbatch import check
 from suite.problems import InputError
-from suite.registry.launchers import SlurmLauncher
 
 if TYPE_CHECKING:
     from suite.records.record import Store

@@ -1,4 +1,4 @@
-"""Where workers come from: what a campaign asks of them, and the one that works in this process."""
+"""Where workers come from: what a campaign asks of them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from suite.plan.run import Run
-from suite.process import cores, gpus
 from suite.records.launch import Launch, Worker
-from suite.records.specs import WorkSettings
-from suite.registry.launchers import LocalLauncher
 
 
 class LaunchError(RuntimeError):
@@ -71,61 +68,6 @@ class Jobs(Protocol):
     def close(self) -> None:
         """Wait for what leaves within seconds."""
         ...
-
-
-def worker_count(launcher: LocalLauncher) -> int:
-    """Return how many workers run at a time."""
-    if launcher.kind == "debug":
-        return 1
-    return launcher.workers if isinstance(launcher.workers, int) else len(gpus()) or cores()
-
-
-def thread_count(launcher: LocalLauncher) -> int:
-    """Return how many threads a worker computes with."""
-    if isinstance(launcher.threads, int):
-        return launcher.threads
-    return max(1, cores() // worker_count(launcher)) if gpus() else 1
-
-
-def work_settings(launcher: LocalLauncher) -> WorkSettings:
-    """Return what workers need to know of the launcher."""
-    attempts, minutes, steps = launcher.max_attempts, launcher.checkpoint_minutes, launcher.checkpoint_steps
-    return WorkSettings(attempts, minutes, steps, thread_count(launcher))
-
-
-class DebugJobs:
-    """The work in this process: `begin` returns when it is done."""
-
-    def __init__(self, launch: Launch) -> None:
-        self.launch = launch
-
-    def begin(self, open_runs: Mapping[str, Run], detached: bool) -> None:
-        """Carry out the launch here and now."""
-        from suite.work.worker import work
-
-        work(str(self.launch.folder), 0)
-
-    def tend(self, open_runs: Mapping[str, Run], is_getting_on: bool) -> None:
-        """Do nothing."""
-
-    def parallel(self) -> int:
-        """Return 1."""
-        return 1
-
-    def workers(self) -> list[Worker]:
-        """Return none: nothing outlives `begin`."""
-        return []
-
-    def notice(self) -> str:
-        """Return nothing."""
-        return ""
-
-    def stop(self, hard: bool) -> bool:
-        """Return True."""
-        return True
-
-    def close(self) -> None:
-        """Do nothing."""
 
 
 def kill(workers: Sequence[Worker]) -> None:

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
-import threading
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from suite.launch.campaign import POLL_S, Campaign, Display, Outcome, View
 from suite.launch.data import fetch_missing
-from suite.launch.jobs import DebugJobs, Jobs
+from suite.launch.kind import kind_of
 from suite.launch.start import start
 from suite.plan.plan import Plan
 from suite.plan.run import Run
-from suite.problems import InputError, Problem
-from suite.records.launch import Launch, forget_finished
+from suite.records.launch import forget_finished
 from suite.records.record import Store
-from suite.registry.launchers import Launcher, SlurmLauncher
 from suite.registry.registry import Registry
 
 #: On a shared file system, a look at every record costs more than on a local disk.
@@ -82,8 +77,7 @@ def carry_out(registry: Registry, plan: Plan, store: Store, options: RunOptions,
     awaited = [run for run in plan.runs if run.state in ("queued", "running")]
     outcome = Outcome(0, (), 0, False)
     mirrored, error = True, None
-    launcher = registry.document.launcher
-    is_on_cluster = isinstance(launcher, SlurmLauncher)
+    launcher = kind_of(registry)
     if to_do or awaited:
         store.prepare()
         fetch_missing(registry, plan.runs, options.mirror, options.offline, display.say)
@@ -91,14 +85,10 @@ def carry_out(registry: Registry, plan: Plan, store: Store, options: RunOptions,
         mine = to_do if options.detach else [*to_do, *awaited]
         if awaited and not options.detach:
             display.say(f"{len(awaited)} runs are in the hands of an earlier launch")
-        if isinstance(launcher, SlurmLauncher) and mine:
-            from suite.launch.slurm.jobs import check
-
-            check(launcher)
-        if not is_on_cluster:
-            _refuse_what_is_spread(mine, launcher.kind)
-        jobs = jobs_of(start(mine, registry, store), launcher, store) if mine else None
-        campaign = Campaign(jobs, mine, store, CLUSTER_POLL_S if is_on_cluster else POLL_S)
+        if mine:
+            launcher.check(mine)
+        jobs = launcher.jobs(start(mine, registry, store), store) if mine else None
+        campaign = Campaign(jobs, mine, store, CLUSTER_POLL_S if launcher.is_on_cluster else POLL_S)
         campaign.begin(options.detach)
         if options.detach:
             outcome = Outcome(0, (), len(to_do) + len(awaited), False)
@@ -109,40 +99,18 @@ def carry_out(registry: Registry, plan: Plan, store: Store, options: RunOptions,
     forget_finished(store)
     started = {run.key for run in to_do}
     rest = [run for run in plan.runs if run.key not in started]
-    skipped = tuple(run for run in rest if run.state == "failed")
-    stale = sum(run.state == "stale" for run in rest)
-    done = sum(run.state == "done" for run in rest)
-    seconds = time.monotonic() - began
-    return Report(outcome, done, stale, skipped, options.detach, mirrored, error, seconds, is_on_cluster, len(to_do))
-
-
-def _refuse_what_is_spread(runs: Sequence[Run], launcher: str) -> None:
-    """Name the benchmarks that ask for several processes a run, which only a cluster gives them."""
-    asked = {run.benchmark: run.config["processes"] for run in runs if run.config.get("processes", 1) > 1}
-    problems = [
-        Problem(
-            f"benchmarks.{name}.resources",
-            "",
-            f"asks for {processes} processes a run, which --launcher slurm gives and {launcher} does not; "
-            f"without them: ~benchmarks.{name}.resources",
-        )
-        for name, processes in asked.items()
-    ]
-    if problems:
-        raise InputError(problems)
-
-
-def jobs_of(launch: Launch, launcher: Launcher, store: Store) -> Jobs:
-    """Return where the workers of a launch come from."""
-    if isinstance(launcher, SlurmLauncher):
-        from suite.launch.slurm.jobs import SlurmJobs
-
-        return SlurmJobs(launch, launcher, store)
-    if launcher.kind == "debug":
-        return DebugJobs(launch)
-    from suite.launch.local import LocalJobs
-
-    return LocalJobs(launch, launcher, store)
+    return Report(
+        outcome,
+        already_done=sum(run.state == "done" for run in rest),
+        stale=sum(run.state == "stale" for run in rest),
+        not_retried=tuple(run for run in rest if run.state == "failed"),
+        detached=options.detach,
+        mirrored=mirrored,
+        mirror_error=error,
+        seconds=time.monotonic() - began,
+        on_cluster=launcher.is_on_cluster,
+        started=len(to_do),
+    )
 
 
 def _attend(campaign: Campaign, mirroring: Mirroring, display: Display) -> tuple[Outcome, bool, str | None]:
@@ -183,5 +151,3 @@ class Mirroring:
         if not self._started:
             self._started = True
             self._mirror.start()
-            # the table at the end needs pandas: import it while the workers work
-            threading.Thread(target=importlib.import_module, args=("analysis.tables.tables",), daemon=True).start()

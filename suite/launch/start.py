@@ -6,19 +6,17 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from suite.launch.jobs import work_settings, worker_count
-from suite.launch.packing import deal
+from suite.launch.kind import kind_of
 from suite.plan.run import Run
 from suite.process import importable
 from suite.records.launch import Launch
 from suite.records.record import Store
-from suite.records.specs import LaunchSpec, Pack
-from suite.registry.launchers import SlurmLauncher
+from suite.records.specs import LaunchSpec
 from suite.registry.registry import Registry
 
 
 def start(runs: Sequence[Run], registry: Registry, store: Store) -> Launch:
-    """Write a launch of these runs: the code as it stands, and the runs packed by estimated cost.
+    """Write a launch of these runs: the code as it stands, and the runs packed by estimated cost, seed by seed.
 
     Raises
     ------
@@ -28,32 +26,21 @@ def start(runs: Sequence[Run], registry: Registry, store: Store) -> Launch:
         If the code cannot be copied.
     """
     store.prepare()
-    launcher = registry.document.launcher
-    if isinstance(launcher, SlurmLauncher):
-        from suite.launch.slurm import client as slurm
-        from suite.launch.slurm import jobs as slurm_jobs
-
-        packs, array = slurm_jobs.packs(runs, registry, launcher), slurm_jobs.array_settings(launcher)
-        work, submitter = slurm_jobs.work_settings(launcher), slurm.identity()
-    else:
-        cost = {run.key: run.estimate_s for run in runs}
-        dealt = deal(cost, min(worker_count(launcher), max(1, len(runs))))
-        packs, array = [Pack(tuple(keys), sum(cost[key] for key in keys)) for keys in dealt], None
-        work, submitter = work_settings(launcher), ""
+    launcher = kind_of(registry)
     spec = LaunchSpec(
         kind=launcher.kind,
         out=store.out,
         created=time.time(),
         experiment=registry.document.experiment,
         runs={run.key: run for run in runs},
-        packs=tuple(packs),
-        work=work,
-        array=array,
+        packs=tuple(launcher.packs(runs, registry)),
+        work=launcher.work_settings(),
+        array=launcher.array_settings(),
         path=tuple(importable()),
         catalogues=tuple(registry.catalogues),
-        submitter=submitter,
+        submitter=launcher.submitter(),
     )
-    if launcher.kind != "debug":
+    if launcher.copies_code:
         from suite.provenance.snapshot import take
 
         snapshot = take(store, {module for run in runs for module in run.code})

@@ -14,7 +14,6 @@ from suite.naming import is_path
 from suite.problems import InputError, Problem, choices, shown
 from suite.provenance import targets
 from suite.registry.claims import Claim
-from suite.registry.launchers import SlurmLauncher
 from suite.registry.places import KeyPath, Lines, dotted
 from suite.registry.registry import BenchmarkEntry, Document, LossEntry, Registry, bind
 
@@ -198,10 +197,8 @@ class _Checks:
 
     def across(self, registry: Registry) -> None:
         document = self.document
-        launcher = document.launcher
-        if isinstance(launcher, SlurmLauncher) and launcher.signal_seconds >= launcher.time_s:
-            message = f"must be less than launcher.time, {launcher.time}: else every array task is warned at its start"
-            self.complain(("launcher", "signal_seconds"), message)
+        for field, message in document.launcher.problems():
+            self.complain(("launcher", field), message)
         if document.baseline not in document.losses:
             message = f"no loss {document.baseline!r}; {choices(document.baseline, document.losses)}"
             self.complain(("baseline",), message)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from annotated_types import Gt, MinLen
 from pydantic import ConfigDict, Field, TypeAdapter
@@ -23,6 +23,8 @@ every word in favour of the loss that failed."""
 At = Literal["declared", "validated", "median"]
 """Which member of a loss's sweep: with its parameters as the registry declares them (the host method's temperature,
 say), the one that validation chose, or the one in the middle of the grid on validation."""
+
+RELATIONS: Final[Mapping[Relation, str]] = {"better": "is better than", "not_worse": "is not worse than"}
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,10 @@ class Claim:
     than: Annotated[str, MinLen(1)]
     at: At = "declared"
     source: str = ""
+
+    def in_words(self) -> str:
+        """Return ``temperature_free is not worse than infonce (validated)``, with the rows' own labels."""
+        return f"{self.loss} {RELATIONS[self.relation]} {self.than} ({self.at})"
 
 
 @dataclass(frozen=True)

@@ -21,13 +21,12 @@ from pydantic import TypeAdapter, ValidationError
 from suite.problems import COMMAND_LINE, InputError, Problem, choices, refusal
 from suite.registry.checks import checked_registry
 from suite.registry.claims import Claim, Published
-from suite.registry.launchers import LocalLauncher, Resources, SlurmLauncher
+from suite.registry.launchers import Launcher, Resources, kinds
 from suite.registry.places import KeyPath, Lines, dotted, relative
 from suite.registry.registry import PROFILES, BenchmarkEntry, Document, Metric, Registry, Slice
 
 ROOT = Path(__file__).resolve().parents[2]
 GROUP: Final = "launchers@launcher"
-KINDS: Final = "'local', 'debug' or 'slurm'"
 _FAILURES: Final = (HydraException, OmegaConfBaseException, ValueError)
 
 
@@ -284,9 +283,9 @@ def _mend(composed: dict[str, Any], path: KeyPath) -> None:
 
 
 def _known_keys(path: KeyPath, composed: Mapping[str, Any]) -> list[str]:
-    of_slurm = path[0] == "launcher" and composed["launcher"].get("kind") == "slurm"
+    kind = str(composed["launcher"].get("kind")) if path[0] == "launcher" else ""
     tables: dict[tuple[int, str | int], type] = {
-        (2, "launcher"): SlurmLauncher if of_slurm else LocalLauncher,
+        (2, "launcher"): kinds().get(kind, Launcher),
         (3, "benchmarks"): BenchmarkEntry,
         (3, "slices"): Slice,
         (3, "claims"): Claim,
@@ -301,7 +300,10 @@ def _known_keys(path: KeyPath, composed: Mapping[str, Any]) -> list[str]:
 def _launcher_kind(detail: Mapping[str, Any]) -> str:
     if detail["type"] == "union_tag_not_found":
         return "is missing"
-    return refusal([{"type": "literal_error", "ctx": {"expected": KINDS}}], detail["ctx"]["tag"])
+    *names, last = map(repr, kinds())
+    return refusal(
+        [{"type": "literal_error", "ctx": {"expected": f"{', '.join(names)} or {last}"}}], detail["ctx"]["tag"]
+    )
 
 
 def _first_line(error: Exception) -> str:

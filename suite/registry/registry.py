@@ -20,7 +20,7 @@ from suite.problems import choices, refusal, shown
 from suite.provenance import targets
 from suite.provenance.targets import Target
 from suite.registry.claims import Claim, Declared, Failures, Margin, Published
-from suite.registry.launchers import STRICT, Launcher, Resources
+from suite.registry.launchers import STRICT, AnyKind, Resources
 
 if TYPE_CHECKING:
     from suite.data import Store
@@ -143,7 +143,7 @@ class Document:
     baseline: str
     losses: Annotated[dict[str, Entry], MinLen(1)]
     benchmarks: Annotated[dict[str, BenchmarkEntry], MinLen(1)]
-    launcher: Launcher
+    launcher: AnyKind
     selection_seeds: OptionalSeeds = field(default_factory=list)
     slices: dict[str, Slice] = field(default_factory=dict)
     claims: dict[str, Claim] = field(default_factory=dict)

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from suite.provenance import targets
+from suite.registry.launchers import kinds
 from suite.registry.registry import Document
 
 
@@ -19,8 +20,8 @@ def registry_schema() -> dict[str, Any]:
     properties = schema["properties"]
     properties["defaults"] = {"type": "array", "description": "Hydra's defaults list"}
     # an override of some fields; which kind of launcher it overrides stands in another file
-    kinds = [definition for name, definition in schema["$defs"].items() if name.endswith("Launcher")]
-    fields = {name: field for kind in kinds for name, field in kind["properties"].items() if name != "kind"}
+    launchers = [schema["$defs"][kind.__name__] for kind in kinds().values()]
+    fields = {name: field for launcher in launchers for name, field in launcher["properties"].items() if name != "kind"}
     properties["launcher"] = {"type": "object", "properties": {"kind": {"type": "string"}, **fields}}
     schema["required"] = [name for name in schema["required"] if name != "launcher"]
     properties["losses"]["additionalProperties"] = _entry("suite.losses", _loss)

@@ -134,6 +134,7 @@ def _series(rng: np.random.Generator, collapsed: bool) -> dict[str, tuple[np.nda
         "train/alignment": 0.3 + 0.2 * fall + rng.normal(0, 0.01, len(steps)),
         "train/uniformity": (0.0 if collapsed else -3.0) + 1.5 * fall + rng.normal(0, 0.05, len(steps)),
         "train/effective_rank": 40 - 20 * fall + rng.normal(0, 1, len(steps)),
+        "train/accuracy": 0.7 - 0.3 * fall,
     }
     shares = {}
     for role, centre in (("positive", 0.8), ("negative", 0.0)):

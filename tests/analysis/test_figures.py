@@ -182,7 +182,7 @@ def test_the_forest_stands_in_margins_with_its_verdicts_in_words(two: Evidence) 
 
 def test_labels_have_shapes_as_well_as_colours() -> None:
     kinds = [*forest.LABELS.values(), forest.OVERALL]
-    assert len({colour for colour, _ in kinds}) == len({marker for _, marker in kinds}) == 5
+    assert len({colour for colour, _ in kinds}) == len({marker for _, marker in kinds}) == len(kinds)
 
 
 def test_without_claims_or_without_margins_there_is_no_forest(two: Evidence) -> None:
@@ -272,29 +272,32 @@ def test_curves_of_every_row_stand_in_three_panels_a_benchmark(two: Evidence, po
     assert [text.get_text() for text in figure.legends[0].get_texts()] == list(two.labels)
 
 
-def test_geometry_takes_the_last_logged_point_and_the_rank_where_no_alignment_is_logged(
+def test_geometry_takes_the_last_logged_point_against_alignment_and_against_rank(
     two: Evidence, points: pd.DataFrame
 ) -> None:
     ends = geometry.last_points(two, points)
-    assert ends.groupby("benchmark")["across"].unique().map(list).to_dict() == {
-        "graph": ["train/effective_rank"],
-        "image": ["train/alignment"],
+    assert ends.groupby("across")["benchmark"].unique().map(list).to_dict() == {
+        "train/alignment": ["image"],
+        "train/effective_rank": ["graph", "image"],
     }
-    one = ends[(ends["benchmark"] == "image") & (ends["row"] == "dystress") & (ends["seed"] == 3)].iloc[0]
-    rows = two.rows
-    (run_id,) = rows.loc[(rows["benchmark"] == "image") & (rows["row"] == "dystress") & (rows["seed"] == 3), "run_id"]
-    mine = points[points["run_id"] == run_id].sort_values("step").groupby("name")["value"].last()
-    assert (one["x"], one["uniformity"]) == (mine["train/alignment"], mine["train/uniformity"])
+    mine = ends[(ends["benchmark"] == "image") & (ends["row"] == "dystress") & (ends["seed"] == 3)]
+    last = points[points["run_id"] == "id-image-dystress-3-0"].sort_values("step").groupby("name")["value"].last()
+    assert list(mine["x"]) == [last[f"train/{name}"] for name in ("alignment", "effective_rank")]
+    assert set(mine["uniformity"]) == {last["train/uniformity"]}
 
 
-def test_geometry_draws_a_point_a_seed_and_their_mean_and_names_its_axes(two: Evidence, points: pd.DataFrame) -> None:
+def test_geometry_draws_a_point_a_seed_and_their_mean_and_no_line_of_panels_has_two_meanings(
+    two: Evidence, points: pd.DataFrame
+) -> None:
     figure = geometry.figure(two, points).figure
     ends = geometry.last_points(two, points)
     seeds, mean = marked(panel(figure, "graph"), "dystress")
     mine = ends[(ends["benchmark"] == "graph") & (ends["row"] == "dystress")]
     assert len(seeds.get_xdata()) == 5 and mean.get_xdata()[0] == pytest.approx(mine["x"].mean())
-    assert panel(figure, "graph").get_xlabel().startswith("effective rank")
-    assert panel(figure, "image").get_xlabel().startswith("alignment")
+    drawn = [(axis.get_title(), axis.get_xlabel().partition(" (")[0]) for axis in figure.axes]
+    assert drawn == [("image", "alignment"), ("graph", "effective rank"), ("image", "effective rank")]
+    first, *others = (axis.get_subplotspec().rowspan.start for axis in figure.axes)
+    assert all(first < other for other in others)
 
 
 def test_histograms_are_the_mean_over_seeds(two: Evidence, points: pd.DataFrame) -> None:

@@ -72,7 +72,10 @@ def test_what_cannot_be_drawn_is_said_and_the_rest_is_drawn(tmp_path: Path) -> N
     poor = evidence(["image"], losses=["infonce", "dystress"], claims={}, sweep=False)
     nothing = pd.DataFrame(columns=["run_id", "name", "step", "value"])
     files = write(images(poor, logged(poor, nothing)), tmp_path / "plots")
-    assert [path.name for path in files] == ["differences.png", "differences.svg", "captions.md"]
+    assert [path.name for path in files] == [
+        *(f"{name}.{kind}" for name in ("scores", "differences", "pairs", "cost") for kind in ("png", "svg")),
+        "captions.md",
+    ]
     captions = files[-1].read_text()
     assert "**histograms**: not drawn. No run logged histograms" in captions
     assert "**ranks**: not drawn. Ranks need at least 3 rows" in captions
@@ -82,5 +85,6 @@ def test_an_unknown_loss_and_eight_benchmarks_are_drawn() -> None:
     many = evidence([f"benchmark_{i}" for i in range(8)], losses=[*LOSSES, "somebody_s_loss"], seeds=range(2))
     todo = tasks(many, logged(many, evidences.curves(many)))
     assert {name: len(draw().figure.axes) for name, draw in todo.items()} == {
-        "forest": 1, "differences": 8, "temperature": 8, "ranks": 1, "curves": 24, "histograms": 8, "geometry": 8,
+        "forest": 1, "scores": 8, "differences": 8, "pairs": 9, "cost": 8, "length": 8,
+        "temperature": 8, "ranks": 1, "curves": 24, "histograms": 8, "geometry": 16,
     }  # fmt: skip

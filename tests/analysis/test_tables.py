@@ -3,6 +3,7 @@ import io
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from analysis.evidence.gather import Evidence, gather
@@ -11,7 +12,7 @@ from analysis.tables.main import main_table
 from analysis.tables.render import csv, escape_latex, latex, markdown, show
 from analysis.tables.sweeps import selection_table, sweep_table
 from analysis.tables.table import Table
-from analysis.tables.tables import all_tables, overview
+from analysis.tables.tables import all_tables
 from suite.registry.claims import Declared
 from tests.analysis.frames import logged, row
 
@@ -20,6 +21,10 @@ RNG = np.random.default_rng(0)
 
 def evidence(*rows: dict) -> Evidence:
     return gather(collect(logged(*rows)), Declared(), "mini")
+
+
+def overview(runs: pd.DataFrame, profile: str) -> Table:
+    return main_table(gather(collect(runs, profile), Declared(), profile))
 
 
 def named(name: str, *rows: dict) -> Table:

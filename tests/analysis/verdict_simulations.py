@@ -156,22 +156,22 @@ def page() -> str:
 TEXT = f"""# How often verdicts err
 
 Written by `python -m tests.analysis.verdict_simulations --write`, with fixed generators: {REPETITIONS:,} repetitions a
-figure ({OF_SETS:,} for bold sets and overall verdicts), so that a figure of .025 has a standard error of .0025 (.005). In
-every cell: 5 / 10 / 20 seeds. The standard deviation of paired differences is {NOISE:g} margins. Skewed differences are
-exponential with the tail to the left, heavy-tailed ones have Student's t with 3 degrees of freedom, and of collapsing
-seeds a tenth loses 4 margins. Nominal are .025 for errors on either side, .95 for coverage and the bold set. What it
-comes to:
+figure ({OF_SETS:,} for bold sets and overall verdicts), so that a figure of .025 has a standard error of .0025 (.005).
+In every cell: 5 / 10 / 20 seeds. The standard deviation of paired differences is {NOISE:g} margins. Skewed differences
+are exponential with the tail to the left, heavy-tailed ones have Student's t with 3 degrees of freedom, and of
+collapsing seeds a tenth loses 4 margins. Nominal are .025 for errors on either side, .95 for coverage and the bold set.
+What it comes to:
 
-- **With normal or heavy-tailed differences everything errs as often as it should or less**, but for the simulation's own
-  error.
+- **With normal or heavy-tailed differences everything errs as often as it should or less**, but for the simulation's
+  own error.
 - **With skewed or collapsing seeds, "not worse" and "better" are said far too often**: with five seeds in 11 % and 23 %
   of the campaigns at the boundary, and still in 7 % and 12 % with twenty. A sample without a collapse looks better, and
-  quieter, than the truth. Overall verdicts inherit that, and the simultaneous intervals of many benchmarks do not cover.
+  quieter, than the truth. Overall verdicts inherit that, and simultaneous intervals of many benchmarks do not cover.
   Where a loss collapses on some seeds its verdict is to be read with that; a seed that fails altogether is counted
   (docs/verdicts.md).
 - On the other side the same noise makes "worse" a rarer error, and with collapsing seeds hard to show.
-- The bold set holds the best with 95 % for 5, 10 and 30 losses of alike noise, whatever its shape; with losses of unlike
-  noise for normal and heavy-tailed differences alone.
+- The bold set holds the best with 95 % for 5, 10 and 30 losses of alike noise, whatever its shape; with losses of
+  unlike noise for normal and heavy-tailed differences alone.
 
 ## Error of a word at its boundary, one benchmark
 """

@@ -14,8 +14,9 @@ import pytest
 import yaml
 
 from suite.cli.arguments import make_parser
+from suite.launch.kinds.local import LocalLauncher
+from suite.launch.kinds.slurm import SlurmLauncher
 from suite.records.failures import REMEDIES
-from suite.registry.launchers import LocalLauncher, SlurmLauncher
 from tests.conftest import ROOT
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

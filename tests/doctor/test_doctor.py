@@ -18,9 +18,9 @@ from suite.data import describe
 from suite.doctor import Finding, devices, examine, folders, has_problem, to_json, tracking
 from suite.doctor.devices import Machine
 from suite.doctor.folders import Mount, Space
+from suite.launch.kinds.slurm import SlurmLauncher
 from suite.launch.slurm import client as slurm
 from suite.records.record import Store
-from suite.registry.launchers import SlurmLauncher
 from suite.registry.load import load
 from suite.tracking import create_store
 from tests.cluster import toy_registry

@@ -11,20 +11,19 @@ from typing import Any
 
 import pytest
 
+from suite.launch.kinds.slurm import SlurmLauncher
 from suite.launch.slurm import client as slurm
-from suite.launch.slurm.jobs import array_settings, work_settings
 from suite.plan.run import Run
 from suite.records.arrays import Batch, add_batch, note_job
 from suite.records.launch import Launch
 from suite.records.record import Store
 from suite.records.specs import LaunchSpec, Pack
-from suite.registry.launchers import SlurmLauncher
 
 A, B, C, D = (letter * 64 for letter in "abcd")
 LAUNCHER = SlurmLauncher(
     "slurm", gpus=0, cpus=1, memory="1G", signal_seconds=60, checkpoint_minutes=60.0, max_requeues=5
 )
-WORK, ARRAY = work_settings(LAUNCHER), array_settings(LAUNCHER)
+WORK, ARRAY = LAUNCHER.work_settings(), LAUNCHER.array_settings()
 
 SBATCH = """\
 #!/bin/sh

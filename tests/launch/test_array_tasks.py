@@ -10,11 +10,12 @@ from typing import Any, cast
 import pytest
 
 from suite.launch.jobs import LaunchError
+from suite.launch.kinds.slurm import SlurmLauncher
 from suite.launch.slurm import client as slurm
-from suite.launch.slurm.jobs import check, packs, parameters, slots, work_settings
+from suite.launch.slurm.sbatch import check, packs, parameters, slots
 from suite.problems import InputError
 from suite.records.specs import Pack
-from suite.registry.launchers import Resources, SlurmLauncher
+from suite.registry.launchers import Resources
 from suite.registry.registry import Registry
 from tests.launch.simulated import keys, launcher, run
 
@@ -118,9 +119,9 @@ def test_a_spread_run_has_a_process_a_gpu_which_end_together(tmp_path: Path) -> 
 
 
 def test_workers_learn_how_many_threads_they_have() -> None:
-    assert work_settings(launcher(cpus=8)).threads == 1
-    assert work_settings(launcher(cpus=8, gpus=1)).threads is None
-    assert work_settings(launcher(cpus=8, gpus=1, threads=2)).threads == 2
+    assert launcher(cpus=8).work_settings().threads == 1
+    assert launcher(cpus=8, gpus=1).work_settings().threads is None
+    assert launcher(cpus=8, gpus=1, threads=2).work_settings().threads == 2
 
 
 @pytest.mark.usefixtures("queue")

@@ -12,7 +12,7 @@ import torch
 
 from suite.data import DataError
 from suite.launch.campaign import Campaign
-from suite.launch.local import LocalJobs
+from suite.launch.kind import kind_of
 from suite.launch.start import start
 from suite.plan.plan import Selection, make_plan
 from suite.records.failures import (
@@ -25,7 +25,6 @@ from suite.records.failures import (
     record_failure,
 )
 from suite.records.record import Record, Store
-from suite.registry.launchers import LocalLauncher
 from suite.registry.load import load
 from suite.training import NonFiniteLoss
 from tests.cluster import toy_registry
@@ -177,9 +176,7 @@ def test_on_this_machine_what_runs_out_of_memory_is_tried_once_more_alone(
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     registry, store = load(file, ["launcher.workers=2"]), Store(tmp_path / "results")
     runs = make_plan(registry, Selection(("blobs",), ("shy", "insatiable"), ("0",), "smoke"), store).runs
-    launcher = registry.document.launcher
-    assert isinstance(launcher, LocalLauncher)
-    jobs = LocalJobs(start(runs, registry, store), launcher, store)
+    jobs = kind_of(registry).jobs(start(runs, registry, store), store)
     campaign = Campaign(jobs, runs, store)
     campaign.begin()
     outcome = campaign.watch(lambda view: None)

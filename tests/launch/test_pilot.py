@@ -17,7 +17,6 @@ import pytest
 
 from suite.launch.cancel import cancel
 from suite.launch.slurm import client as slurm
-from suite.launch.slurm.jobs import array_settings, work_settings
 from suite.plan.plan import Selection, make_plan
 from suite.records.arrays import TaskReport, task_report
 from suite.records.files import is_held
@@ -60,7 +59,7 @@ class Site:
         plan = make_plan(registry, Selection(("blobs",), losses, ("0",), "mini"), self.store)
         self.key = {run.loss: run.key for run in plan.runs}
         pack = Pack(tuple(self.key[loss] for loss in losses), 1.0, slots)
-        work, array = work_settings(given := replace(LAUNCHER, **settings)), array_settings(given)
+        work, array = (given := replace(LAUNCHER, **settings)).work_settings(), given.array_settings()
         runs = {run.key: run for run in plan.runs}
         spec = LaunchSpec("slurm", self.store.out, time.time(), "toy", runs, (pack,), work, array)
         self.launch = Launch.create(self.store, spec)

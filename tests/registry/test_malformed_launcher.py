@@ -15,7 +15,7 @@ LAUNCHERS = [
             (
                 "launchers/mine.yaml:1: launcher.kind",
                 "'sulrm'",
-                "expected 'local', 'debug' or 'slurm'",
+                "expected 'debug', 'local' or 'slurm'",
                 "did you mean 'slurm'?",
             )
         ],

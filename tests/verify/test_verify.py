@@ -65,7 +65,7 @@ def finished(
     copy = tmp_path / "copy"
     shutil.copytree(campaign, copy)
     monkeypatch.chdir(copy)
-    monkeypatch.setattr("suite.cli.verify.replayer", lambda catalogues: contextlib.nullcontext(replay))
+    monkeypatch.setattr("suite.cli.runs.verify.replayer", lambda catalogues: contextlib.nullcontext(replay))
     return Project(copy, capsys)
 
 

@@ -26,21 +26,37 @@ function addThemeButton() {
   show();
 }
 
-/* Tables that sort by column, block by block; the third press restores the order of the page. */
+/* Contents that fold away again. */
+
+function foldContents() {
+  const contents = document.querySelector(".contents details");
+  contents.addEventListener("click", (event) => event.target.closest("a") && contents.removeAttribute("open"));
+  contents.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape" || !contents.open) return;
+    contents.open = false;
+    contents.querySelector("summary").focus();
+  });
+}
+
+/* Tables: sorted by column, block by block (the third press restores the order of the page), filtered, and copied. */
 
 const valueOf = (row, column) => {
   const value = row.cells[column]?.dataset.value;
   return value === undefined ? null : Number(value);
 };
 const textOf = (row, column) => row.cells[column]?.textContent.trim() ?? "";
+const shownText = (cell) => cell?.innerText.replace(/\s+/g, " ").trim() ?? "";
+const rowsOf = (part) => [...part.rows].filter((row) => !row.classList.contains("block"));
+const allRows = (table) => [...table.tBodies].flatMap(rowsOf);
 
 function makeSortable(table) {
-  const rows = [...table.tBodies].flatMap((body) => [...body.rows]).filter((row) => !row.classList.contains("block"));
+  const rows = allRows(table);
   rows.forEach((row, index) => (row.dataset.order = index));
   [...table.tHead.rows[0].cells].forEach((header, column) => {
     const isNumber = rows.some((row) => valueOf(row, column) !== null);
     const isText = !isNumber && rows.some((row) => !/^[\d.,\s±()[\]+−—:-]*$/.test(textOf(row, column)));
-    if (isText) [header, ...rows.map((row) => row.cells[column])].forEach((cell) => cell?.classList.add("text"));
+    if (isText && table.classList.contains("data"))
+      [header, ...rows.map((row) => row.cells[column])].forEach((cell) => cell?.classList.add("text"));
     if (header.tagName !== "TH" || rows.length < 2) return;
     const isLowerBetter = /↓|\[s\]|\bp\b/.test(header.textContent);
     const button = make("button", { type: "button" }, ...header.childNodes);
@@ -66,8 +82,122 @@ function sortRows(table, column, isNumber, order) {
   const byPlace = (one, other) => one.dataset.order - other.dataset.order;
   const compare = !order ? byPlace : isNumber ? byNumber : byText;
   for (const body of table.tBodies) {
-    const rows = [...body.rows].filter((row) => !row.classList.contains("block"));
-    body.append(...rows.sort((one, other) => compare(one, other) || byPlace(one, other)));
+    body.append(...rowsOf(body).sort((one, other) => compare(one, other) || byPlace(one, other)));
+  }
+}
+
+function addTools(table, escapes) {
+  const name = table.closest(".scroll").getAttribute("aria-label");
+  const rows = allRows(table);
+  const said = make("span", { role: "status" });
+  const tools = make("div", { class: "tools", role: "group", "aria-label": `Tools: ${name}` });
+  if (rows.length > 1) {
+    const field = make("input", { type: "search", placeholder: "Filter rows", "aria-label": "Filter rows", autocomplete: "off" });
+    field.addEventListener("input", () => {
+      const shown = filterRows(table, field.value);
+      said.textContent = field.value.trim() ? `${shown} of ${rows.length} rows` : "";
+    });
+    tools.append(field);
+  }
+  for (const [format, write] of [["LaTeX", (lines) => asLatex(lines, escapes)], ["CSV", asCsv]]) {
+    const button = make("button", { type: "button" }, `Copy ${format}`);
+    button.addEventListener("click", async () => {
+      const done = await copyText(write(linesOf(table)));
+      said.textContent = done ? `Copied as ${format}` : "The browser does not allow to copy";
+    });
+    tools.append(button);
+  }
+  tools.append(said);
+  table.closest(".scroll").before(tools);
+}
+
+/* A block without a row that is shown is not shown either. */
+function filterRows(table, text) {
+  const words = text.toLowerCase().split(/\s+/).filter(Boolean);
+  let shown = 0;
+  for (const body of table.tBodies) {
+    const title = body.rows[0]?.classList.contains("block") ? body.rows[0].textContent : "";
+    const matching = rowsOf(body).filter((row) => {
+      const content = `${title} ${row.textContent}`.toLowerCase();
+      row.hidden = !words.every((word) => content.includes(word));
+      return !row.hidden;
+    });
+    body.hidden = matching.length === 0;
+    shown += matching.length;
+  }
+  return shown;
+}
+
+/* What is shown of a table, in its order: a header, and rows or the titles of blocks. */
+function linesOf(table) {
+  const header = [...table.tHead.rows[0].cells].map((cell) => cell.textContent.trim());
+  const width = header.length;
+  const bodies = [...table.tBodies].filter((body) => !body.hidden);
+  const rows = bodies.map((body) => [...body.rows].filter((row) => !row.hidden).map((row) => {
+    if (row.classList.contains("block")) return { title: row.textContent.trim() };
+    const cells = Array.from({ length: width }, (_, column) => row.cells[column]);
+    return { cells: cells.map((cell) => ({ text: shownText(cell), isBold: Boolean(cell?.querySelector("strong")) })) };
+  }));
+  const caption = table.caption?.textContent.trim() ?? "";
+  return { caption, header, bodies: rows };
+}
+
+function asCsv({ header, bodies }) {
+  const quoted = (text) => (/[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+  const hasTitles = bodies.some((rows) => rows.some((row) => row.title));
+  const lines = [[...(hasTitles ? ["block"] : []), ...header]];
+  for (const rows of bodies) {
+    const title = rows.find((row) => row.title)?.title ?? "";
+    for (const row of rows) if (row.cells) lines.push([...(hasTitles ? [title] : []), ...row.cells.map(({ text }) => text)]);
+  }
+  return lines.map((line) => line.map(quoted).join(",")).join("\n") + "\n";
+}
+
+/* As the files beside this page write it, with the same escapes. */
+function asLatex({ caption, header, bodies }, escapes) {
+  const { commands, last_latin: last, packages } = escapes;
+  const escaped = (text) =>
+    [...text]
+      .map((one) => commands[one] ?? (one.codePointAt(0) <= last ? one : `\\texttt{U+${one.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}}`))
+      .join("");
+  const cell = ({ text, isBold }) => (isBold ? `\\textbf{${escaped(text)}}` : escaped(text));
+  const line = (cells) => `${cells.join(" & ")} \\\\`;
+  const body = bodies.flatMap((rows) => [
+    "\\midrule",
+    ...rows.map((row) => (row.cells ? line(row.cells.map(cell)) : line([`\\multicolumn{${header.length}}{l}{\\emph{${escaped(row.title)}}}`]))),
+  ]);
+  return [
+    `% ${packages}`,
+    "\\begin{table}",
+    "\\centering",
+    `\\caption{${escaped(caption)}}`,
+    `\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{%`,
+    `\\begin{tabular}{l${"c".repeat(header.length - 1)}}`,
+    "\\toprule",
+    line(header.map(escaped)),
+    ...body,
+    "\\bottomrule",
+    "\\end{tabular}}",
+    "\\end{table}",
+    "",
+  ].join("\n");
+}
+
+/* Browsers that keep their clipboard from pages in files still copy what is selected. */
+async function copyText(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    const before = document.activeElement;
+    const field = make("textarea", { class: "unseen", "aria-hidden": "true" });
+    field.value = text;
+    document.body.append(field);
+    field.select();
+    const done = document.execCommand("copy");
+    field.remove();
+    before?.focus();
+    return done;
   }
 }
 
@@ -296,5 +426,10 @@ function pathOf({ steps, values }, x, y, style) {
 }
 
 addThemeButton();
-document.querySelectorAll("table.data").forEach(makeSortable);
-addExplorer(JSON.parse(document.getElementById("data").textContent));
+foldContents();
+const known = JSON.parse(document.getElementById("data").textContent);
+for (const table of document.querySelectorAll(".table table")) {
+  makeSortable(table);
+  addTools(table, known.latex);
+}
+addExplorer(known);

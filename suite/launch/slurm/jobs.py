@@ -8,27 +8,20 @@ import shlex
 import subprocess
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
-from typing import Any
 
 from suite.launch.jobs import LaunchError
-from suite.launch.packing import Demand, arrays, pack, side_by_side
+from suite.launch.kinds.slurm import SlurmLauncher
+from suite.launch.packing import arrays
 from suite.launch.slurm import client as slurm
 from suite.launch.slurm.queue import Look, look
+from suite.launch.slurm.sbatch import parameters
 from suite.plan.run import Run
-from suite.problems import InputError, Problem, choices
 from suite.provenance.snapshot import code_environment
 from suite.records.arrays import add_batch, batches, note_job, open_launches, remove_batch
 from suite.records.failures import deaths, record_failure
 from suite.records.launch import Launch, Worker, living_workers
 from suite.records.record import Store
-from suite.records.specs import ArraySettings, Pack, WorkSettings
-from suite.registry.launchers import Resources, SlurmLauncher, mebibytes
-from suite.registry.registry import Registry
 
-#: Of a GPU's memory, in MiB: the CUDA context of one process.
-CONTEXT_MIB = 600.0
-NO_NODE = "Requested node configuration is not available"
 CLASSES = {
     "NODE_FAIL": "node_lost",
     "BOOT_FAIL": "node_lost",
@@ -37,133 +30,6 @@ CLASSES = {
     "DEADLINE": "timeout",
     "PREEMPTED": "preempted",
 }
-
-
-def work_settings(launcher: SlurmLauncher) -> WorkSettings:
-    """Return what workers need to know of the launcher."""
-    threads = launcher.threads if isinstance(launcher.threads, int) else 1 if launcher.gpus == 0 else None
-    attempts, minutes, steps = launcher.max_attempts, launcher.checkpoint_minutes, launcher.checkpoint_steps
-    return WorkSettings(attempts, minutes, steps, threads, launcher.cpus)
-
-
-def array_settings(launcher: SlurmLauncher) -> ArraySettings:
-    """Return what array tasks need to know of the launcher."""
-    return ArraySettings(launcher.memory, launcher.signal, launcher.signal_seconds, launcher.max_requeues)
-
-
-def packs(runs: Sequence[Run], registry: Registry, launcher: SlurmLauncher) -> list[Pack]:
-    """Return the array tasks that runs are packed into."""
-    demands = []
-    for run in runs:
-        resources = registry.document.benchmarks[run.benchmark].resources.get(run.profile, Resources())  # type: ignore[call-overload]
-        if run.kind == "loss" and resources.processes > 1:
-            demands.append(Demand(run.key, run.estimate_s, resources.nodes, resources.gpus))
-        else:
-            demands.append(Demand(run.key, run.estimate_s, slots=slots(run, launcher)))
-    return pack(demands, launcher.target_s)
-
-
-def slots(run: Run, launcher: SlurmLauncher) -> int:
-    """Return how many runs like this one are carried out side by side in one array task."""
-    memory = run.memory_mib
-    on_host = memory.get("host")
-    if launcher.gpus == 0:
-        fit = side_by_side(on_host, mebibytes(launcher.memory), launcher.cpus)
-        return fit if launcher.runs_per_gpu == "auto" and on_host is not None else launcher.cpus
-    if isinstance(launcher.runs_per_gpu, int):
-        return launcher.gpus * launcher.runs_per_gpu
-    device = memory.get("device")
-    most = max(1, launcher.cpus // launcher.gpus)
-    on_device = side_by_side(device and device + CONTEXT_MIB, memory.get("device_total", 0.0), most)
-    most = launcher.gpus * on_device
-    return most if on_host is None else side_by_side(on_host, mebibytes(launcher.memory), most)
-
-
-def parameters(launcher: SlurmLauncher, shape: Pack | None = None) -> dict[str, Any]:
-    """Return a launcher's settings as submitit's SLURM executor takes them.
-
-    Parameters
-    ----------
-    launcher : SlurmLauncher
-    shape : Pack, optional
-        Of an array task whose runs are spread over several processes.
-    """
-    is_spread = shape is not None and shape.processes > 1
-    nodes, processes = (shape.nodes, shape.gpus) if is_spread and shape is not None else (1, 1)
-    gpus = 0 if launcher.gpus == 0 else processes if is_spread else launcher.gpus
-    given = {
-        "partition": launcher.partition,
-        "account": launcher.account,
-        "qos": launcher.qos,
-        "constraint": launcher.constraint,
-        "nodes": nodes,
-        "ntasks_per_node": processes,
-        "cpus_per_task": launcher.cpus,
-        "mem": f"{mebibytes(launcher.memory)}M",
-        "time": math.ceil(launcher.time_s / 60),
-        "array_parallelism": launcher.array_parallelism,
-        "stderr_to_stdout": True,
-        # since 22.05 srun no longer takes the number of cores from sbatch
-        "srun_args": [f"--cpus-per-task={launcher.cpus}", *(["--kill-on-bad-exit=1"] if is_spread else [])],
-    }
-    if gpus and launcher.gpu_type is None:
-        given["gpus_per_node"] = gpus
-    elif gpus:
-        given["gres"] = f"gpu:{launcher.gpu_type}:{gpus}"
-    ahead = f"{launcher.signal}@{launcher.signal_seconds}"
-    extra = {"signal": ahead, "requeue": True, **{k: v for k, v in launcher.sbatch.items() if v is not False}}
-    return {name: value for name, value in given.items() if value is not None} | {"additional_parameters": extra}
-
-
-def script(launcher: SlurmLauncher) -> str:
-    """Return the sbatch script of a job with a launcher's settings that does nothing."""
-    import submitit
-
-    executor = submitit.SlurmExecutor(folder="unused")
-    executor.update_parameters(**parameters(launcher))
-    return str(executor._make_submission_file_text("true", "check"))
-
-
-def small(launcher: SlurmLauncher) -> SlurmLauncher:
-    """Return a launcher that asks for as few resources as will do, at the same place."""
-    memory = min("4G", launcher.memory, key=mebibytes)
-    return replace(launcher, cpus=1, gpus=min(1, launcher.gpus), memory=memory, time="5m", signal_seconds=10)
-
-
-def check(launcher: SlurmLauncher) -> None:
-    """Ask the site whether it would take jobs with these settings.
-
-    Raises
-    ------
-    InputError
-        With the site's own words, if it would not.
-    LaunchError
-        If SLURM does not answer.
-    """
-    try:
-        known = slurm.partitions()
-        named = launcher.partition.split(",") if launcher.partition is not None else list(known)[:1]
-        for partition in named:
-            if partition not in known:
-                message = f"the site has no partition {partition!r}; {choices(partition, known)}"
-                raise InputError([Problem("launcher", "partition", message)])
-        slurm.identity()  # what a launch is signed with: better silent now than in the middle of it
-        if named and launcher.time_s > max(slurm.limit_s(known[partition]) for partition in named):
-            limits = " and ".join(f"{partition} lets jobs run ({known[partition]})" for partition in named)
-            message = f"{launcher.time} is longer than partition {limits}"
-            advice = "ask for less: a run that needs longer goes on, requeued"
-            raise InputError([Problem("launcher", "time", f"{message}; {advice}")])
-        refusal = slurm.submission_problem(script(launcher))
-        # also said while all nodes are down or drained: then even of a small job
-        if refusal is not None and NO_NODE in refusal:
-            if slurm.submission_problem(script(small(launcher))) is not None:
-                return
-            much = f"{launcher.cpus} cpus, {launcher.memory} of memory and {launcher.gpus} GPUs"
-            refusal = f"no node has {much}; sinfo -o '%P %c %m %G' lists what there is"
-    except slurm.SchedulerUnavailable as error:
-        raise LaunchError(f"{error}; nothing was submitted") from error
-    if refusal is not None:
-        raise InputError([Problem("launcher", "", f"SLURM would not carry out such jobs: {refusal}")])
 
 
 class SlurmJobs:

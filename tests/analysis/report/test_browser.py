@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Locator, Page
 
+from analysis.tables.render import LATEX_NEEDS, escape_latex
 from tests.analysis.report.pages import HOSTILE
 
 Visit = Callable[..., Page]
@@ -41,11 +44,11 @@ CONTRASTS = """() => {
 
 def column(page: Page, index: int) -> list[str]:
     body = page.locator("#mini-table-1 tbody").first
-    return body.locator(f"tr:not(.block) > :nth-child({index + 1})").all_inner_texts()
+    return body.locator(f"tr:not(.block, [hidden]) > :nth-child({index + 1})").all_inner_texts()
 
 
 def references(page: Page) -> list[str]:
-    return page.locator("#mini-table-1 tbody").nth(1).locator("tr:not(.block) th").all_inner_texts()
+    return page.locator("#mini-table-1 tbody").nth(1).locator("tr:not(.block, [hidden]) th").all_inner_texts()
 
 
 def first_run(page: Page) -> tuple[str, str]:
@@ -114,6 +117,74 @@ def test_times_sort_from_the_smallest_and_words_by_letter(visit: Visit) -> None:
     assert references(page) == ["raw", "untrained"]
 
 
+def tools(page: Page, table: str) -> Locator:
+    return page.locator(f"{table} .tools")
+
+
+def test_every_table_is_filtered_by_words_and_says_how_many_rows_are_left(visit: Visit) -> None:
+    page = visit()
+    box = tools(page, "#mini-table-1")
+    box.get_by_label("Filter rows").fill("references raw")
+    assert references(page) == ["raw"] and column(page, 0) == []
+    assert not page.locator("#mini-table-1 tbody").first.is_visible()
+    assert box.get_by_role("status").inner_text() == "1 of 6 rows"
+    box.get_by_label("Filter rows").fill("")
+    assert len(column(page, 0)) == 4 and len(references(page)) == 2
+    count = "all => all.filter(t => t.querySelectorAll('tbody tr:not(.block)').length > 1).length"
+    several = page.locator(".table table").evaluate_all(count)
+    assert page.get_by_label("Filter rows").count() == several > 6
+    assert page.locator(".tools").count() == page.locator(".table table").count()
+
+
+def test_a_table_is_copied_as_csv_and_as_latex_as_it_is_shown(visit: Visit) -> None:
+    page = visit(permissions=["clipboard-read", "clipboard-write"])
+    box = tools(page, "#mini-table-1")
+    page.locator("#mini-table-1 thead button", has_text="accuracy").click()
+    box.get_by_label("Filter rows").fill("losses")
+    box.get_by_role("button", name="Copy CSV").click()
+    box.get_by_text("Copied as CSV").wait_for()
+    rows = list(csv.reader(io.StringIO(page.evaluate("navigator.clipboard.readText()"))))
+    assert rows[0] == ["block", "", "accuracy ↑", "remark"]
+    assert rows[1] == ["Losses", "dystress", "10.2000 ± 0.1 (5)", "some words"]
+    assert rows[-1][1] == HOSTILE and len(rows) == 5
+    box.get_by_role("button", name="Copy LaTeX").click()
+    box.get_by_text("Copied as LaTeX").wait_for()
+    copied = page.evaluate("navigator.clipboard.readText()").splitlines()
+    assert copied[0] == f"% {LATEX_NEEDS}"
+    assert r"\textbf{10.2000 $\pm$ 0.1 (5)}" in copied[copied.index(r"\toprule") + 4]
+    assert any(line.startswith(escape_latex(HOSTILE)) for line in copied)
+
+
+@pytest.mark.parametrize("width", [400, 1280])
+def test_verdicts_and_the_main_table_come_first_and_fit(visit: Visit, width: int) -> None:
+    page = visit(viewport={"width": width, "height": 900})
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    assert page.locator(".glance").first.evaluate("table => table.getBoundingClientRect().right") <= width
+    assert page.locator(".glance tbody .label").first.evaluate("label => label.getBoundingClientRect().bottom") < 900
+    boxes = page.locator(".verdicts, .published").evaluate_all(
+        "all => all.map(t => [t.scrollWidth, t.parentElement.clientWidth])"
+    )
+    assert boxes and all(table <= box for table, box in boxes)
+    assert page.locator("#mini-table-1 .scroll").evaluate("box => box.getBoundingClientRect().right") <= width
+    if width == 1280:
+        assert page.locator("#mini-table-1 .scroll").evaluate("box => box.scrollWidth <= box.clientWidth")
+
+
+def test_contents_unfold_lead_on_and_fold_again(visit: Visit) -> None:
+    page = visit()
+    contents, link = page.locator(".contents details"), page.locator(".contents a", has_text="Tables").first
+    assert not link.is_visible()
+    page.locator(".contents summary").click()
+    page.keyboard.press("Escape")
+    assert not link.is_visible() and page.evaluate("document.activeElement.tagName") == "SUMMARY"
+    page.keyboard.press("Enter")
+    link.click()
+    assert contents.get_attribute("open") is None
+    assert page.url.endswith("#mini-tables")
+    edges = [page.locator(one).bounding_box() for one in (".contents", "#mini-tables-title")]
+    assert edges[0] and edges[1] and edges[0]["y"] + edges[0]["height"] <= edges[1]["y"]
+
+
 def test_choosing_a_run_shows_its_configuration_metrics_and_curves(visit: Visit) -> None:
     page = visit()
     _, name = first_run(page)
@@ -158,7 +229,7 @@ def test_everything_is_reached_by_tab_and_nothing_holds_it(visit: Visit) -> None
     page.keyboard.press("Shift+Tab")
     assert page.evaluate("document.activeElement.className") == "skip"
     seen = []
-    for _ in range(150):
+    for _ in range(250):
         page.keyboard.press("Tab")
         tag = page.evaluate("(({tagName, id, className}) => `${tagName}.${id || className}`)(document.activeElement)")
         if tag.startswith("BODY"):

@@ -79,7 +79,7 @@ def test_verdicts_come_before_tables_and_tables_before_figures(report: Path) -> 
     text = report.read_text()
     places = [text.index(f'id="mini-{name}"') for name in ("claim-1", "published", "unsupported", "tables", "figures")]
     assert places == sorted(places)
-    assert "temperature_free is not worse than infonce tuned on validation" in text
+    assert "temperature_free is not worse than infonce (validated)" in text
 
 
 def test_claims_that_stay_open_and_references_that_are_not_beaten_are_said(tmp_path: Path) -> None:

@@ -1,19 +1,25 @@
-"""What a registry holds, as people and programs get to see it."""
+"""``python -m suite list``: what the registry holds."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+import argparse
+import json
+from typing import Any
 
-from suite.cli.printing import table
-from suite.registry.claims import At, Claim
+from suite.cli.arguments import OK
+from suite.cli.options import load_registry
+from suite.cli.table import show_table
 from suite.registry.registry import Registry
 
-AT: Final[Mapping[At, str]] = {
-    "declared": "as declared",
-    "validated": "as validation chooses it",
-    "median": "in the middle of its grid",
-}
+
+def execute(options: argparse.Namespace) -> int:
+    """Print benchmarks, losses, slices and claims."""
+    registry = load_registry(options)
+    if options.json:
+        print(json.dumps(to_json(registry), indent=1))
+    else:
+        show(registry)
+    return OK
 
 
 def to_json(registry: Registry) -> dict[str, Any]:
@@ -43,7 +49,7 @@ def show(shown: Registry) -> None:
         )
         for name, entry in document.benchmarks.items()
     ]
-    table(("benchmark", "class", "metric", "profiles", "data"), rows)
+    show_table(("benchmark", "class", "metric", "profiles", "data"), rows)
     members = [entry.sweep_of for entry in shown.losses.values()]
     losses = [
         (
@@ -55,19 +61,13 @@ def show(shown: Registry) -> None:
         for name, entry in shown.losses.items()
         if entry.sweep_of is None
     ]
-    table(("loss", "class", "arguments", "sweep"), losses)
+    show_table(("loss", "class", "arguments", "sweep"), losses)
     slices = [
         (name, *(" ".join(map(str, part)) if part else "" for part in (s.benchmarks, s.losses)), str(s.seeds or ""))
         for name, s in document.slices.items()
     ]
-    table(("slice", "benchmarks", "losses", "seeds"), slices)
-    claims = [(name, sentence(claim), claim.source) for name, claim in document.claims.items()]
+    show_table(("slice", "benchmarks", "losses", "seeds"), slices)
+    claims = [(name, claim.in_words(), claim.source) for name, claim in document.claims.items()]
     if claims:
-        table(("claim", "", "source"), claims)
+        show_table(("claim", "", "source"), claims)
     print(f"seeds {document.seeds}; selection seeds {document.selection_seeds}; registry {shown.file}")
-
-
-def sentence(claim: Claim) -> str:
-    """Return a claim in words."""
-    relation = {"better": "is better than", "not_worse": "is not worse than"}[claim.relation]
-    return f"{claim.loss} {relation} {claim.than} {AT[claim.at]}"

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from suite.cli import printing
+from suite.cli.arguments import FAILED, OK
 from suite.cli.display import PlainDisplay
-from suite.data import DataError, describe
+from suite.cli.table import show_table
+from suite.data import DataError, Finding, Status, describe
 from suite.launch.data import FetchLines, show_licences
 from suite.problems import COMMAND_LINE, InputError, Problem, choices
 from suite.records.record import Store
@@ -16,8 +19,8 @@ from suite.registry.load import load
 from suite.registry.registry import Registry
 
 
-def data(options: argparse.Namespace) -> bool:
-    """Do what the options say; return whether all is well.
+def execute(options: argparse.Namespace) -> int:
+    """Fetch, list, verify or describe.
 
     Raises
     ------
@@ -26,11 +29,13 @@ def data(options: argparse.Namespace) -> bool:
     """
     if options.action == "describe":
         print(_described(options.datasets), end="")
-        return True
+        return OK
     registry = load(options.registry)
     store, names = registry.data, _names(registry, options)
     if options.action == "verify":
-        return printing.findings(store.verify(names), options.json)
+        found = store.verify(names)
+        show_findings(found, options.json)
+        return OK if all(one.state == "ok" for one in found) else FAILED
     if options.action == "fetch":
         display = PlainDisplay(Store(Path("results")), sys.stderr if options.json else sys.stdout)
         show_licences(store, names, display.say)
@@ -38,9 +43,33 @@ def data(options: argparse.Namespace) -> bool:
             store.fetch(names, options.mirror, options.offline, FetchLines(display.say))
         except DataError as error:
             print(f"error: {error}", file=sys.stderr)
-            return False
-    printing.datasets([status for status in store.status() if status.dataset.name in names], options.json)
-    return True
+            return FAILED
+    show([status for status in store.status() if status.dataset.name in names], options.json)
+    return OK
+
+
+def show(datasets: Sequence[Status], as_json: bool) -> None:
+    """Print data sets and where they stand."""
+    if as_json:
+        described = [
+            {"dataset": s.dataset.name, "state": s.state, "path": str(s.path), "bytes": s.dataset.size}
+            for s in datasets
+        ]
+        print(json.dumps(described, indent=1))
+        return
+    rows = [
+        (s.dataset.name, s.state, f"{s.dataset.size / 1e6:.1f} MB", s.dataset.licence, str(s.path)) for s in datasets
+    ]
+    show_table(("data set", "state", "size", "licence", "folder"), rows)
+
+
+def show_findings(found: Sequence[Finding], as_json: bool) -> None:
+    """Print what a verification found."""
+    if as_json:
+        print(json.dumps([{**vars(f), "path": str(f.path)} for f in found], indent=1))
+        return
+    rows = [(f.dataset, f.member, f.state, "" if f.state == "ok" else f"{f.actual}, not {f.expected}") for f in found]
+    show_table(("data set", "member", "state", ""), rows)
 
 
 def _names(registry: Registry, options: argparse.Namespace) -> list[str]:

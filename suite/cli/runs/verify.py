@@ -1,4 +1,4 @@
-"""``python -m suite verify`` as people and programs see it."""
+"""``python -m suite verify``: run a sample of finished runs again and compare."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from suite.cli.arguments import FAILED, OK
 from suite.cli.display import PlainDisplay, clock
-from suite.cli.printing import table
+from suite.cli.options import load_registry, plan_of
+from suite.cli.table import show_table
 from suite.launch.data import FetchLines, show_licences
-from suite.plan.plan import Plan
 from suite.problems import COMMAND_LINE, InputError, Problem
 from suite.records.record import Store
 from suite.registry.registry import Registry
@@ -22,6 +23,19 @@ from suite.registry.selection import REFERENCES, SelectionError, select_benchmar
 from suite.verify.replay import replayer
 from suite.verify.results import LoggedRun, from_bundle, from_records
 from suite.verify.verification import Verification, Verified, draw, executable_here
+
+
+def execute(options: argparse.Namespace) -> int:
+    """Run a sample of finished runs again, and say what differs."""
+    check_options(options)
+    if options.bundle is not None:
+        registry = load_registry(options)
+        logged = of_bundle(options.bundle, registry, options)
+    else:
+        options.profile = options.profile or "mini"
+        registry, plan, store = plan_of(options)
+        logged = list(from_records(plan.runs, store))
+    return OK if verify(registry, logged, options) else FAILED
 
 
 def check_options(options: argparse.Namespace) -> None:
@@ -74,11 +88,6 @@ def verify(registry: Registry, logged: Sequence[LoggedRun], options: argparse.Na
     else:
         show(done, options.tolerance)
     return not any(one.problems for one in done)
-
-
-def of_plan(made: Plan, store: Store) -> list[LoggedRun]:
-    """Return the finished runs of a plan."""
-    return list(from_records(made.runs, store))
 
 
 def of_bundle(file: Path, registry: Registry, options: argparse.Namespace) -> list[LoggedRun]:
@@ -135,7 +144,7 @@ def show(done: Iterable[Verified], tolerance: float) -> None:
         (one.logged.key[:12], one.logged.name, one.verdict, str(one.largest or ""), f"{one.seconds:.1f} s")
         for one in done
     ]
-    table(("key", "run", "verdict", "largest difference", "time"), rows)
+    show_table(("key", "run", "verdict", "largest difference", "time"), rows)
     for one in done:
         for topic, text in one.problems:
             print(f"{topic}: {one.logged.name}: {text}")

@@ -1,0 +1,108 @@
+"""Score against cost: what a row takes to train, alone and with the search for its parameters."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+
+from analysis.evidence.comparison import described
+from analysis.evidence.gather import Evidence
+from analysis.figures.canvas import Drawing, NothingToDraw, counted, legend, metric_label, number, panels, wrapped
+from analysis.figures.style import handle, look, styled
+
+SECONDS = "seconds/training"
+_KEY = (
+    Line2D([], [], color="#555555", marker="o", linestyle="", label="training"),
+    Line2D([], [], color="#555555", marker="o", markerfacecolor="none", linestyle="", label="and the search for it"),
+)
+
+
+def points(evidence: Evidence) -> pd.DataFrame:
+    """Return what every row scores and costs.
+
+    Parameters
+    ----------
+    evidence : Evidence
+
+    Returns
+    -------
+    DataFrame
+        Columns ``benchmark row n score std seconds searched``: seeds, mean and standard deviation of the primary test
+        metric, mean seconds of training a run, and with the seconds of all runs of the search that chose the row's
+        parameters (NaN for a row that nothing was chosen for).
+    """
+    if SECONDS not in evidence.rows:
+        return pd.DataFrame(columns=["benchmark", "row", "n", "score", "std", "seconds", "searched"])
+    losses = evidence.rows[(evidence.rows["kind"] == "loss") & evidence.rows[SECONDS].notna()]
+    grouped = losses.groupby(["benchmark", "row", "loss", "at"], sort=True)
+    found = grouped.agg(
+        n=("test", "count"), score=("test", "mean"), std=("test", "std"), seconds=(SECONDS, "mean")
+    ).reset_index()
+    spent = {(one.benchmark, one.loss): one.seconds for one in evidence.choices}
+    extra = [
+        spent.get((benchmark, loss), math.nan) if at in ("validated", "median") else math.nan
+        for benchmark, loss, at in found[["benchmark", "loss", "at"]].to_numpy()
+    ]
+    found["searched"] = found["seconds"] + pd.Series(extra, index=found.index, dtype=float)
+    return found.drop(columns=["loss", "at"])
+
+
+def figure(evidence: Evidence) -> Drawing:
+    """Draw one panel a benchmark: a marker a row, and another where its parameters were searched for.
+
+    Parameters
+    ----------
+    evidence : Evidence
+
+    Raises
+    ------
+    NothingToDraw
+        If no run logged the seconds of its training.
+    """
+    found = points(evidence)
+    if found.empty:
+        raise NothingToDraw("No run of a loss logged the seconds of its training.")
+    rows = [label for label in evidence.labels if label in set(found["row"])]
+    benchmarks = [name for name in evidence.benchmarks if (found["benchmark"] == name).any()]
+    with styled():
+        drawn, axes = panels(len(benchmarks), 2.1)
+        for axis, benchmark in zip(axes, benchmarks, strict=True):
+            _panel(axis, found[found["benchmark"] == benchmark], rows)
+            metric, goal, _ = described(evidence.rows[evidence.rows["benchmark"] == benchmark])
+            axis.set(title=wrapped(benchmark, 26), xlabel="seconds", ylabel=wrapped(metric_label(metric, goal), 26))
+        legend(drawn, [*(handle(row, lined=False) for row in rows), *_KEY])
+    return Drawing(
+        drawn,
+        "Primary test metric against what it takes. Filled markers: mean seconds of training a run; bars: standard "
+        f"deviation over evaluation seeds ({counted(found['n'])}). Hollow markers, joined to them: the same with all "
+        "runs of the search that chose the row's parameters. Seconds are wall time, and compare only as far as the "
+        "runs were made on like machines under like load.",
+    )
+
+
+def _panel(axis: Axes, found: pd.DataFrame, rows: list[str]) -> None:
+    for row in rows:
+        for one in found[found["row"] == row].to_dict("records"):
+            shown = look(row)
+            std = 0.0 if math.isnan(one["std"]) else one["std"]
+            axis.plot([one["seconds"]] * 2, [one["score"] - std, one["score"] + std], color=shown.colour, linewidth=1.0)
+            if not math.isnan(one["searched"]):
+                both = [one["seconds"], one["searched"]]
+                axis.plot(both, [one["score"]] * 2, color=shown.colour, linewidth=0.6, linestyle=":")
+                axis.plot(both[1:], [one["score"]], **shown.marks, markerfacecolor="none", markersize=5.0)
+            axis.plot([one["seconds"]], [one["score"]], **shown.marks, markersize=6.0, markeredgecolor="white")
+    axis.margins(0.12)
+    axis.set_xscale("log")
+    axis.xaxis.set_major_locator(LogLocator(subs=(1.0,) if _is_wide(found) else (1.0, 2.0, 5.0), numticks=5))
+    axis.xaxis.set_minor_locator(NullLocator())
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+    axis.yaxis.set_major_locator(MaxNLocator(5))
+
+
+def _is_wide(found: pd.DataFrame) -> bool:
+    ends = pd.concat([found["seconds"], found["searched"]]).dropna()
+    return bool(ends.max() > 30 * ends.min())

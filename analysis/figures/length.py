@@ -1,0 +1,89 @@
+"""The primary metric against the length of training, where a benchmark logs it on the way."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from analysis.evidence.comparison import described
+from analysis.evidence.gather import Evidence
+from analysis.figures.canvas import Drawing, NothingToDraw, legend, metric_label, panels, wrapped
+from analysis.figures.series import by_row, seeds
+from analysis.figures.style import handle, look, styled
+
+PREFIX = "train/"
+
+
+def names(evidence: Evidence) -> tuple[str, ...]:
+    """Return the series that would be drawn: the primary metric of every benchmark, as logged over training."""
+    return tuple(sorted({f"{PREFIX}{metric}" for metric in evidence.rows["metric"].unique()}))
+
+
+def means(evidence: Evidence, curves: pd.DataFrame) -> pd.DataFrame:
+    """Average the primary metric of a row over its seeds, step by step.
+
+    Parameters
+    ----------
+    evidence : Evidence
+    curves : DataFrame
+        Columns ``run_id name step value``.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``benchmark row step n mean std``.
+    """
+    points = by_row(evidence, curves, *names(evidence))
+    metric = evidence.rows.groupby("benchmark")["metric"].last()
+    points = points[points["name"] == PREFIX + points["benchmark"].map(metric).astype(str)]
+    return points.groupby(["benchmark", "row", "step"])["value"].agg(n="count", mean="mean", std="std").reset_index()
+
+
+def figure(evidence: Evidence, curves: pd.DataFrame) -> Drawing:
+    """Draw one panel a benchmark that logs its primary metric over training: a line a row, with a band.
+
+    Parameters
+    ----------
+    evidence : Evidence
+    curves : DataFrame
+        Columns ``run_id name step value``.
+
+    Raises
+    ------
+    NothingToDraw
+        If no benchmark logged its primary metric on the way.
+    """
+    averaged = means(evidence, curves)
+    if averaged.empty:
+        raise NothingToDraw("No benchmark logged its primary metric over training, as train/ and its name.")
+    rows = [label for label in evidence.labels if label in set(averaged["row"])]
+    benchmarks = [name for name in evidence.benchmarks if (averaged["benchmark"] == name).any()]
+    with styled():
+        drawn, axes = panels(len(benchmarks), 2.1)
+        for axis, benchmark in zip(axes, benchmarks, strict=True):
+            _panel(axis, averaged[averaged["benchmark"] == benchmark], rows)
+            metric, goal, _ = described(evidence.rows[evidence.rows["benchmark"] == benchmark])
+            label = wrapped(metric_label(metric, goal), 26)
+            axis.set(title=wrapped(benchmark, 26), xlabel="training step", ylabel=label)
+        legend(drawn, [handle(row) for row in rows])
+    return Drawing(
+        drawn,
+        "Primary metric against the length of training, as the benchmark logged it on the way. Lines and bands: mean "
+        f"± standard deviation over evaluation seeds ({seeds(evidence, averaged['n'])}).",
+    )
+
+
+def _panel(axis: Axes, averaged: pd.DataFrame, rows: list[str]) -> None:
+    for row in rows:
+        mine, shown = averaged[averaged["row"] == row], look(row)
+        if mine.empty:
+            continue
+        axis.plot(mine["step"], mine["mean"], **shown.curve, markersize=3.5)
+        std = mine["std"].fillna(0.0)
+        axis.fill_between(
+            mine["step"], mine["mean"] - std, mine["mean"] + std, color=shown.colour, alpha=0.15, linewidth=0
+        )
+    axis.margins(x=0.02)
+    axis.xaxis.set_major_locator(MaxNLocator(5))
+    axis.yaxis.set_major_locator(MaxNLocator(5))

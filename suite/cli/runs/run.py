@@ -1,0 +1,109 @@
+"""``python -m suite run``: execute what the selection lacks, and say what came of it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from suite.cli.arguments import FAILED, INTERRUPTED, OK
+from suite.cli.display import clock, make_display
+from suite.cli.options import plan_of
+from suite.cli.summary import LoadingSummary, Summary
+from suite.data import DataError
+from suite.launch.jobs import LaunchError
+from suite.launch.run import Report, RunOptions, carry_out
+from suite.launch.view import continue_command
+from suite.masking import masked
+from suite.plan.plan import Plan, rerun_states
+from suite.provenance.snapshot import SnapshotError
+from suite.records.record import Store
+from suite.tracking import default_uri
+
+
+def execute(options: argparse.Namespace) -> int:
+    """Execute, show the runs as they end, and print where the results are."""
+    states = rerun_states(options.rerun)
+    registry, plan, store = plan_of(options)
+    uri = default_uri(options.out, options.tracking_uri)
+    chosen = RunOptions(states, options.detach, options.offline, uri, options.mirror)
+    is_silent = options.quiet or options.json
+    summary = Summary(uri, plan.experiment, plan.profile, registry.declared)
+    display = make_display(store, is_silent)
+    try:
+        report = carry_out(registry, plan, store, chosen, display if is_silent else LoadingSummary(display))
+    except (LaunchError, DataError, SnapshotError) as error:
+        display.close()
+        print(f"error: {error}", file=sys.stderr)
+        return FAILED
+    finally:
+        display.close()
+    if options.json:
+        print(json.dumps(to_json(report), indent=1))
+    elif not options.quiet:
+        show(report, plan, store, summary)
+    if report.outcome.interrupted:
+        return INTERRUPTED
+    return FAILED if report.outcome.failed or report.outcome.cancelled or report.not_retried else OK
+
+
+def show(report: Report, plan: Plan, store: Store, summary: Summary) -> None:
+    """Print how a `run` ended: what it did, the summary, where everything lies, and what to do next."""
+    outcome = report.outcome
+    for run in report.not_retried:
+        print(f"not tried again: {run.name}: {run.reason} (it would fail the same way; --rerun failed tries it)")
+    if report.detached:
+        earlier = outcome.left - report.started
+        there = f", {earlier} are in the hands of earlier launches" if earlier else ""
+        print(f"{report.started} runs started in the background{there}; python -m suite status shows them")
+        print("when they are done: python -m suite sync, then python -m analysis tables")
+        return
+    print(_counted(report, plan))
+    if report.stale:
+        print(
+            f"{report.stale} runs are stale (their code changed since; python -m suite plan says what): --rerun stale"
+        )
+    if not report.mirrored:
+        print(report.mirror_error)
+    elif not outcome.interrupted:
+        summary.show()
+    print(f"records   {store.runs}")
+    print(f"MLflow    {masked(summary.uri)}   (python -m suite ui)")
+    if outcome.interrupted:
+        if report.on_cluster:
+            print("SLURM     keeps the jobs: python -m suite status shows them, python -m suite cancel ends them")
+        print(f"continue  {continue_command()}")
+    elif outcome.failed:
+        print("next      python -m suite logs KEY shows why a run failed; the same command tries again")
+    else:
+        out = "" if store.out == Path("results").absolute() else f" --out {store.out}"
+        print(f"next      python -m analysis tables{out}")
+
+
+def _counted(report: Report, plan: Plan) -> str:
+    outcome = report.outcome
+    if not outcome.executed and not outcome.failed and not outcome.left and not outcome.cancelled:
+        return f"nothing to run: {report.already_done} of {len(plan.runs)} runs are done"
+    failed = f", {len(outcome.failed)} failed" if outcome.failed else ""
+    left = f", {outcome.left} left" if outcome.left else ""
+    left += f", {outcome.cancelled} cancelled" if outcome.cancelled else ""
+    took = f"in {clock(report.seconds)}; {report.already_done} were done before"
+    return f"{outcome.executed} runs done{failed}{left} {took}"
+
+
+def to_json(report: Report) -> dict[str, object]:
+    """Return what ``run --json`` prints."""
+    outcome = report.outcome
+    return {
+        "executed": outcome.executed,
+        "failed": [{"key": run.key, "run": run.name} for run in outcome.failed],
+        "not_retried": [{"key": run.key, "run": run.name, "reason": run.reason} for run in report.not_retried],
+        "left": outcome.left,
+        "interrupted": outcome.interrupted,
+        "already_done": report.already_done,
+        "stale": report.stale,
+        "mirrored": report.mirrored,
+        "mirror_error": report.mirror_error,
+        "seconds": round(report.seconds, 3),
+    }

@@ -1,0 +1,88 @@
+"""``python -m suite status``: seeds done by loss and benchmark, and what workers and array tasks do."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter
+from typing import Final
+
+from suite.cli.arguments import OK
+from suite.cli.display import label
+from suite.cli.options import plan_of
+from suite.cli.table import show_table
+from suite.launch.view import cluster, matrix, status_json
+from suite.plan.plan import Plan
+from suite.records.failures import REMEDIES
+from suite.records.launch import live_launches
+from suite.records.record import Store
+
+MOST_TASKS: Final = 30
+
+
+def execute(options: argparse.Namespace) -> int:
+    """Print where the selected runs stand."""
+    _, plan, store = plan_of(options)
+    if options.json:
+        print(json.dumps(status_json(plan, store), indent=1))
+    else:
+        show(plan, store)
+    return OK
+
+
+def show(plan: Plan, store: Store) -> None:
+    """Print the completeness matrix, losses by benchmarks, with seeds done, and what the workers do."""
+    cells = matrix(plan)
+    benchmarks = list(dict.fromkeys(benchmark for benchmark, _ in cells))
+    losses = list(dict.fromkeys(loss for _, loss in cells))
+    rows = [(loss, *(_cell(cells.get((benchmark, loss))) for benchmark in benchmarks)) for loss in losses]
+    show_table(("seeds done", *benchmarks), rows)
+    counted = ", ".join(f"{number} {state}" for state, number in plan.count().items() if number)
+    print(f"{len(plan.runs)} runs at profile {plan.profile}: {counted}")
+    for run in plan.runs:
+        if run.state == "failed":
+            remedy = REMEDIES.get(run.failure or "", "")
+            print(f"failed: {run.name}: {run.reason}; {remedy} (python -m suite logs {run.key[:12]})")
+    stopped = Counter(run.reason for run in plan.runs if run.state == "missing" and run.reason)
+    for reason, number in stopped.items():
+        print(f"{number} of the missing were {reason}, and go on from their checkpoints")
+    _show_array_tasks(store)
+    for launch in live_launches(store):
+        for worker in launch.workers():
+            steps = f" step {worker.step}/{worker.steps}" if worker.steps else ""
+            name = f"{worker.name} " if worker.name else ""
+            print(f"launch {launch.id}, worker {label(worker)} on {worker.host}: {name}{worker.phase}{steps}")
+
+
+def _show_array_tasks(store: Store) -> None:
+    found = cluster(store)
+    tasks = found.tasks
+    if found.silence:
+        print(
+            f"SLURM does not answer: {found.silence}. What its jobs do is unknown; nothing is submitted again meanwhile"
+        )
+    for one in found.stillborn:
+        print(f"array task {one['job']} ended without having begun: python -m suite logs {one['key'][:12]} --task")
+    if not tasks:
+        return
+    rows = [
+        (
+            task["job"],
+            f"{task['state']} ({task['reason']})" if task["reason"] else task["state"],
+            task["nodes"],
+            f"{task['runs']}, {task['side_by_side']} side by side",
+            str(task["restarts"] or ""),
+        )
+        for task in tasks
+    ]
+    show_table(("array task", "state", "nodes", "runs", "restarts"), rows[:MOST_TASKS])
+    if len(rows) > MOST_TASKS:
+        states = ", ".join(f"{n} {state}" for state, n in Counter(str(task["state"]) for task in tasks).items())
+        print(f"... {len(rows)} array tasks: {states}; --json lists them all")
+
+
+def _cell(states: dict[str, int] | None) -> str:
+    if states is None:
+        return "-"
+    rest = ", ".join(f"{number} {state}" for state, number in states.items() if state not in ("done", "missing"))
+    return f"{states.get('done', 0)}/{sum(states.values())}" + (f" ({rest})" if rest else "")

@@ -1,0 +1,28 @@
+"""``python -m suite sync``: bring MLflow up to date with the records."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from suite.cli.arguments import FAILED, OK
+from suite.cli.options import load_registry
+from suite.masking import masked
+from suite.tracking import Mirror, TrackingUnavailable, default_uri
+
+
+def execute(options: argparse.Namespace) -> int:
+    """Mirror every record that MLflow lacks, and say how many."""
+    experiment = load_registry(options).document.experiment
+    uri = default_uri(options.out, options.tracking_uri)
+    try:
+        pushed = Mirror(options.out, uri, experiment).push()
+    except TrackingUnavailable as error:
+        print(f"error: {error}", file=sys.stderr)
+        return FAILED
+    for key, reason in pushed.rejected.items():
+        print(f"error: {key[:12]}: {reason}", file=sys.stderr)
+    for key, reason in pushed.refused.items():
+        print(f"error: {key[:12]}: this MLflow refuses it for good: {reason}", file=sys.stderr)
+    print(f"{masked(uri)}: {pushed.updated} runs brought up to date in {experiment}, {pushed.unchanged} were already")
+    return FAILED if pushed.rejected or pushed.refused else OK

@@ -1,0 +1,88 @@
+"""What a launcher kind brings: its check, how it packs runs, and where its workers come from."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import ClassVar, cast
+
+from suite.launch.jobs import Jobs
+from suite.plan.run import Run
+from suite.problems import InputError, Problem
+from suite.records.launch import Launch
+from suite.records.record import Store
+from suite.records.specs import ArraySettings, Pack, WorkSettings
+from suite.registry.launchers import Launcher
+from suite.registry.registry import Registry
+
+
+class Kind(Launcher, ABC):
+    """A launcher kind: a frozen dataclass of its settings, with what follows from them.
+
+    Attributes
+    ----------
+    is_on_cluster : bool
+        Whether the workers are in array tasks of a cluster, which stay when the launcher leaves.
+    copies_code : bool
+        Whether workers use a copy of the code as it stands when they are launched.
+    doctor : str or None
+        A module whose ``findings(launcher, registry, store, tracking_uri, here, patience_s)`` tells what the site says.
+    """
+
+    is_on_cluster: ClassVar[bool] = False
+    copies_code: ClassVar[bool] = True
+    doctor: ClassVar[str | None] = None
+
+    def check(self, runs: Sequence[Run]) -> None:
+        """Refuse runs and settings that cannot be carried out.
+
+        Raises
+        ------
+        InputError
+            With all of them; here, with runs that are to be spread over several processes.
+        LaunchError
+            If that cannot be known now.
+        """
+        asked = {run.benchmark: run.config["processes"] for run in runs if run.config.get("processes", 1) > 1}
+        advice = f"which --launcher slurm gives and {self.kind} does not; without them: ~benchmarks"
+        if asked:
+            raise InputError(
+                Problem(
+                    f"benchmarks.{name}.resources", "", f"asks for {number} processes a run, {advice}.{name}.resources"
+                )
+                for name, number in asked.items()
+            )
+
+    @abstractmethod
+    def packs(self, runs: Sequence[Run], registry: Registry) -> list[Pack]:
+        """Return what each worker, or each array task, is to do."""
+
+    @abstractmethod
+    def worker_threads(self) -> int | None:
+        """Return how many threads a worker computes with; None to share an array task's cores out."""
+
+    def work_settings(self) -> WorkSettings:
+        """Return what workers need to know."""
+        threads = self.worker_threads()
+        return WorkSettings(self.max_attempts, self.checkpoint_minutes, self.checkpoint_steps, threads)
+
+    def array_settings(self) -> ArraySettings | None:
+        """Return what array tasks need to know; None without array tasks."""
+        return None
+
+    def submitter(self) -> str:
+        """Return who may ask the site for the jobs of a launch; empty without jobs."""
+        return ""
+
+    @abstractmethod
+    def jobs(self, launch: Launch, store: Store) -> Jobs:
+        """Return where the workers of a launch come from."""
+
+    @abstractmethod
+    def cost(self, runs: Sequence[Run], registry: Registry, clock: Callable[[float], str]) -> str:
+        """Return in words what runs cost here; `clock` tells a duration in seconds."""
+
+
+def kind_of(registry: Registry) -> Kind:
+    """Return the launcher that a registry names."""
+    return cast(Kind, registry.document.launcher)

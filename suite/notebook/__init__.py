@@ -1,0 +1,1 @@
+"""The suite from Python: what `suite` offers to notebooks beside losses and pairs."""

@@ -1,0 +1,115 @@
+"""Load a registry, plan, run: the commands of ``python -m suite`` as functions."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from suite.cli.display import PlainDisplay, QuietDisplay
+from suite.launch.run import Report, RunOptions, carry_out
+from suite.launch.view import queued
+from suite.plan import plan as plans
+from suite.plan.plan import Plan, Selection, rerun_states
+from suite.records.record import Store
+from suite.registry.load import load
+from suite.registry.registry import Registry
+from suite.tracking import default_uri
+
+Names = str | int | Sequence[str | int]
+
+
+def load_registry(file: str | Path | None = None, *overrides: str, launcher: str | None = None) -> Registry:
+    """Compose and validate a registry.
+
+    Parameters
+    ----------
+    file : path, optional
+        ``./benchmarks.yaml`` by default.
+    *overrides : str
+        Hydra overrides, such as ``"benchmarks.image.profiles.mini.epochs=5"``.
+    launcher : str, optional
+        A file of ``launchers/``; the registry's own by default.
+
+    Raises
+    ------
+    suite.problems.InputError
+        With every problem of the registry and of the overrides.
+    """
+    return load(Path(file) if file is not None else None, overrides, launcher)
+
+
+def make_plan(
+    registry: Registry,
+    benchmarks: Names = "all",
+    losses: Names = (),
+    seeds: Names = (),
+    profile: str = "mini",
+    out: str | Path = "results",
+) -> Plan:
+    """Return the runs of a selection and their states; ``pandas.DataFrame(plan.runs)`` is a table of them.
+
+    Parameters
+    ----------
+    registry : Registry
+    benchmarks, losses, seeds : str, int, or sequence
+        As on the command line: names, comma lists, ranges, slices, ``~name``; losses and seeds are the registry's
+        defaults if nothing is given.
+    profile : str
+    out : path
+        The results folder.
+
+    Raises
+    ------
+    suite.problems.InputError
+        If a part of the selection names nothing.
+    """
+    selection, store = Selection(_texts(benchmarks), _texts(losses), _texts(seeds), profile), Store(Path(out))
+    return plans.make_plan(registry, selection, store, queued(store))
+
+
+def run(
+    registry: Registry,
+    plan: Plan,
+    out: str | Path = "results",
+    *,
+    rerun: Sequence[str] = (),
+    offline: bool = False,
+    tracking_uri: str | None = None,
+    quiet: bool = False,
+) -> Report:
+    """Execute what a plan lacks, mirror it to MLflow, and say what came of it; finished runs are not executed again.
+
+    Parameters
+    ----------
+    registry : Registry
+        Whose launcher brings the workers.
+    plan : Plan
+        Of that registry and results folder.
+    out : path
+        The results folder.
+    rerun : sequence of str
+        States to execute again: ``stale``, ``failed``, ``done``.
+    offline : bool
+        Never fetch data.
+    tracking_uri : str, optional
+        ``MLFLOW_TRACKING_URI`` by default, else a file in the results folder.
+    quiet : bool
+        Print nothing.
+
+    Raises
+    ------
+    OSError
+        If the results folder cannot be written.
+    suite.data.DataError
+        If data is missing and cannot be fetched.
+    suite.launch.jobs.LaunchError
+        If workers cannot work here at all.
+    """
+    store = Store(Path(out))
+    options = RunOptions(rerun_states(rerun), False, offline, default_uri(store.out, tracking_uri))
+    return carry_out(registry, plan, store, options, QuietDisplay() if quiet else PlainDisplay(store, sys.stdout))
+
+
+def _texts(names: Names) -> tuple[str, ...]:
+    return (str(names),) if isinstance(names, str | int) else tuple(map(str, names))

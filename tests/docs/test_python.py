@@ -1,0 +1,34 @@
+"""docs/python.md: its blocks run, one after the other, in a folder with the registry."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+BLOCKS = re.findall(r"^```python\n(.*?)^```$", (ROOT / "docs" / "python.md").read_text(), re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.data
+def test_every_block_of_the_page_runs(tmp_path: Path) -> None:
+    for name in ("benchmarks.yaml", "launchers", "results"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    program = "\n".join(f"{block}\nprint('block {n} ends')" for n, block in enumerate(BLOCKS))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "MPLBACKEND": "Agg", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", program]
+    ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert ended.stdout.count(" ends\n") == len(BLOCKS) >= 6
+    assert "2 runs executed" in ended.stdout
+    assert (tmp_path / "differences.png").stat().st_size > 1000
+
+
+def test_training_by_hand_takes_ten_lines() -> None:
+    (block,) = (block for block in BLOCKS if "train(task" in block)
+    assert len(block.splitlines()) - block.count("\n\n") <= 11

@@ -2,11 +2,12 @@
 
 ``launch.json`` (the runs and how they are packed), ``workers/<n>.<slot>.json`` (what a worker is doing, for displays),
 ``workers/<n>.<slot>.lock`` (flock'ed while it lives), ``stop`` (all workers end at their next step), ``<n>.stop``
-(those of pack n do), ``cancelled`` (the keys of runs that nobody wants any more), ``jobs/`` (submitit's files).
+(those of pack n do), ``cancelled`` (the keys of cancelled runs), ``jobs/`` (submitit's files).
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import socket
@@ -21,12 +22,12 @@ from typing import Any, Final
 from suite.records.failures import is_final
 from suite.records.files import held, is_held, read_json, write_json
 from suite.records.record import Store
-from suite.records.specs import EMPTY, LaunchSpec
+from suite.records.specs import EMPTY, LaunchSpec, turns
 
 
 @dataclass(frozen=True)
 class Worker:
-    """What a worker says of itself.
+    """What a worker is doing, by its own report.
 
     Attributes
     ----------
@@ -99,16 +100,20 @@ class Launch:
     def order(self, number: int) -> Iterator[str]:
         """Yield keys in the order in which worker `number` tries them.
 
-        Its own pack first; on this machine then the others', from their ends, where their owners come last.
+        On a cluster its own pack. On this machine seed by seed (see :func:`suite.records.specs.turns`): of each its own
+        pack first, then the others', from their ends, where their owners come last.
         """
         packs = [pack.keys for pack in self.spec.packs]
         own = number % max(1, len(packs))
-        yield from packs[own] if packs else ()
         if self.is_on_cluster:
+            yield from packs[own] if packs else ()
             return
-        rest = [list(reversed(packs[(own + shift) % len(packs)])) for shift in range(1, len(packs))]
-        for depth in range(max((len(pack) for pack in rest), default=0)):
-            yield from (pack[depth] for pack in rest if depth < len(pack))
+        turn = turns(self.spec.runs.values())
+        for now in sorted(set(turn.values())):
+            mine, *others = ([key for key in pack if turn[key] == now] for pack in packs[own:] + packs[:own])
+            yield from mine
+            for at_one_depth in itertools.zip_longest(*(reversed(pack) for pack in others)):
+                yield from (key for key in at_one_depth if key is not None)
 
     def is_done(self, key: str, store: Store) -> bool:
         """Whether a run has its result, and not only the one that this launch was made to replace."""
@@ -149,12 +154,12 @@ class Launch:
         return None
 
     def cancel(self, keys: Collection[str]) -> None:
-        """Note runs that nobody wants any more: whoever executes one ends it at its next step."""
+        """Note that runs are cancelled: a worker that executes one ends it at its next step."""
         with (self.folder / "cancelled").open("a") as file:
             file.write("".join(f"{key}\n" for key in keys))
 
     def cancelled(self) -> frozenset[str]:
-        """Return the keys of runs that nobody wants any more."""
+        """Return the keys of cancelled runs."""
         try:
             return frozenset((self.folder / "cancelled").read_text().split())
         except FileNotFoundError:
@@ -169,6 +174,10 @@ class Launch:
         """Return the context in which a worker counts as alive."""
         return held(self.folder / "workers" / f"{number}.{slot}.lock")
 
+    def leave_seat(self, number: int) -> None:
+        """Count a worker as dead that ended before it could enter, though the process that it came from lives."""
+        (self.folder / "workers" / f"{number}.0.lock").touch()
+
     def report(self, worker: Worker) -> None:
         """Write what a worker is doing."""
         file = self.folder / "workers" / f"{worker.number}.{worker.slot}.json"
@@ -176,13 +185,13 @@ class Launch:
 
     def workers(self) -> list[Worker]:
         """Return what the living workers are doing."""
-        return [self._said(name) for name in self._names() if self._is_alive(name)]
+        return [self._report_of(name) for name in self._names() if self._is_alive(name)]
 
     def reports(self) -> list[Worker]:
         """Return what all workers said last, the dead ones among them."""
-        return [self._said(name) for name in self._names()]
+        return [self._report_of(name) for name in self._names()]
 
-    def _said(self, name: str) -> Worker:
+    def _report_of(self, name: str) -> Worker:
         said = read_json(self.folder / "workers" / f"{name}.json")
         number, slot = map(int, name.split("."))
         return Worker(**said) if said else Worker(number, slot=slot)

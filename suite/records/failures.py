@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from suite.masking import masked
+from suite.naming import clean_text
 from suite.records.record import Record
 
 REMEDIES: Final[Mapping[str, str]] = {
@@ -125,7 +126,7 @@ def record_failure(
         Unix time at which the attempt began; now, if its worker could not tell.
     """
     now = time.time()
-    message, traceback = masked(message), masked(traceback)
+    message, traceback = clean_text(masked(message)), clean_text(masked(traceback))
     again = kind == "out_of_memory" and deserves_fewer_beside(record, launch, beside)
     failure = {"class": kind, "message": message, "traceback": traceback, "attempt": attempt, "launch": launch}
     times = {"started": now if started is None else started, "finished": now}

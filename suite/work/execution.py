@@ -13,7 +13,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from suite.naming import clashes
+from suite.masking import masked
+from suite.naming import clashes, clean_text
 from suite.provenance import machine, targets
 from suite.records.failures import classify, record_failure
 from suite.records.launch import Launch, Worker
@@ -175,7 +176,7 @@ class Execution:
         if isinstance(error, OSError) and error.errno in STORAGE_ERRORS and _is_below(error, self.host.store.out):
             raise StorageError(error.errno, f"cannot write results: {error.strerror}", error.filename) from error
         kind, message = classify(error), f"{type(error).__name__}: {error}"
-        logger.error("failed (%s)\n%s", kind, traceback.format_exc())
+        logger.error("failed (%s)\n%s", kind, clean_text(masked(traceback.format_exc())))
         where = (self.record, self.launch, kind, message, self.attempt, self.host.beside)
         return 0 if record_failure(*where, traceback.format_exc(), self.started) else 1
 

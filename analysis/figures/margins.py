@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
@@ -11,6 +10,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from analysis.evidence.gather import Evidence, Verdict
+from analysis.evidence.words import Bounds, Range, by_margin
 from analysis.figures.canvas import NAME, Drawing, NothingToDraw, grid, legend, number, wrapped
 from analysis.figures.forest import HEADING, LABELS, LINE, UNKNOWN
 from analysis.figures.style import styled
@@ -18,33 +18,6 @@ from analysis.figures.style import styled
 #: Margins are drawn from a tenth of the declared one to ten times it, farther where a verdict turns farther out.
 NARROW, FAR = 10.0, 300.0
 TICKS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
-
-
-@dataclass(frozen=True)
-class Range:
-    """Margins from `low` to `high` for which an interval has the same word."""
-
-    low: float
-    high: float
-    word: str
-
-
-def by_margin(low: float, high: float) -> list[Range]:
-    """Return the word for an interval of a difference as a function of the margin, from 0 to infinity.
-
-    Parameters
-    ----------
-    low, high : float
-        Positive is better; NaN for no interval, which has no word.
-    """
-    if math.isnan(low) or math.isnan(high):
-        return []
-    if low > 0:
-        return [Range(0.0, math.inf, "better")]
-    ranges = [Range(0.0, -high, "worse")] if high < 0 else []
-    if -low > max(-high, 0.0):
-        ranges.append(Range(max(-high, 0.0), -low, "inconclusive"))
-    return [*ranges, Range(-low, math.inf, "not worse")]
 
 
 def figure(evidence: Evidence) -> Drawing:
@@ -77,8 +50,8 @@ def figure(evidence: Evidence) -> Drawing:
         drawn,
         "What the interval of each difference, as it is printed, says for other margins than the declared one. Bars: "
         "the word, by the margin as a multiple of the declared one (vertical line); at the right the margins at which "
-        "it turns, in the metric's unit. Markers at the line: the verdict as given, corrected for the number of tests, "
-        "and so at times more careful than the bar.",
+        "it turns, in the metric's unit. Markers at the line: the verdict as given, which differs from the bar where the "
+        "benchmark is insensitive, or seeds failed.",
     )
 
 
@@ -87,7 +60,7 @@ def _ranges(verdict: Verdict) -> list[Range]:
     one = verdict.comparison
     if one is None or not one.margin > 0 or one.is_same:
         return []
-    return by_margin(one.paired.low / one.margin, one.paired.high / one.margin)
+    return by_margin(Bounds(one.paired.low / one.margin, one.paired.high / one.margin))
 
 
 def _claim(verdict: Verdict) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from analysis.evidence.gather import Comparison, Reproduction, Verdict
-from analysis.statistics.ranks import Aggregate
+from analysis.statistics.aggregates import Aggregate
 from analysis.tables.table import ARROWS, MISSING
 from suite.registry.claims import Published
 

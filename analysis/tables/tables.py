@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
+from collections.abc import Iterator
+from pathlib import Path
+
 import pandas as pd
 
 from analysis.evidence.choice import SECONDS, natural
@@ -29,8 +34,17 @@ def all_tables(evidence: Evidence, spread: Spread = "std") -> list[Table]:
         cost_table(evidence),
         *(benchmark_table(evidence, benchmark) for benchmark in evidence.benchmarks),
         left_out_table(evidence),
+        *_offered(evidence),
     ]
     return [table for table in made if table is not None]
+
+
+def _offered(evidence: Evidence) -> Iterator[Table | None]:
+    """Make the tables of modules of this folder that offer one as ``TABLE``, in the order of their names."""
+    for found in pkgutil.iter_modules([str(Path(__file__).parent)]):
+        make = getattr(importlib.import_module(f"{__package__}.{found.name}"), "TABLE", None)
+        if make is not None:
+            yield make(evidence)
 
 
 def significance_tables(evidence: Evidence) -> list[Table]:

@@ -73,7 +73,7 @@ class Batch:
 
 
 def draw(kind: str = "random", seed: int = 0) -> Batch:
-    """Return a batch in float64: ``random``, ``clustered``, ``duplicate`` or ``antipodal``."""
+    """Return a batch in float64, of one of :data:`KINDS`."""
     generator = torch.Generator().manual_seed(seed)
     first, second, queue = (
         torch.randn(rows, DIMENSIONS, generator=generator, dtype=torch.float64) for rows in (ROWS, ROWS, QUEUE)
@@ -90,6 +90,8 @@ def draw(kind: str = "random", seed: int = 0) -> Batch:
         first = torch.cat([first[: ROWS // 2], -first[: ROWS // 2]])
         second = -first
         queue = -first[:QUEUE]
+    elif kind == "zero":
+        first, second, queue = (z * (torch.arange(len(z)) > 0).unsqueeze(1) for z in (first, second, queue))
     index = torch.randperm(TRAINING.samples, generator=generator)[:ROWS]
     groups, groups_and_one = (torch.tensor(labels) for labels in LABELS)
     return Batch(first, second, queue, groups, groups_and_one, index).to(torch.float64)
@@ -100,6 +102,7 @@ KINDS: Final[Mapping[str, str]] = {
     "clustered": "rows in one cluster",
     "duplicate": "duplicate rows",
     "antipodal": "antipodal rows",
+    "zero": "a row of zeros",
 }
 
 CONVENTIONS: Final[Mapping[str, Callable[[Batch], EmbeddedPairs]]] = {

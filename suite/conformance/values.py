@@ -33,7 +33,7 @@ def is_finite(subject: Subject, convention: str) -> str:
             raise refusal_of(convention, error) from error
         if not given.is_finite:
             raise Failed(f"{_not_finite(given, pairs)}, for {KINDS[kind]} in {_name(dtype)}{_remedy(given, pairs)}")
-    return "finite for random, clustered, duplicate and antipodal rows"
+    return "finite for random, clustered, duplicate, antipodal and zero rows"
 
 
 def _not_finite(given: Outcome, pairs: Pairs) -> str:

@@ -23,6 +23,8 @@ class Demand:
         Nodes, and processes on each of them, of a run that is spread.
     slots : int
         How many such runs fit side by side in one array task.
+    turn : int
+        When its turn comes; see :func:`suite.records.specs.turns`.
     """
 
     key: str
@@ -30,13 +32,14 @@ class Demand:
     nodes: int = 1
     gpus: int = 1
     slots: int = 1
+    turn: int = 0
 
 
-def deal(cost: Mapping[str, float], workers: int) -> list[list[str]]:
-    """Deal keys out to workers, the costliest first, each to the worker with the least to do."""
+def deal(cost: Mapping[str, float], turn: Mapping[str, int], workers: int) -> list[list[str]]:
+    """Deal keys out to workers, turn by turn and the costliest first, each to the worker with the least to do."""
     heap: list[tuple[float, int]] = [(0.0, number) for number in range(workers)]
     dealt: list[list[str]] = [[] for _ in range(workers)]
-    for key in sorted(cost, key=lambda k: -cost[k]):
+    for key in sorted(cost, key=lambda k: (turn[k], -cost[k])):
         load, number = heapq.heappop(heap)
         dealt[number].append(key)
         heapq.heappush(heap, (load + cost[key], number))
@@ -60,8 +63,20 @@ class _Open:
         self.demands.append(demand)
 
     def close(self) -> Pack:
-        first, keys = self.demands[0], tuple(demand.key for demand in self.demands)
-        return Pack(keys, max(self.loads), min(first.slots, len(keys)), first.nodes, first.gpus)
+        first, longest_first = self.demands[0], self.demands
+        by_turn = sorted(longest_first, key=lambda demand: demand.turn)
+        # side by side, another order than by length may take longer
+        ordered = by_turn if wall_time(by_turn, first.slots) <= self.limit else longest_first
+        keys = tuple(demand.key for demand in ordered)
+        return Pack(keys, wall_time(ordered, first.slots), min(first.slots, len(keys)), first.nodes, first.gpus)
+
+
+def wall_time(demands: Iterable[Demand], slots: int) -> float:
+    """Return the seconds that runs take in this order, each slot taking the next one as soon as it is free."""
+    free = [0.0] * slots
+    for demand in demands:
+        heapq.heapreplace(free, free[0] + demand.seconds)
+    return max(free)
 
 
 def pack(demands: Sequence[Demand], target_s: float) -> list[Pack]:
@@ -69,7 +84,8 @@ def pack(demands: Sequence[Demand], target_s: float) -> list[Pack]:
 
     Runs that differ in nodes, GPUs or slots never share a pack. A run longer than `target_s` opens a pack that takes as
     long as this run; beside it, in the other slots, come runs that end no later. Where every run is shorter than the
-    target there are at most 2 n + 1 packs, n being the time of all slots divided by the target, rounded up.
+    target there are at most 2 n + 1 packs, n being the time of all slots divided by the target, rounded up. In a
+    pack runs come turn by turn, the longest first in each; by length alone where it would take too long otherwise.
 
     Parameters
     ----------

@@ -16,7 +16,7 @@ from suite.registry.registry import Registry
 
 
 def start(runs: Sequence[Run], registry: Registry, store: Store) -> Launch:
-    """Write a launch of these runs: the code as it stands, and the runs packed by estimated cost.
+    """Write a launch of these runs: the code as it stands, and the runs packed by estimated cost, seed by seed.
 
     Raises
     ------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -9,9 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from suite.losses.arguments import checked
 from suite.losses.blockwise import mean_over_anchors
+from suite.losses.exponentials import Exponential
 from suite.losses.steps import Step, Training
-from suite.pairs import Pairs
+from suite.losses.symmetric import is_symmetric, mean_over_two_views
+from suite.pairs import EmbeddedPairs, Pairs
 from suite.pairs.roles import ColumnRoles, Roles
 
 NO_NEGATIVE = "an anchor has no negative, and without one this loss has no minimum: make the batch larger"
@@ -41,6 +45,27 @@ class Loss(nn.Module):
     source: ClassVar[str] = ""
     needs: ClassVar[str] = ""
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Hold the constructor's arguments against its annotations, such as :data:`suite.parameters.Positive`."""
+        super().__init_subclass__(**kwargs)
+        if "__init__" in vars(cls):
+            cls.__init__ = checked(cls.__init__)  # type: ignore[method-assign]
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Return ``forward(pairs)``.
+
+        Raises
+        ------
+        TypeError
+            If embeddings are given in place of pairs.
+        """
+        if any(isinstance(argument, Tensor) for argument in args):
+            raise TypeError(
+                f"{type(self).__name__} takes pairs, not embeddings: loss(two_view(z1, z2)) sets two views against "
+                "each other; suite.pairs has cross_view, with_queue and labelled, too"
+            )
+        return super().__call__(*args, **kwargs)
+
     def forward(self, pairs: Pairs) -> Tensor:
         """Return the mean loss over the anchors of `pairs`: a scalar."""
         raise TypeError(f"{type(self).__name__} does not define forward(pairs)")
@@ -54,6 +79,15 @@ class Loss(nn.Module):
     def diagnostics(self, pairs: Pairs) -> Mapping[str, float]:
         """Return what is worth logging about the loss on these pairs; logged as ``train/<name>``."""
         return {}
+
+    def extra_repr(self) -> str:
+        """Return the constructor's parameters as they stand, as far as the loss keeps them under their names."""
+        shown = ((name, getattr(self, name, None)) for name in inspect.signature(type(self)).parameters)
+        return ", ".join(f"{name}={_shown(value)}" for name, value in shown if value is not None)
+
+
+def _shown(value: Any) -> str:
+    return f"{value.item():.4g}" if isinstance(value, Tensor) and value.numel() == 1 else repr(value)
 
 
 class AnchorLoss(Loss):
@@ -78,6 +112,36 @@ class AnchorLoss(Loss):
         """
         raise TypeError(f"{type(self).__name__} does not define of_anchors(pairs, shared)")
 
+    def exponential(self, dtype: torch.dtype, shared: Any) -> Exponential | None:
+        """Return how e^logit of a negative is computed in place, for the fast path of many pairs of two views.
+
+        Optional: with None, as here, :meth:`of_anchors` is used, which gives the same up to rounding. A loss that
+        defines this defines :meth:`of_sums`, too. A subclass that overrides any of its other methods leaves the fast
+        path until it defines both anew; so does a loss with parameters to train.
+
+        Parameters
+        ----------
+        dtype : torch.dtype
+            Of the similarities: what would overflow in it has to be left to :meth:`of_anchors`.
+        shared : Any
+            What :meth:`shared` gave.
+        """
+        return None
+
+    def of_sums(self, log_negatives: Tensor, positive: Tensor, shared: Any) -> Tensor:
+        """Return the loss of each anchor of two views, given what the fast path knows of it: [anchors].
+
+        Parameters
+        ----------
+        log_negatives : Tensor [anchors]
+            The logarithm of the sum of e^logit over an anchor's negatives.
+        positive : Tensor [anchors]
+            The cosine of its positive.
+        shared : Any
+            What :meth:`shared` gave.
+        """
+        raise TypeError(f"{type(self).__name__} defines exponential(dtype, shared) without of_sums(...)")
+
     def forward(self, pairs: Pairs) -> Tensor:
         """Return the mean over the anchors that have a positive: a scalar, in float32 or wider."""
         if self.needs_one_positive and not pairs.roles.is_single and bool((pairs.roles.positives() != 1).any()):
@@ -86,7 +150,19 @@ class AnchorLoss(Loss):
             with torch.no_grad():
                 shared = self.shared(pairs)
             parameters = [parameter for parameter in self.parameters() if parameter.requires_grad]
+            if isinstance(pairs, EmbeddedPairs) and is_symmetric(pairs) and not parameters and _is_whole(type(self)):
+                exponential = self.exponential(pairs.parts[0].anchors.dtype, shared)
+                if exponential is not None:
+                    return mean_over_two_views(pairs, exponential, lambda sums, s: self.of_sums(sums, s, shared))
             return mean_over_anchors(lambda block: self.of_anchors(block, shared), pairs, parameters)
+
+
+def _is_whole(cls: type[Any]) -> bool:
+    """Whether no class overrides a part of a loss below the one that defined its fast path."""
+    definer = next(base for base in cls.__mro__ if "exponential" in vars(base))
+    below = cls.__mro__[: cls.__mro__.index(definer)]
+    harmless = {"__init__", "diagnostics", "extra_repr", "start", "prepare"}
+    return not any(callable(value) and name not in harmless for base in below for name, value in vars(base).items())
 
 
 class LogitLoss(AnchorLoss):
@@ -116,6 +192,11 @@ class LogitLoss(AnchorLoss):
     def of_anchors(self, pairs: Pairs, shared: Any) -> Tensor:
         """Return the cross-entropy of each anchor's positives under the mapped similarities."""
         return cross_entropy(self.mapped(pairs), pairs.roles)
+
+    def of_sums(self, log_negatives: Tensor, positive: Tensor, shared: Any) -> Tensor:
+        """Return the cross-entropy of each anchor's positive, from the log-odds against it."""
+        against = log_negatives - self.logits(positive)
+        return torch.logaddexp(against, torch.zeros_like(against))
 
 
 def cross_entropy(logits: Tensor, roles: Roles) -> Tensor:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from suite.losses.base import AnchorLoss, log_odds
+from suite.losses.exponentials import Exponential, of_temperature
 from suite.pairs import Pairs
 from suite.parameters import Positive
 
@@ -30,3 +32,11 @@ class DCL(AnchorLoss):
     def of_anchors(self, pairs: Pairs, shared: Any) -> Tensor:
         """Return the log-odds against each anchor's positive."""
         return log_odds(pairs.similarity / self.temperature, pairs.roles)
+
+    def exponential(self, dtype: torch.dtype, shared: Any) -> Exponential | None:
+        """Return e^(s / tau), unless it would overflow."""
+        return of_temperature(self.temperature, dtype)
+
+    def of_sums(self, log_negatives: Tensor, positive: Tensor, shared: Any) -> Tensor:
+        """Return the log-odds against each anchor's positive."""
+        return log_negatives - positive / self.temperature

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from suite.losses.base import AnchorLoss, log_odds
+from suite.losses.exponentials import Exponential, of_temperature
 from suite.pairs import Pairs
 from suite.parameters import Positive
 
@@ -46,7 +48,18 @@ class DCLW(AnchorLoss):
     def of_anchors(self, pairs: Pairs, shared: Any) -> Tensor:
         """Return the log-odds, the positive's share of them weighted."""
         logits = pairs.similarity / self.temperature
-        positive = pairs.roles.positive_mean(logits)
+        return self._weighted(log_odds(logits, pairs.roles), pairs.roles.positive_mean(logits), shared)
+
+    def exponential(self, dtype: torch.dtype, shared: Any) -> Exponential | None:
+        """Return e^(s / tau), unless it would overflow."""
+        return of_temperature(self.temperature, dtype)
+
+    def of_sums(self, log_negatives: Tensor, positive: Tensor, shared: Any) -> Tensor:
+        """Return the log-odds, the positive's share of them weighted."""
+        logit = positive / self.temperature
+        return self._weighted(log_negatives - logit, logit, shared)
+
+    def _weighted(self, against: Tensor, positive: Tensor, shared: Any) -> Tensor:
         weight = 2.0 - (positive.detach() * self.temperature / self.sigma - shared).exp()
-        terms: Tensor = log_odds(logits, pairs.roles) + (1.0 - weight) * positive
+        terms: Tensor = against + (1.0 - weight) * positive
         return terms

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from suite.losses.base import LogitLoss, cross_entropy, log_odds
+from suite.losses.exponentials import Exponential, of_half_cosine
 from suite.pairs import Pairs
 from suite.parameters import Positive
 
@@ -72,3 +73,10 @@ class DySTreSS(LogitLoss):
     def of_anchors(self, pairs: Pairs, shared: Any) -> Tensor:
         """Return the cross-entropy or, in the decoupled form, the log-odds against each anchor's positive."""
         return (log_odds if self.form == "dcl" else cross_entropy)(self.mapped(pairs), pairs.roles)
+
+    def exponential(self, dtype: torch.dtype, shared: Any) -> Exponential | None:
+        """Return e^(s / tau(s)), unless it would overflow, in the NT-Xent form and with the cosine's shape."""
+        if self.form != "nt_xent" or self.shape != "cosine":
+            return None
+        # 1 + cos(pi (1 + s)) = 2 sin^2(pi s / 2)
+        return of_half_cosine(self.tau_min, self.tau_max, math.pi / 2, 0.0, dtype)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
 from torch import Tensor
 
 from suite.losses.base import LogitLoss
+from suite.losses.exponentials import Exponential, of_temperature
 from suite.parameters import Positive
 
 
@@ -29,3 +33,7 @@ class InfoNCE(LogitLoss):
     def logits(self, similarity: Tensor) -> Tensor:
         """Return s / tau."""
         return similarity / self.temperature
+
+    def exponential(self, dtype: torch.dtype, shared: Any) -> Exponential | None:
+        """Return e^(s / tau), unless it would overflow."""
+        return of_temperature(self.temperature, dtype)

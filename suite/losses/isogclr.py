@@ -88,9 +88,18 @@ class ISogCLR(AnchorLoss):
 
     def forward(self, pairs: Pairs) -> Tensor:
         """Return the mean over anchors; in training mode, move the state of their samples."""
-        last = int(pairs.index.max())
-        if last >= len(self.tau):
-            raise ValueError(f"sample {last} is beyond the {len(self.tau)} that prepare() was told of")
+        if not len(self.tau):
+            raise ValueError(
+                "ISogCLR keeps a state for each sample: call loss.prepare(suite.losses.steps.Training(samples, epochs, "
+                "steps_per_epoch)) once, before anything else"
+            )
+        first, last = pairs.index.aminmax()
+        if first < 0 or last >= len(self.tau):
+            wrong = int(first if first < 0 else last)
+            raise ValueError(
+                f"sample {wrong} is not among the {len(self.tau)} that prepare() was told of: the index of pairs holds "
+                "numbers from 0 to samples - 1"
+            )
         self._seen.clear()
         value = super().forward(pairs)
         if self.training:

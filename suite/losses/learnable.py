@@ -56,3 +56,7 @@ class LearnableTemperature(LogitLoss):
     def diagnostics(self, pairs: Pairs) -> Mapping[str, float]:
         """Return the temperature as it stands."""
         return {"temperature": math.exp(-self.log_scale.item())}
+
+    def extra_repr(self) -> str:
+        """Return the temperature as it stands."""
+        return f"temperature={math.exp(-self.log_scale.item()):.4g}"

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from suite.losses.base import AnchorLoss, log_odds
+from suite.losses.exponentials import Exponential, of_temperature
 from suite.pairs import Pairs
 from suite.parameters import Fraction, NonNegative, Positive
 
@@ -61,7 +62,17 @@ class MACL(AnchorLoss):
 
     def of_anchors(self, pairs: Pairs, shared: Any) -> Tensor:
         """Return u / (1 - e^-u) with the gradient of the log-odds."""
-        against = log_odds(pairs.similarity / shared, pairs.roles)
+        return self._reweighted(log_odds(pairs.similarity / shared, pairs.roles))
+
+    def exponential(self, dtype: torch.dtype, shared: Any) -> Exponential | None:
+        """Return e^(s / tau), unless it would overflow."""
+        return of_temperature(float(shared), dtype)
+
+    def of_sums(self, log_negatives: Tensor, positive: Tensor, shared: Any) -> Tensor:
+        """Return u / (1 - e^-u) with the gradient of the log-odds."""
+        return self._reweighted(log_negatives - positive / shared)
+
+    def _reweighted(self, against: Tensor) -> Tensor:
         surprise = torch.logaddexp(against.detach(), torch.zeros_like(against))
         # u / (1 - e^-u) -> 1 as u -> 0
         value = torch.where(surprise > 0, surprise / -torch.expm1(-surprise), 1.0)

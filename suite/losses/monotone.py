@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
+import torch
 from torch import Tensor
 
 from suite.losses.base import LogitLoss
+from suite.losses.exponentials import Exponential, of_half_cosine
 from suite.parameters import Positive
 
 
@@ -47,3 +50,8 @@ class MonotoneTemperature(LogitLoss):
     def logits(self, similarity: Tensor) -> Tensor:
         """Return s / tau(sg[s])."""
         return similarity / self.temperature(similarity.detach())
+
+    def exponential(self, dtype: torch.dtype, shared: Any) -> Exponential | None:
+        """Return e^(s / tau(s)), unless it would overflow."""
+        # 1 - cos(pi (1 + s) / 2) = 2 sin^2(pi (1 + s) / 4)
+        return of_half_cosine(self.tau_min, self.tau_max, math.pi / 4, math.pi / 4, dtype)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
+import torch
 from torch import Tensor
 
 from suite.losses.base import LogitLoss
+from suite.losses.exponentials import Exponential, of_temperature
 from suite.losses.steps import Step, Training
 from suite.pairs import Pairs
 from suite.parameters import Positive
@@ -57,8 +59,25 @@ class TemperatureSchedule(LogitLoss):
         self.tau_max = tau_max
         self.period = period
         self.per = per
-        self.temperature = tau_max
+        self._temperature: float | None = None
         self._training = Training(samples=0, epochs=1, steps_per_epoch=1)
+
+    @property
+    def temperature(self) -> float:
+        """The temperature of the step.
+
+        Raises
+        ------
+        ValueError
+            Before the first call of :meth:`start`.
+        """
+        if self._temperature is None:
+            raise ValueError(
+                "TemperatureSchedule follows the training: call loss.prepare(training) once and "
+                "loss.start(training.step(index)) before each step, with training = "
+                "suite.losses.steps.Training(samples, epochs, steps_per_epoch)"
+            )
+        return self._temperature
 
     def prepare(self, training: Training) -> None:
         """Note the length of the training."""
@@ -72,11 +91,15 @@ class TemperatureSchedule(LogitLoss):
             "training": step.index / self._training.steps,
         }[self.per]
         wave = 0.5 * (1.0 + math.cos(2.0 * math.pi * time / self.period))
-        self.temperature = self.tau_min + (self.tau_max - self.tau_min) * wave
+        self._temperature = self.tau_min + (self.tau_max - self.tau_min) * wave
 
     def logits(self, similarity: Tensor) -> Tensor:
         """Return s / tau."""
         return similarity / self.temperature
+
+    def exponential(self, dtype: torch.dtype, shared: Any) -> Exponential | None:
+        """Return e^(s / tau), unless it would overflow."""
+        return of_temperature(self.temperature, dtype)
 
     def diagnostics(self, pairs: Pairs) -> Mapping[str, float]:
         """Return the temperature of the step."""

@@ -38,9 +38,13 @@ class SigLIP(AnchorLoss):
         self.log_scale = nn.Parameter(torch.tensor(math.log(scale)))
         self.bias = nn.Parameter(torch.tensor(float(bias)))
 
+    def logits(self, similarity: Tensor) -> Tensor:
+        """Return e^t s + b."""
+        return self.log_scale.exp() * similarity + self.bias
+
     def of_anchors(self, pairs: Pairs, shared: Any) -> Tensor:
         """Return each anchor's sum over its positives and negatives."""
-        logits = self.log_scale.exp() * pairs.similarity + self.bias
+        logits = self.logits(pairs.similarity)
         # log sigmoid(l) = l + log sigmoid(-l): one pass over all, then the positives' own logits
         everyone = -pairs.roles.without_strangers(functional.logsigmoid(-logits), 0.0).sum(dim=1)
         return everyone - pairs.roles.positive_mean(logits) * pairs.roles.positives()
@@ -48,3 +52,7 @@ class SigLIP(AnchorLoss):
     def diagnostics(self, pairs: Pairs) -> Mapping[str, float]:
         """Return temperature and bias as they stand."""
         return {"temperature": math.exp(-self.log_scale.item()), "bias": self.bias.item()}
+
+    def extra_repr(self) -> str:
+        """Return scale and bias as they stand."""
+        return f"scale={math.exp(self.log_scale.item()):.4g}, bias={self.bias.item():.4g}"

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from suite.losses.base import LogitLoss
+from suite.losses.exponentials import Exponential, of_odds
 from suite.pairs import Pairs
 from suite.parameters import Positive, Small
 
@@ -42,6 +43,10 @@ class TemperatureFree(LogitLoss):
         limit = 1.0 - self.eps
         clamped: Tensor = _Artanh.apply(similarity.clamp(-limit, limit))
         return self.scale * clamped
+
+    def exponential(self, dtype: torch.dtype, shared: Any) -> Exponential | None:
+        """Return the odds (1 + s) / (1 - s), which need no transcendental function; at other scales None."""
+        return of_odds(self.eps) if self.scale == 2.0 else None
 
     def diagnostics(self, pairs: Pairs) -> Mapping[str, float]:
         """Return the fraction of candidates beyond the clamp, which the loss no longer moves."""

@@ -12,14 +12,16 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
+from suite.pairs.embeddings import check_types, normalise, sample_numbers
 from suite.pairs.gather import gathered, rank, world_size
 from suite.pairs.roles import ColumnRoles, DenseRoles, LabelRoles, Roles, joined, no_strangers
 
 #: Similarities in one block: what stays in a processor's cache, what keeps a GPU busy.
 BLOCK = {"cpu": 2**20, "cuda": 2**26}
 LEAST_ROWS = 64
+#: Rows and columns of a block where both are anchors.
+SIDE = 512
 
 
 class Pairs:
@@ -60,6 +62,13 @@ class Pairs:
     def __len__(self) -> int:
         """Return the number of anchors."""
         return len(self.index)
+
+    def __repr__(self) -> str:
+        anchors, candidates = self.similarity.shape
+        return (
+            f"Pairs(anchors={anchors}, candidates={candidates}, roles={type(self.roles).__name__}, "
+            f"dtype={self.similarity.dtype}, device={self.device})"
+        )
 
     @property
     def similarity(self) -> Tensor:
@@ -103,12 +112,15 @@ class Part:
         One more candidate for each anchor, of its own: column 0.
     own : sequence of (start, stop)
         The anchors that this process answers for.
+    is_two_views : bool
+        Whether candidates and anchors are the same 2N rows, row i + N being the positive of row i and the other way.
     """
 
     anchors: Tensor
     candidates: Tensor
     matched: Tensor | None
     own: Sequence[tuple[int, int]]
+    is_two_views: bool = False
 
     @property
     def width(self) -> int:
@@ -143,6 +155,7 @@ class EmbeddedPairs(Pairs):
         self.index = index
         size = BLOCK.get(index.device.type, BLOCK["cuda"])
         self.rows = max(LEAST_ROWS, size // parts[0].width) if rows is None else rows
+        self.side = SIDE if rows is None else rows
         self._whole: Tensor | None = None
 
     @property
@@ -188,6 +201,13 @@ class EmbeddedPairs(Pairs):
             products = [(p.anchors * z).sum(dim=1) for p, z in zip(self.parts, positives, strict=True)]
             return torch.cat(products).clamp(-1.0, 1.0)
 
+    def __repr__(self) -> str:
+        part = self.parts[0]
+        return (
+            f"EmbeddedPairs(anchors={len(self)}, candidates={part.width}, dimensions={part.anchors.shape[1]}, "
+            f"roles={type(self.roles).__name__}, dtype={part.anchors.dtype}, device={self.device})"
+        )
+
     def block(self, similarity: Tensor, start: int, stop: int) -> Pairs:
         """Return some anchors' pairs, given their similarities."""
         return Pairs.with_roles(similarity, self.roles.rows(start, stop), self.index[start:stop])
@@ -198,18 +218,6 @@ def spans(ranges: Sequence[tuple[int, int]], rows: int) -> Iterator[tuple[int, i
     for first, last in ranges:
         for start in range(first, last, rows):
             yield start, min(start + rows, last)
-
-
-def normalise(embedding: Tensor) -> Tensor:
-    """Rows of unit length, in float32 or wider; a zero row stays zero.
-
-    Parameters
-    ----------
-    embedding : Tensor [rows, dimensions]
-        Of any floating type.
-    """
-    wide = embedding if embedding.dtype == torch.float64 else embedding.float()
-    return functional.normalize(wide, dim=1, eps=1e-12)
 
 
 def two_view(z1: Tensor, z2: Tensor, index: Tensor | None = None) -> EmbeddedPairs:
@@ -228,16 +236,16 @@ def two_view(z1: Tensor, z2: Tensor, index: Tensor | None = None) -> EmbeddedPai
     Raises
     ------
     ValueError
-        If the views differ in shape or are not matrices.
+        If the views are no matrices, are empty, or differ in shape, device or precision.
     """
-    index = _checked(z1, z2, "two views", index)
+    index = sample_numbers(z1, z2, "two views", index)
     views = [gathered(normalise(z)) for z in (z1, z2)]
     n = len(views[0])
     pooled = torch.cat(views)
     anchor = torch.arange(2 * n, device=z1.device)
     roles = ColumnRoles(anchor.roll(n), anchor.unsqueeze(1), 2 * n)
     start, stop = _own(n)
-    part = Part(pooled, pooled, None, [(start, stop), (n + start, n + stop)])
+    part = Part(pooled, pooled, None, [(start, stop), (n + start, n + stop)], is_two_views=True)
     return EmbeddedPairs([part], roles, gathered(index).repeat(2))
 
 
@@ -262,9 +270,9 @@ def cross_view(
     Raises
     ------
     ValueError
-        If queries and keys differ in shape or are not matrices.
+        If queries and keys are no matrices, are empty, or differ in shape, device or precision.
     """
-    index = _checked(q, k, "queries and keys", index)
+    index = sample_numbers(q, k, "queries and keys", index)
     queries, keys = gathered(normalise(q)), gathered(normalise(k))
     index, n = gathered(index), len(queries)
     diagonal = torch.arange(n, device=q.device)
@@ -292,11 +300,12 @@ def with_queue(q: Tensor, k: Tensor, queue: Tensor, index: Tensor | None = None)
     Raises
     ------
     ValueError
-        If the shapes do not fit.
+        If shapes, devices or precisions do not fit.
     """
-    index = _checked(q, k, "queries and keys", index)
+    index = sample_numbers(q, k, "queries and keys", index)
     if queue.ndim != 2 or queue.shape[1] != q.shape[1]:
         raise ValueError(f"a queue of shape [K, {q.shape[1]}] expected, got {tuple(queue.shape)}")
+    check_types("queries and a queue", q, queue)
     queries, keys = gathered(normalise(q)), gathered(normalise(k.detach()))
     first = torch.zeros(len(queries), dtype=torch.int64, device=q.device)
     roles = ColumnRoles(first, no_strangers(first), len(queue) + 1)
@@ -323,22 +332,12 @@ def labelled(z: Tensor, y: Tensor, index: Tensor | None = None) -> EmbeddedPairs
     ValueError
         If the shapes do not fit.
     """
-    index = _checked(z, z, "embeddings", index)
+    index = sample_numbers(z, z, "embeddings", index)
     if y.shape != z.shape[:1]:
         raise ValueError(f"labels of shape [{len(z)}] expected, got {tuple(y.shape)}")
     rows, labels = gathered(normalise(z)), gathered(y)
     roles = LabelRoles(labels, torch.arange(len(rows), device=z.device), labels)
     return EmbeddedPairs([Part(rows, rows, None, [_own(len(rows))])], roles, gathered(index))
-
-
-def _checked(first: Tensor, second: Tensor, what: str, index: Tensor | None) -> Tensor:
-    if first.ndim != 2 or first.shape != second.shape:
-        raise ValueError(f"{what} of one shape [N, D] expected, got {tuple(first.shape)} and {tuple(second.shape)}")
-    if index is None:
-        return torch.arange(len(first), device=first.device) + rank() * len(first)
-    if index.shape != first.shape[:1]:
-        raise ValueError(f"an index of shape [{len(first)}] expected, got {tuple(index.shape)}")
-    return index
 
 
 def _own(n: int) -> tuple[int, int]:

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import socket
@@ -21,7 +22,7 @@ from typing import Any, Final
 from suite.records.failures import is_final
 from suite.records.files import held, is_held, read_json, write_json
 from suite.records.record import Store
-from suite.records.specs import EMPTY, LaunchSpec
+from suite.records.specs import EMPTY, LaunchSpec, turns
 
 
 @dataclass(frozen=True)
@@ -99,16 +100,20 @@ class Launch:
     def order(self, number: int) -> Iterator[str]:
         """Yield keys in the order in which worker `number` tries them.
 
-        Its own pack first; on this machine then the others', from their ends, where their owners come last.
+        On a cluster its own pack. On this machine seed by seed (see :func:`suite.records.specs.turns`): of each its own
+        pack first, then the others', from their ends, where their owners come last.
         """
         packs = [pack.keys for pack in self.spec.packs]
         own = number % max(1, len(packs))
-        yield from packs[own] if packs else ()
         if self.is_on_cluster:
+            yield from packs[own] if packs else ()
             return
-        rest = [list(reversed(packs[(own + shift) % len(packs)])) for shift in range(1, len(packs))]
-        for depth in range(max((len(pack) for pack in rest), default=0)):
-            yield from (pack[depth] for pack in rest if depth < len(pack))
+        turn = turns(self.spec.runs.values())
+        for now in sorted(set(turn.values())):
+            mine, *others = ([key for key in pack if turn[key] == now] for pack in packs[own:] + packs[:own])
+            yield from mine
+            for at_one_depth in itertools.zip_longest(*(reversed(pack) for pack in others)):
+                yield from (key for key in at_one_depth if key is not None)
 
     def is_done(self, key: str, store: Store) -> bool:
         """Whether a run has its result, and not only the one that this launch was made to replace."""
@@ -168,6 +173,10 @@ class Launch:
     def enter(self, number: int, slot: int = 0) -> Any:
         """Return the context in which a worker counts as alive."""
         return held(self.folder / "workers" / f"{number}.{slot}.lock")
+
+    def leave_seat(self, number: int) -> None:
+        """Count a worker as dead that ended before it could enter, though the process that it came from lives."""
+        (self.folder / "workers" / f"{number}.0.lock").touch()
 
     def report(self, worker: Worker) -> None:
         """Write what a worker is doing."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from suite.problems import InputError, Problem
+
+Purpose = Literal["evaluation", "selection"]
+PURPOSES: Final[tuple[Purpose, ...]] = ("evaluation", "selection")
 
 FORMAT: Final = 2
 """Of ``launch.json``; launches of another format are not read."""
@@ -37,7 +40,7 @@ class RunSpec:
     kind: Literal["loss", "reference"]
     seed: int
     profile: str
-    purpose: Literal["evaluation", "selection"]
+    purpose: Purpose
     metric: Mapping[str, Any]
     config: Mapping[str, Any] = field(repr=False)
     code: Mapping[str, str] = field(repr=False)
@@ -58,6 +61,17 @@ class RunSpec:
         return cls(**value)
 
 
+def turns(runs: Iterable[RunSpec]) -> dict[str, int]:
+    """Return by key when each run's turn comes, from 0: all runs of a seed before any of the next.
+
+    Evaluation seeds and selection seeds are counted apart, so that a table of the first seed has its choices, too.
+    """
+    listed = list(runs)
+    seeds = {purpose: sorted({run.seed for run in listed if run.purpose == purpose}) for purpose in PURPOSES}
+    place = {(purpose, seed): turn for purpose, of_it in seeds.items() for turn, seed in enumerate(of_it)}
+    return {run.key: place[run.purpose, run.seed] for run in listed}
+
+
 _RUN_FIELDS: Final = tuple(f.name for f in fields(RunSpec))
 
 
@@ -68,7 +82,7 @@ class Pack:
     Attributes
     ----------
     keys : tuple of str
-        The longest run first.
+        In the order in which they come: seed by seed, the longest run first in each.
     seconds : float
         Expected wall time, each slot taking the next run as soon as it is free.
     slots : int

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from suite.pairs.pairs import normalise
+from suite.pairs.embeddings import normalise
 
 
 def alignment(first: Tensor, second: Tensor) -> float:

@@ -37,10 +37,20 @@ def test_on_the_sphere_lengths_do_not_matter() -> None:
     assert not torch.allclose(scores, distance_to_nearest(gallery, queries), atol=0.1)
 
 
+def test_collapsed_features_are_scored_as_in_float64() -> None:
+    common = draws(1, 64) / draws(1, 64).norm()
+    gallery, normal, odd = (common + size * draws(200, 64, seed=seed) for seed, size in enumerate((4e-5, 4e-5, 5e-5)))
+    queries = torch.cat([normal, odd])
+    assert (torch.nn.functional.normalize(queries.double(), dim=1) @ common[0].double()).mean() > 1 - 1e-6
+    distances = torch.cdist(*(torch.nn.functional.normalize(z.double(), dim=1) for z in (queries, gallery)))
+    expected = distances.square().topk(2, largest=False).values.sum(dim=1)
+    torch.testing.assert_close(spherical_distance_to_nearest(gallery, queries), expected, rtol=1e-6, atol=0)
+
+
 def test_a_normal_training_image_is_least_anomalous_where_the_gallery_holds_it_twice() -> None:
     gallery = draws(40, 6)
     scores = distance_to_nearest(gallery.repeat(2, 1), torch.cat([gallery[:3], draws(20, 6, seed=1)]))
-    assert torch.allclose(scores[:3], torch.zeros(3), atol=1e-5)
+    assert torch.allclose(scores[:3], torch.zeros(3, dtype=torch.float64), atol=1e-12)
     assert scores[3:].min() > 1e-3
 
 

@@ -299,3 +299,16 @@ def test_few_label_probes_see_ten_disjoint_examples_of_each_class() -> None:
 def test_too_few_labels_are_refused() -> None:
     with pytest.raises(ValueError, match="at least 10 labelled images a class"):
         FeatureEvaluation(torch.zeros(90, 2), torch.arange(10).repeat(9), 10)
+    with pytest.raises(ValueError, match="needed, got 9 of class 1, 0 of class 2"):
+        FeatureEvaluation(torch.zeros(100, 2), torch.tensor([0] * 91 + [1] * 9), 3)
+    with pytest.raises(ValueError, match="labels from 0 to 1 expected, got 2"):
+        FeatureEvaluation(torch.zeros(60, 2), torch.arange(3).repeat(20), 2)
+
+
+def test_few_label_sets_of_unbalanced_labels_hold_ten_of_each_class_all_the_same() -> None:
+    labels = torch.tensor([0] * 25 + [2] * 60 + [1] * 31)
+    sets = few_labels(labels, 3)
+    assert sets.shape == (2, 30)
+    assert len(sets.unique()) == 60
+    for one in sets:
+        assert torch.bincount(labels[one]).tolist() == [10] * 3

@@ -112,6 +112,30 @@ def test_mabel_trains_on_gendered_sentences_beside_their_counterfactuals(
         assert sentences[1] == " ".join(w for w in swap(sentences[0]).split() if w in task.vocabulary.number)
 
 
+def test_sentences_that_embed_as_their_counterfactuals_are_left_out_and_counted(locate: Locate) -> None:
+    task = build(locate, settings=replace(TINY, framework="mabel"))
+    assert isinstance(task, CounterfactualTask)
+    originals, others = (half.sort(dim=1).values for half in task.tokens.tokens.chunk(2))
+    assert originals.ne(others).any(dim=1).all()
+    corpus = SentenceTask.originals(task)
+    alike = {"in another order": "the king met the queen", "beyond the vectors": "xyzzy waiter xyzzy"}
+    known = task.vocabulary.number
+    assert not {"waiter", "waitress"} & known.keys()
+
+    class More(CounterfactualTask):
+        def __init__(self) -> None:
+            self.vocabulary, self.settings = task.vocabulary, task.settings
+
+    more = More()
+    sentences = [*corpus, *alike.values()]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SentenceTask, "originals", lambda self: sentences)
+        kept = more.originals()
+    assert kept == task.originals()
+    assert more.alike == task.alike + len(alike)
+    assert task.diagnostics()["counterfactuals_alike"] == task.alike
+
+
 def test_the_alignment_term_agrees_with_plain_loops() -> None:
     torch.manual_seed(0)
     first, second = torch.randn(8, 5, dtype=torch.float64), torch.randn(8, 5, dtype=torch.float64)

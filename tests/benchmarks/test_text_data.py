@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -250,6 +251,35 @@ def test_an_embedding_that_knows_the_scores_is_perfect_and_a_constant_one_at_cha
     assert np.allclose(cosines(angle, pairs), np.cos(np.arange(1, 6) / 2))
     assert sts_metrics(angle, pairs) == {"spearman": pytest.approx(1.0)}
     assert sts_metrics(lambda sentences: torch.full((len(sentences), 3), 0.3), pairs) == {"spearman": 0.0}
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("angle", [0.0, 1.0])
+def test_the_rounding_of_a_constant_encoder_orders_nothing(seed: int, angle: float) -> None:
+    draw = torch.Generator().manual_seed(seed)
+    names = tuple(f"{side}{n}" for side in "ab" for n in range(50))
+    common, turned = torch.linalg.qr(torch.randn(64, 2, generator=draw)).Q.T
+    rows = {
+        name: (common if name[0] == "a" else np.cos(angle) * common + np.sin(angle) * turned)
+        + 2e-8 * torch.randn(64, generator=draw)
+        for name in names
+    }
+    pairs = ScoredPairs(names[:50], names[50:], np.arange(50.0))
+
+    def embed(sentences: Sequence[str]) -> Tensor:
+        return torch.stack([rows[name] for name in sentences])
+
+    assert np.ptp(cosines(embed, pairs)) > 0
+    assert sts_metrics(embed, pairs) == {"spearman": 0.0}
+    # what is left of a collapse, but above the rounding, still counts
+    for number, name in enumerate(names[50:]):
+        rows[name] = rows[name] + (1e-3 + 1e-4 * number) * turned
+    assert abs(sts_metrics(embed, pairs)["spearman"]) > 0.9
+
+
+def test_constant_scores_are_refused() -> None:
+    with pytest.raises(ValueError, match="all 3 pairs have the score 2"):
+        spearman(np.array([0.1, 0.2, 0.3]), np.array([2.0, 2.0, 2.0]))
 
 
 # --- the real files --------------------------------------------------------------------------------------------------

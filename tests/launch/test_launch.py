@@ -1,5 +1,6 @@
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from suite.launch.kinds.debug import DebugLauncher
 from suite.launch.kinds.local import LocalLauncher
 from suite.records.launch import Launch, Worker, forget_finished, live_launches
 from suite.records.record import Store
+from suite.records.specs import turns
 from tests.launch.simulated import local_launch
 
 
@@ -23,6 +25,22 @@ def test_a_worker_takes_its_own_pack_first_and_then_what_others_would_do_last(tm
     assert list(launch.order(0)) == ["a", "b", "c", "e", "f", "d"]
     assert list(launch.order(1)) == ["d", "e", "f", "c", "b", "a"]
     assert list(launch.order(4)) == list(launch.order(1))  # a replacement
+
+
+def test_workers_see_one_seed_through_before_the_next_helping_each_other(tmp_path: Path) -> None:
+    _, launch = made_launch(tmp_path, [["a", "b", "c", "d"], ["e", "f", "g"]])
+    seeds = {"a": 3, "b": 7, "c": 7, "d": 9, "e": 3, "f": 3, "g": 9}
+    runs = {key: replace(run, seed=seeds[key]) for key, run in launch.spec.runs.items()}
+    launch.spec = replace(launch.spec, runs=runs)
+    assert list(launch.order(0)) == ["a", "f", "e", "b", "c", "d", "g"]
+    assert list(launch.order(1)) == ["e", "f", "a", "c", "b", "g", "d"]
+
+
+def test_turns_count_evaluation_and_selection_seeds_apart(tmp_path: Path) -> None:
+    _, launch = made_launch(tmp_path, [["a", "b", "c", "d"]])
+    of = {"a": (4, "evaluation"), "b": (100, "selection"), "c": (101, "selection"), "d": (2, "evaluation")}
+    runs = [replace(launch.spec.runs[key], seed=seed, purpose=purpose) for key, (seed, purpose) in of.items()]
+    assert turns(runs) == {"a": 1, "b": 0, "c": 1, "d": 0}
 
 
 def test_a_launch_lives_as_long_as_a_worker_holds_its_lock(tmp_path: Path) -> None:

@@ -17,9 +17,8 @@ from suite.records.specs import Pack
 TARGET = 3600.0
 
 seconds = st.integers(1, 12_000).map(float)
-demands = st.lists(
-    st.builds(Demand, st.just(""), seconds, st.integers(1, 2), st.integers(1, 2), st.integers(1, 4)), max_size=60
-).map(lambda made: [Demand(f"key{i}", d.seconds, d.nodes, d.gpus, d.slots) for i, d in enumerate(made)])
+shapes = st.tuples(seconds, st.integers(1, 2), st.integers(1, 2), st.integers(1, 4), st.integers(0, 3))
+demands = st.lists(shapes, max_size=60).map(lambda made: [Demand(f"key{i}", *shape) for i, shape in enumerate(made)])
 
 
 def of(times: Sequence[float], slots: int = 1) -> list[Demand]:
@@ -34,20 +33,23 @@ def wall_time(times: Sequence[float], slots: int) -> float:
     return max(free)
 
 
-@given(costs=st.lists(st.floats(0.1, 100), min_size=1, max_size=40), workers=st.integers(1, 8))
-def test_dealing_gives_every_run_once_and_is_balanced(costs: list[float], workers: int) -> None:
-    cost = {f"key{i}": c for i, c in enumerate(costs)}
-    dealt = deal(cost, workers)
+@given(
+    runs=st.lists(st.tuples(st.floats(0.1, 100), st.integers(0, 3)), min_size=1, max_size=40), workers=st.integers(1, 8)
+)
+def test_dealing_gives_every_run_once_turn_by_turn_and_is_balanced(runs: list[tuple[float, int]], workers: int) -> None:
+    costs = [seconds for seconds, _ in runs]
+    cost, turn = {f"key{i}": c for i, c in enumerate(costs)}, {f"key{i}": t for i, (_, t) in enumerate(runs)}
+    dealt = deal(cost, turn, workers)
     assert sorted(key for p in dealt for key in p) == sorted(cost)
     loads = [sum(cost[key] for key in p) for p in dealt]
     # Graham's bound for longest-first dealing
     assert max(loads) <= sum(costs) / workers + max(costs) + 1e-9
     for p in dealt:
-        assert [cost[key] for key in p] == sorted((cost[key] for key in p), reverse=True)
+        assert [(turn[key], -cost[key]) for key in p] == sorted((turn[key], -cost[key]) for key in p)
 
 
 @given(demands)
-def test_every_run_is_in_one_pack_with_its_like_longest_first(runs: list[Demand]) -> None:
+def test_every_run_is_in_one_pack_with_its_like_turn_by_turn_where_that_is_not_too_long(runs: list[Demand]) -> None:
     packs = pack(runs, TARGET)
     assert sorted(key for p in packs for key in p.keys) == sorted(run.key for run in runs)
     by_key = {run.key: run for run in runs}
@@ -56,7 +58,14 @@ def test_every_run_is_in_one_pack_with_its_like_longest_first(runs: list[Demand]
         assert {(m.nodes, m.gpus) for m in members} == {(p.nodes, p.gpus)}
         assert {min(m.slots, len(members)) for m in members} == {p.slots}
         assert len({m.slots for m in members}) == 1
-        assert [m.seconds for m in members] == sorted((m.seconds for m in members), reverse=True)
+        by_turn = sorted(members, key=lambda m: (m.turn, -m.seconds))
+        by_length = sorted(members, key=lambda m: -m.seconds)
+        is_too_long = wall_time([m.seconds for m in by_turn], p.slots) > max(TARGET, by_length[0].seconds)
+        expected = by_length if is_too_long else by_turn
+        assert [(m.seconds, is_too_long or m.turn) for m in members] == [
+            (m.seconds, is_too_long or m.turn) for m in expected
+        ]
+        assert is_too_long <= (p.slots > 1)
     assert [p.seconds for p in packs] == sorted((p.seconds for p in packs), reverse=True)
 
 

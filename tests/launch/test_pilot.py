@@ -27,6 +27,7 @@ from suite.registry.load import load
 from suite.work.worker import work
 from tests.cluster import TOY, environment
 from tests.launch.simulated import LAUNCHER, submitted, task
+from tests.waiting import PATIENCE_S, until
 
 SCONTROL = """\
 #!/bin/sh
@@ -36,14 +37,6 @@ echo "JobId=7 ArrayJobId=7 JobState=$(cat "$(dirname "$0")/state") Reason=None"
 HUNGRY = "  greedy: {_target_: tests.toys.Greedy}\n  insatiable: {_target_: tests.launch.toys.Insatiable}\n"
 REGISTRY = TOY.replace("losses:\n", f"losses:\n{HUNGRY}", 1)
 PAUSE = "benchmarks.blobs.profiles.mini.pause_s={}"
-
-
-def until(condition: Callable[[], Any], what: str, seconds: float = 60) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"in vain: {what}"
-        time.sleep(0.02)
-    return found
 
 
 class Site:
@@ -89,7 +82,7 @@ class Site:
 
     def ends(self, life: subprocess.Popen[bytes]) -> TaskReport:
         """Wait for the array task's end; return what it said last."""
-        assert life.wait(60) == 0, (self.bin / "log").read_text()
+        assert life.wait(PATIENCE_S) == 0, (self.bin / "log").read_text()
         said = task_report(self.launch, 0)
         assert said is not None
         return said

@@ -115,6 +115,20 @@ def test_a_lost_task_is_tried_again_as_often_as_the_launcher_says(
     assert words in failure["message"] and "2 times in all" in failure["message"]
 
 
+def test_a_lost_task_whose_log_is_empty_has_failed_like_others(store: Store, queue: Queue) -> None:
+    launch = made_launch(store, [A])
+    jobs = jobs_of(launch, store, max_attempts=1)
+    jobs.begin(runs([A]), detached=False)
+    report_task(launch, TaskReport(0, "100", "gpu1"))
+    (launch.folder / "jobs" / "100_0_log.out").write_text("\n")
+    lose(queue, "FAILED")
+    for _ in range(2):
+        jobs.tend(runs([A]), False)
+    failure = store.record(A).failure()
+    assert failure is not None
+    assert "ended as FAILED, 1 times in all: (nothing)" in failure["message"]
+
+
 def test_a_task_that_was_not_in_the_queue_for_a_moment_only_is_not_lost(store: Store, queue: Queue) -> None:
     launch = made_launch(store, [A])
     jobs = jobs_of(launch, store)

@@ -232,6 +232,33 @@ def siglip(rows: list[Row], log_scale: Tensor, bias: Tensor) -> Tensor:
     return mean(terms)
 
 
+def relative_siglip(rows: list[Row], log_scale: Tensor, bias: Tensor) -> Tensor:
+    return siglip(rows, log_scale, -log_scale.exp() * bias)
+
+
+def pps(rows: list[Row], least: float) -> Tensor:
+    alignments = [mean([positive.cosine for positive in row.positives]).item() for row in rows if row.positives]
+    distance = 2 - 2 * sum(alignments) / len(alignments)
+    return infonce(rows, max(distance, least))
+
+
+def focal(rows: list[Row], temperature: float, margin: float) -> Tensor:
+    terms = []
+    for row in rows:
+        of_anchor = []
+        for positive in row.positives:
+            own = positive.cosine**2 / temperature
+            others = [
+                (c.cosine**2 if c.positive else c.cosine * (c.cosine + margin)) / temperature - own
+                for c in row.columns
+                if c.candidate and c is not positive
+            ]
+            of_anchor.append((log_one_plus_sum_exp if positive.candidate else log_sum_exp)(others))
+        if of_anchor:
+            terms.append(mean(of_anchor))
+    return mean(terms)
+
+
 @dataclass
 class ISogCLR:
     """A temperature and a moving average for each sample; they change with every call."""

@@ -225,6 +225,21 @@ CASES = [
         is_softmax=False,
     ),
     Case("SigLIP", losses.SigLIP, by_loops.siglip, 20.0, is_softmax=False),
+    Case(
+        "RelativeSigLIP",
+        lambda: losses.RelativeSigLIP(),
+        by_loops.relative_siglip,
+        20.0,
+        is_softmax=False,
+    ),
+    Case("PPS", losses.PPS, partial(by_loops.pps, least=1e-3), 1000.0),
+    Case(
+        "FocalInfoNCE",
+        losses.FocalInfoNCE,
+        partial(by_loops.focal, temperature=0.05, margin=0.3),
+        26.0,
+        is_softmax=False,
+    ),
     Case("ISogCLR", losses.ISogCLR, lambda rows: by_loops.ISogCLR()(rows), 10.0, one_positive=True, is_softmax=False),
 ]
 

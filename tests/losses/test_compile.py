@@ -30,7 +30,9 @@ SAMPLES = 8
 
 def outcome(loss: Loss, rows: int | None, compiled: Callable[..., Callable[..., Tensor]] | None) -> list[Tensor]:
     """Return value and gradients of a step that embeds nothing but makes the pairs."""
-    loss.prepare(Training(SAMPLES, 1, 1))
+    training = Training(SAMPLES, 1, 1)
+    loss.prepare(training)
+    loss.start(training.step(0))
 
     def step(first: Tensor, second: Tensor) -> Tensor:
         pairs = two_view(first, second)

@@ -11,12 +11,15 @@ from suite.losses import (
     DCL,
     DCLW,
     MACL,
+    PPS,
     DySTreSS,
+    FocalInfoNCE,
     InfoNCE,
     ISogCLR,
     LearnableTemperature,
     Loss,
     MonotoneTemperature,
+    RelativeSigLIP,
     SigLIP,
     TemperatureFree,
     TemperatureSchedule,
@@ -41,12 +44,17 @@ SHARPEST = [
     DCL(1e-3),
     DCLW(1e-3, sigma=1e-3),
     SigLIP(1e3),
+    RelativeSigLIP(1e3),
+    PPS(),
+    FocalInfoNCE(1e-3, margin=1.0),
     ISogCLR(1e-3, tau_min=1e-3),
 ]
 
 
 def prepared(loss: Loss, dtype: torch.dtype) -> Loss:
-    loss.to(dtype).prepare(Training(SAMPLES, epochs=1, steps_per_epoch=1))
+    training = Training(SAMPLES, epochs=1, steps_per_epoch=1)
+    loss.to(dtype).prepare(training)
+    loss.start(training.step(0))
     return loss
 
 

@@ -221,10 +221,26 @@ def test_the_backward_pass_moves_no_state() -> None:
 
 def test_a_sample_beyond_those_that_were_announced_is_refused() -> None:
     given = embeddings("random")
-    with pytest.raises(ValueError, match="sample 10"):
-        prepared()(two_view(given.z1, given.z2, torch.tensor([0, 1, 2, 10])))
-    with pytest.raises(ValueError, match="prepare"):
-        ISogCLR()(two_view(given.z1, given.z2))
+    loss = prepared()
+    for wrong in (10, -1):
+        before = states(loss)
+        with pytest.raises(ValueError, match=f"sample {wrong} is not among the 10"):
+            loss(two_view(given.z1, given.z2, torch.tensor([0, 1, 2, wrong])))
+        assert all(torch.equal(before[name], state) for name, state in states(loss).items())
+
+
+def test_losses_that_follow_training_say_so_when_they_are_used_without() -> None:
+    given = embeddings("random")
+    pairs = two_view(given.z1, given.z2)
+    with pytest.raises(ValueError, match=r"loss\.prepare\("):
+        ISogCLR()(pairs)
+    schedule = TemperatureSchedule()
+    for use in (schedule, schedule.diagnostics, lambda pairs: schedule.temperature):
+        with pytest.raises(ValueError, match=r"loss\.start\("):
+            use(pairs)
+    schedule.prepare(TRAINING)
+    schedule.start(TRAINING.step(0))
+    assert schedule(pairs).isfinite()
 
 
 def test_training_prepares_a_loss_with_states_and_tells_it_of_every_step() -> None:

@@ -108,6 +108,62 @@ def test_a_zero_row_stays_zero() -> None:
         assert torch.equal(similarity[1], torch.zeros(similarity.shape[1]))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_scale_of_embeddings_changes_neither_directions_nor_what_their_gradient_is(dtype: torch.dtype) -> None:
+    z, _ = views(5, 7, 0, dtype)
+    powers = [-28, -13, 0, 19, 37] + ([-240, 300] if dtype == torch.float64 else [])
+    weight = torch.randn(5, 7, generator=torch.Generator().manual_seed(1), dtype=dtype)
+    scaled = [(z * torch.tensor(10.0**power, dtype=dtype)).requires_grad_() for power in powers]
+    rows = [normalise(s) for s in scaled]
+    gradients = [
+        torch.autograd.grad((r * weight).sum(), s)[0] * 10.0**power
+        for r, s, power in zip(rows, scaled, powers, strict=True)
+    ]
+    tolerance = 16 * torch.finfo(dtype).eps
+    for row, gradient in zip(rows, gradients, strict=True):
+        torch.testing.assert_close(row, rows[2], rtol=0, atol=tolerance)
+        torch.testing.assert_close(gradient, gradients[2], rtol=0, atol=tolerance * gradients[2].abs().max().item())
+
+
+def test_scaling_by_powers_of_two_rounds_nothing() -> None:
+    z, _ = views(5, 7, 0, torch.float32)
+    for power in range(-96, 124):
+        assert torch.equal(normalise(z * 2.0**power), torch.nn.functional.normalize(z, dim=1)), power
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_a_row_without_a_direction_gets_no_gradient_and_a_tiny_one_a_finite_one(dtype: torch.dtype) -> None:
+    least = torch.finfo(dtype).max ** -0.8
+    for length in (0.0, 0.5 * least, 2.0 * least, torch.finfo(dtype).smallest_normal):
+        z = views(6, 4, 0)[0]
+        z[1] = torch.tensor([length, 0.0, 0.0, 0.0], dtype=torch.float64)
+        rows = z.to(dtype).requires_grad_()
+        other = views(6, 4, 3)[0].to(dtype)
+        InfoNCE(0.1)(two_view(rows, other)).backward()
+        assert rows.grad is not None
+        assert rows.grad.isfinite().all()
+        assert rows.grad[[0, 2, 3, 4, 5]].any(dim=1).all()
+        assert bool(rows.grad[1].any()) == (length > least), length
+
+
+def test_nothing_that_is_not_finite_becomes_so() -> None:
+    for wrong in (torch.nan, torch.inf, -torch.inf):
+        z = torch.ones(2, 3)
+        z[0, 1] = wrong
+        assert not normalise(z)[0].isfinite().all()
+        assert normalise(z)[1].isfinite().all()
+
+
+def test_pairs_and_blocks_show_their_sizes() -> None:
+    z1, z2 = views(3, 4, 0, torch.float32)
+    pairs = two_view(z1, z2)
+    assert repr(pairs) == (
+        "EmbeddedPairs(anchors=6, candidates=6, dimensions=4, roles=ColumnRoles, dtype=torch.float32, device=cpu)"
+    )
+    (block,) = list(cross_view(z1, z2).in_blocks(2).blocks())[1:]
+    assert repr(block) == "Pairs(anchors=1, candidates=3, roles=ColumnRoles, dtype=torch.float32, device=cpu)"
+
+
 # --- published conventions, from their formulas
 
 
@@ -221,6 +277,24 @@ def test_labels_and_indices_of_another_length_are_refused() -> None:
     for build in (two_view, cross_view):
         with pytest.raises(ValueError, match=r"index of shape \[3\] expected, got \(4,\)"):
             build(z, z, torch.zeros(4, dtype=torch.int64))
+
+
+def test_what_cannot_be_set_against_each_other_is_refused_by_name() -> None:
+    z, empty = torch.ones(3, 4), torch.ones(0, 4)
+    for build in (two_view, cross_view, lambda q, k: with_queue(q, k, z)):
+        with pytest.raises(ValueError, match=r"one precision expected, got float32 and float64: .*\.float\(\)"):
+            build(z, z.double())
+        with pytest.raises(ValueError, match=r"at least one row and one dimension expected, got shape \(0, 4\)"):
+            build(empty, empty)
+        with pytest.raises(ValueError, match="floating type expected, got int64 and int64"):
+            build(z.long(), z.long())
+        with pytest.raises(ValueError, match="one device expected, got cpu and meta"):
+            build(z, z.to("meta"))
+    with pytest.raises(ValueError, match="queries and a queue of one precision"):
+        with_queue(z, z, z.double())
+    with pytest.raises(ValueError, match="index of integers expected"):
+        two_view(z, z, torch.ones(3))
+    assert two_view(z.half(), z).similarity.dtype == torch.float32
 
 
 # --- memory

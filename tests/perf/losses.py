@@ -1,7 +1,9 @@
-"""Print what a loss costs, in time and memory, beside lightly's NTXentLoss: ``python tests/perf/losses.py``.
+"""Print what a loss costs, in time and memory: ``python tests/perf/losses.py``.
 
-One step is the loss of two views and its gradients for the embeddings. Times are medians of interleaved rounds in one
-process; peak memory is what a fresh process needs beyond its imports and inputs. Compare ratios within one run only.
+One step is the loss of two views and its gradients for the embeddings. First, at GRACE's shape on one thread, beside
+the two matrix products that are needed and GRACE's own code: the least processor time of interleaved rounds. Then
+beside lightly's NTXentLoss: medians of interleaved rounds, and the peak memory that a fresh process needs beyond its
+imports and inputs. Compare ratios within one run only.
 ``--large`` adds one step of every loss at 65,536 samples, whose similarity matrix would take 64 GiB: minutes each.
 """
 
@@ -21,6 +23,7 @@ sys.path.insert(0, str(ROOT))
 import torch  # noqa: E402
 from lightly.loss import NTXentLoss  # noqa: E402
 from torch import Tensor  # noqa: E402
+from torch.nn import functional  # noqa: E402
 
 from suite import losses  # noqa: E402
 from suite.losses.steps import Training  # noqa: E402
@@ -28,6 +31,8 @@ from suite.pairs import two_view  # noqa: E402
 
 DIMENSIONS = 128
 LARGE = 65_536
+CORA = 2_708
+PRODUCTS, GRACE = "two products", "GRACE's own code"
 THEIRS = "lightly NTXentLoss"
 NAMES = [name for name in losses.__all__ if isinstance(getattr(losses, name), type) and "Loss" not in name]
 
@@ -40,8 +45,47 @@ def step(name: str, samples: int) -> Step:
         theirs = NTXentLoss(0.5)
         return lambda a, b: theirs(a, b)
     made = getattr(losses, name)(**({"temperature": 0.5} if name == "InfoNCE" else {}))
-    made.prepare(Training(samples, 1, 1))
+    training = Training(samples, 1, 1)
+    made.prepare(training)
+    made.start(training.step(0))
     return lambda a, b: made(two_view(a, b))
+
+
+def products(a: Tensor, b: Tensor) -> Tensor:
+    """Return what no step can do without: the similarities of all rows, and the product that makes them a gradient."""
+    rows = torch.cat([a, b]).detach()
+    return (rows @ rows.T) @ rows
+
+
+def grace(a: Tensor, b: Tensor, temperature: float = 0.4) -> Tensor:
+    """Return the loss as CRIPAC-DIG/GRACE computes it."""
+
+    def semi_loss(one: Tensor, other: Tensor) -> Tensor:
+        within, between = ((one @ z.T / temperature).exp() for z in (one, other))
+        return -(between.diag() / (within.sum(1) + between.sum(1) - within.diag())).log()
+
+    first, second = (functional.normalize(z) for z in (a, b))
+    return ((semi_loss(first, second) + semi_loss(second, first)) * 0.5).mean()
+
+
+def beside_products(rounds: int) -> None:
+    """Print what every loss costs in products, at the size of Cora, on one thread."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    inputs = views(CORA)
+    runs = {PRODUCTS: products, GRACE: grace, **{name: step(name, CORA) for name in [THEIRS, *NAMES]}}
+    least = dict.fromkeys(runs, float("inf"))
+    for _ in range(rounds):
+        for name, run in runs.items():
+            began = time.process_time()
+            result = run(*inputs)
+            if result.requires_grad:
+                result.backward()
+            least[name] = min(least[name], time.process_time() - began)
+    print(f"2 x {CORA} embeddings of {DIMENSIONS} dimensions, one thread, least of {rounds} rounds")
+    for name, taken in least.items():
+        print(f"{name:<22}{taken:8.3f} s {taken / least[PRODUCTS]:6.2f} of the two products", flush=True)
+    torch.set_num_threads(threads)
 
 
 def views(samples: int) -> tuple[Tensor, Tensor]:
@@ -128,6 +172,7 @@ def main() -> None:
     if options.one is not None:
         one(options.one, options.samples)
         return
+    beside_products(options.rounds)
     compare(options.samples, options.rounds)
     for name in [] if options.large is None else options.large or NAMES:
         extra, whole, taken = peak(name, LARGE)

@@ -11,7 +11,6 @@ from suite.losses import InfoNCE, Loss
 from suite.pairs import Pairs
 from suite.records.files import atomic_write
 from suite.training import (
-    HISTOGRAM_BINS,
     Batches,
     Checkpoint,
     Context,
@@ -25,6 +24,7 @@ from suite.training import (
     evaluate,
     train,
 )
+from suite.training.loop import HISTOGRAM_BINS
 from suite.training.streams import Streams
 from tests.toys import Blobs, Explodes
 

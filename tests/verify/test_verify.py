@@ -270,7 +270,7 @@ def test_an_interrupted_verification_leaves_nothing(campaign: Path, tmp_path: Pa
     assert started.stderr is not None
     assert any("[1/4]" in line for line in started.stderr)
     os.killpg(started.pid, signal.SIGINT)
-    assert started.wait(timeout=60) == 130
+    assert started.wait(timeout=300) == 130
     deadline = time.monotonic() + 60  # the replaying process, without its parent, needs a moment to end
     while alive_in_group(started.pid) and time.monotonic() < deadline:
         time.sleep(0.1)

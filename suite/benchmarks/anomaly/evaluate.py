@@ -27,9 +27,10 @@ def distance_to_nearest(gallery: Tensor, queries: Tensor, neighbours: int = NEIG
 
     Returns
     -------
-    Tensor [queries]
-        The larger, the more anomalous.
+    Tensor [queries], float64
+        The larger, the more anomalous. In float32 the differences of collapsed features would vanish in their lengths.
     """
+    gallery, queries = gallery.double(), queries.double()
     lengths = gallery.square().sum(dim=1)
     scores = []
     for some in torch.split(queries, QUERIES_AT_ONCE):
@@ -42,7 +43,7 @@ def distance_to_nearest(gallery: Tensor, queries: Tensor, neighbours: int = NEIG
 
 def spherical_distance_to_nearest(gallery: Tensor, queries: Tensor) -> Tensor:
     """Return :func:`distance_to_nearest` of the features on the unit sphere."""
-    return distance_to_nearest(normalise(gallery), normalise(queries))
+    return distance_to_nearest(normalise(gallery.double()), normalise(queries.double()))
 
 
 def detection(scores: Tensor, anomalous: Tensor) -> dict[str, float]:

@@ -2,13 +2,67 @@
 
 from __future__ import annotations
 
+import warnings
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch_geometric.nn import GCNConv, GINConv, global_add_pool
+from torch_geometric.nn.conv.gcn_conv import gcn_norm
 
 from suite.benchmarks.graph.tu import Graphs
+
+# torch says so once a process, in every run's log
+warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta state", UserWarning)
+
+
+@dataclass(frozen=True)
+class Propagation:
+    """The matrix of a graph convolution, D^-1/2 (A + I) D^-1/2 (Kipf & Welling 2017, equation 2), and its transpose.
+
+    Products with it take a quarter of the time of PyTorch Geometric's gathering and scattering along edges. Each sum
+    runs over the edges in their order, the node itself last, as there.
+
+    Attributes
+    ----------
+    matrix, transposed : Tensor [nodes, nodes], float32, sparse CSR
+    """
+
+    matrix: Tensor
+    transposed: Tensor
+
+    @classmethod
+    def along(cls, edges: Tensor, nodes: int) -> Propagation:
+        """Return the matrix of a graph of so many nodes: edges int64 [2, edges], each from row 0 to row 1."""
+        ends, weights = gcn_norm(edges, num_nodes=nodes)
+        return cls(_rows(ends[1], ends[0], weights, nodes), _rows(ends[0], ends[1], weights, nodes))
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return the weighted sum over each node's neighbours and itself: [nodes, width] both."""
+        summed: Tensor = _Propagate.apply(x, self.matrix, self.transposed)
+        return summed
+
+
+class _Propagate(torch.autograd.Function):
+    """A product with a constant sparse matrix, whose transpose torch would make anew in each backward pass."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, matrix: Tensor, transposed: Tensor) -> Tensor:
+        ctx.transposed = transposed
+        return matrix @ x
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        return ctx.transposed @ gradients[0], None, None
+
+
+def _rows(row: Tensor, column: Tensor, weights: Tensor, size: int) -> Tensor:
+    """Return a square CSR matrix whose rows keep the order in which their entries are given."""
+    order = row.argsort(stable=True)
+    starts = functional.pad(torch.bincount(row, minlength=size).cumsum(0), (1, 0))
+    return torch.sparse_csr_tensor(starts, column[order], weights[order], (size, size), check_invariants=False)
 
 
 class GCN(nn.Module):
@@ -40,9 +94,11 @@ class GCN(nn.Module):
         -------
         Tensor [nodes, width]
         """
-        hidden: Tensor = self.hidden(features, edges).relu()
-        embedding: Tensor = self.out(hidden, edges).relu()
-        return embedding
+        propagate = Propagation.along(edges, len(features))
+        # contiguous: torch multiplies sparse features by columns with a stride four times as slowly
+        hidden = propagate(features @ self.hidden.lin.weight.t().contiguous()) + self.hidden.bias
+        embedding: Tensor = propagate(self.out.lin(hidden.relu())) + self.out.bias
+        return embedding.relu()
 
 
 class GIN(nn.Module):

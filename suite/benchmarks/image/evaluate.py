@@ -29,18 +29,25 @@ class FeatureEvaluation:
     ----------
     features : Tensor [gallery, features]
     labels : Tensor [gallery], int64
-        As many of each class.
+        At least ten of each class.
     classes : int
 
     Raises
     ------
     ValueError
-        If there are fewer than ten examples a class.
+        If there are fewer than ten examples of a class.
     """
 
     def __init__(self, features: Tensor, labels: Tensor, classes: int) -> None:
-        if len(labels) < FEW_LABELS * classes:
-            raise ValueError(f"at least {FEW_LABELS} labelled images a class needed, got {len(labels)} in all")
+        counts = torch.bincount(labels, minlength=classes).tolist()
+        scarce = {number: count for number, count in enumerate(counts) if count < FEW_LABELS}
+        if scarce or len(counts) > classes:
+            found = ", ".join(f"{count} of class {number}" for number, count in scarce.items())
+            raise ValueError(
+                f"at least {FEW_LABELS} labelled images a class needed, got {found}"
+                if scarce
+                else f"labels from 0 to {classes - 1} expected, got {len(counts) - 1}"
+            )
         self.features = features
         self.labels = labels
         self.classes = classes
@@ -71,12 +78,13 @@ def few_labels(labels: Tensor, classes: int) -> Tensor:
     Parameters
     ----------
     labels : Tensor [samples], int64
-        As many of each class, at least ten.
+        At least ten of each class; as many sets as the rarest allows.
     classes : int
     """
-    by_class = labels.argsort(stable=True).reshape(classes, -1)
-    sets = min(by_class.shape[1] // FEW_LABELS, FEW_LABEL_SETS)
-    return by_class[:, : sets * FEW_LABELS].reshape(classes, sets, -1).transpose(0, 1).flatten(1)
+    of_class = [(labels == number).nonzero().squeeze(1) for number in range(classes)]
+    sets = min(min(map(len, of_class)) // FEW_LABELS, FEW_LABEL_SETS)
+    by_class = torch.stack([samples[: sets * FEW_LABELS] for samples in of_class])
+    return by_class.reshape(classes, sets, -1).transpose(0, 1).flatten(1)
 
 
 def knn(

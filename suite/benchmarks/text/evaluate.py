@@ -14,7 +14,11 @@ from suite.benchmarks.text.data import ScoredPairs
 Embed = Callable[[Sequence[str]], Tensor]
 
 
-def spearman(predicted: np.ndarray, scores: np.ndarray) -> float:
+#: Rounding of an encoder's output in float32, relative to its length: what its sums leave, with a margin.
+ROUNDING = 16 * float(np.finfo(np.float32).eps)
+
+
+def spearman(predicted: np.ndarray, scores: np.ndarray, resolution: float = 0.0) -> float:
     """Return Spearman's rank correlation in [-1, 1], ties at their mean rank.
 
     It is undefined, and NaN in scipy, where all predictions are equal: they order nothing, and 0 is returned.
@@ -22,15 +26,21 @@ def spearman(predicted: np.ndarray, scores: np.ndarray) -> float:
     Parameters
     ----------
     predicted, scores : array [pairs]
+    resolution : float
+        Predictions that all lie within so much of each other count as equal.
 
     Raises
     ------
     ValueError
-        If a prediction is NaN or infinite.
+        If a prediction is NaN or infinite, or all scores are equal.
     """
     if not np.isfinite(predicted).all():
         raise ValueError("a similarity is not finite: the model has diverged")
-    if np.ptp(predicted) == 0:
+    if np.ptp(scores) == 0:
+        raise ValueError(
+            f"all {len(scores)} pairs have the score {scores[0]:g}: they order nothing, choose other pairs"
+        )
+    if np.ptp(predicted) <= resolution:
         return 0.0
     return float(stats.spearmanr(predicted, scores).statistic)
 
@@ -48,10 +58,24 @@ def cosines(embed: Embed, pairs: ScoredPairs) -> np.ndarray:
     return cosine
 
 
+def resolution(cosine: np.ndarray) -> float:
+    """Return how far cosines of equal pairs may lie apart, by the rounding of their embeddings in float32.
+
+    A rounding that turns a row by an angle a moves the cosine c by a sqrt(1 - c^2) and, near c = 1, by a^2.
+
+    Parameters
+    ----------
+    cosine : array [pairs]
+    """
+    sine = np.sqrt(max(0.0, 1.0 - float(np.min(np.abs(cosine))) ** 2))
+    return float(ROUNDING * (sine + ROUNDING))
+
+
 def sts_metrics(embed: Embed, pairs: ScoredPairs) -> dict[str, float]:
     """Return ``spearman``: the rank correlation of the pairs' cosines with their scores.
 
     The protocol of SimCSE (Gao et al. 2021, arXiv 2104.08821) on the STS Benchmark (Cer et al. 2017): all pairs of a
-    part in one ranking, no regression on top.
+    part in one ranking, no regression on top. Cosines that differ by rounding alone order nothing.
     """
-    return {"spearman": spearman(cosines(embed, pairs), pairs.scores)}
+    cosine = cosines(embed, pairs)
+    return {"spearman": spearman(cosine, pairs.scores, resolution(cosine))}

@@ -229,11 +229,32 @@ class SentenceTask(Task):
 
 
 class CounterfactualTask(SentenceTask):
-    """MABEL: sentences with a gendered word and, behind all of them, their counterfactuals."""
+    """MABEL: sentences with a gendered word and, behind all of them, their counterfactuals.
+
+    Attributes
+    ----------
+    alike : int
+        Sentences left out since they embed as their counterfactuals do, and would be each other's negatives: their
+        words are the same but for words beyond the longest sentence, words without a vector, and order.
+    """
+
+    alike: int
 
     def originals(self) -> list[str]:
-        """Return the sentences with a gendered word."""
-        return [sentence for sentence in super().originals() if has_gendered_word(sentence)]
+        """Return the sentences with a gendered word that embed differently from their counterfactuals."""
+        gendered = [sentence for sentence in super().originals() if has_gendered_word(sentence)]
+        differs = self._words(gendered).ne(self._words(self.rows(gendered)[len(gendered) :])).any(dim=1).tolist()
+        kept = [sentence for sentence, is_other in zip(gendered, differs, strict=True) if is_other]
+        self.alike = len(gendered) - len(kept)
+        return kept
+
+    def _words(self, sentences: list[str]) -> Tensor:
+        """Return the numbers of each sentence's words in ascending order, which the encoder does not look at."""
+        return self.vocabulary.encode(sentences).tokens.sort(dim=1).values
+
+    def diagnostics(self) -> Metrics:
+        """Return what :class:`SentenceTask` does, and ``counterfactuals_alike``: the number of :attr:`alike`."""
+        return {**super().diagnostics(), "counterfactuals_alike": float(self.alike)}
 
     def rows(self, originals: list[str]) -> list[str]:
         """Return the sentences and, in the same order, their counterfactuals."""

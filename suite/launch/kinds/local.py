@@ -23,9 +23,10 @@ from suite.provenance.snapshot import code_environment
 from suite.records.failures import wants_memory
 from suite.records.launch import Launch, Worker, living_workers
 from suite.records.record import Store
-from suite.records.specs import Pack
+from suite.records.specs import Pack, turns
 from suite.registry.launchers import Auto
 from suite.registry.registry import Registry
+from suite.work.forks import Seat, work_in_forks
 
 START_PATIENCE_S = 1.0
 STOP_PATIENCE_S = 20.0
@@ -46,11 +47,15 @@ class LocalLauncher(Kind):
         results must not depend on how many workers there are. On a GPU it is cores / workers.
     timeout_hours : float
         Lifetime of a worker.
+    start : "auto", "fork" or "spawn"
+        Whether the first workers are forked from one process that has imported torch, or import it each; results are
+        the same. ``auto`` forks on Linux where there is no GPU and a worker computes with one thread.
     """
 
     kind: Literal["local"]
     workers: Annotated[int, Ge(1)] | Auto = "auto"
     timeout_hours: Annotated[float, Gt(0)] = 168.0
+    start: Literal["auto", "fork", "spawn"] = "auto"
 
     def parallel(self) -> int:
         """Return how many workers run at a time."""
@@ -63,9 +68,9 @@ class LocalLauncher(Kind):
         return max(1, cores() // self.parallel()) if gpus() else 1
 
     def packs(self, runs: Sequence[Run], registry: Registry) -> list[Pack]:
-        """Return what each worker does first, dealt out by expected time."""
+        """Return what each worker does first, dealt out seed by seed and by expected time."""
         cost = {run.key: run.estimate_s for run in runs}
-        dealt = deal(cost, min(self.parallel(), max(1, len(runs))))
+        dealt = deal(cost, turns(runs), min(self.parallel(), max(1, len(runs))))
         return [Pack(tuple(keys), sum(cost[key] for key in keys)) for keys in dealt]
 
     def jobs(self, launch: Launch, store: Store) -> Jobs:
@@ -101,6 +106,7 @@ class LocalJobs:
             **code_environment(store, launch.spec.snapshot),
         }
         self._jobs: list[Any] = []
+        self._started = 0
         self._fruitless = 0
         self._short_since: float | None = None
         self._stopped_at: float | None = None
@@ -113,8 +119,7 @@ class LocalJobs:
         LaunchError
             If `detached` and there is room for none: nobody would start one later.
         """
-        for _ in range(min(len(open_runs), self.parallel() - len(self.workers()))):
-            self._submit(self.parallel())
+        self._start(min(len(open_runs), self.parallel() - len(self.workers())), self.parallel())
         if detached and not self._jobs:
             self.launch.remove()
             raise LaunchError(
@@ -151,7 +156,7 @@ class LocalJobs:
             raise LaunchError(f"workers die without finishing anything; the last one said:\n{self._last_words()}")
         self._fruitless += 1
         self._short_since = None
-        self._submit(beside)
+        self._start(1, beside)
 
     def parallel(self) -> int:
         """Return how many workers there may be."""
@@ -184,30 +189,52 @@ class LocalJobs:
         while self._alive() and time.monotonic() < deadline:
             time.sleep(0.02)
 
-    def _submit(self, beside: int) -> None:
-        """Start a worker, on a GPU of its own if there are any."""
+    def _start(self, count: int, beside: int) -> None:
+        """Start workers: forked from one process, or each with an interpreter of its own."""
+        seats = [self._seat(self._started + shift) for shift in range(count)]
+        self._started += len(seats)
+        if len(seats) > 1 and self._is_to_fork():
+            self._submit(seats, None, work_in_forks, str(self.launch.folder), seats, beside)
+            return
         from suite.work.worker import work_and_leave
 
-        number = len(self._jobs)
-        device = [self._gpus[number % len(self._gpus)]] if self._gpus else []
+        for seat in seats:
+            self._submit([seat], seat.device, work_and_leave, str(self.launch.folder), seat.number, 0, beside)
+
+    def _seat(self, number: int) -> Seat:
+        """Return the seat of worker `number`: on a GPU of its own if there are any."""
+        return Seat(number, self._gpus[number % len(self._gpus)] if self._gpus else None)
+
+    def _is_to_fork(self) -> bool:
+        """Whether workers are forked; by itself only where torch is known to survive that."""
+        if self._launcher.start == "auto":
+            return sys.platform == "linux" and not self._gpus and self._launcher.worker_threads() == 1
+        return self._launcher.start == "fork"
+
+    def _submit(self, seats: Sequence[Seat], device: int | None, *work: Any) -> None:
+        """Submit a job that is, or starts, the workers of some seats."""
+        devices = [] if device is None else [device]
         self._executor.update_parameters(
             timeout_min=60 * self._launcher.timeout_hours,
-            gpus_per_node=len(device),
-            visible_gpus=device,
+            gpus_per_node=len(devices),
+            visible_gpus=devices,
             stderr_to_stdout=True,
         )
         with _inherited(self._environment), _streams_to(self.launch.folder / "controllers.log"):
-            job = self._executor.submit(work_and_leave, str(self.launch.folder), number, 0, beside)
-        self.launch.submitted(number, int(job.job_id))
+            job = self._executor.submit(*work)
+        for seat in seats:
+            self.launch.submitted(seat.number, int(job.job_id))
         self._jobs.append(job)
 
     def _alive(self) -> int:
         return sum(not job.done() for job in self._jobs)
 
     def _last_words(self) -> str:
-        for job in reversed(self._jobs):
-            if job.done() and job.paths.stdout.exists():
-                return "\n".join(job.paths.stdout.read_text(errors="replace").splitlines()[-30:])
+        """Return the end of what the last worker that said anything has said."""
+        files = (self.launch.folder / "jobs").glob("*.out")
+        for file in sorted(files, key=lambda file: file.stat().st_mtime, reverse=True):
+            if said := file.read_text(errors="replace").splitlines():
+                return "\n".join(said[-30:])
         return ""
 
 

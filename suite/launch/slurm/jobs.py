@@ -239,7 +239,8 @@ class SlurmJobs:
 
     def _last_words(self) -> str:
         logs = sorted((self.launch.folder / "jobs").glob("*_log.out"), key=lambda file: file.stat().st_mtime)
-        return "\n".join(logs[-1].read_text(errors="replace").splitlines()[-15:]) if logs else "(nothing)"
+        said = logs[-1].read_text(errors="replace").strip() if logs else ""
+        return "\n".join(said.splitlines()[-15:]) or "(nothing)"
 
 
 def _describe(seen: Look) -> str:

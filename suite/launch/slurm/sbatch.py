@@ -13,7 +13,7 @@ from suite.launch.packing import Demand, pack, side_by_side
 from suite.launch.slurm import client as slurm
 from suite.plan.run import Run
 from suite.problems import InputError, Problem, choices
-from suite.records.specs import Pack
+from suite.records.specs import Pack, turns
 from suite.registry.launchers import Resources, mebibytes
 from suite.registry.registry import Registry
 
@@ -24,13 +24,13 @@ NO_NODE = "Requested node configuration is not available"
 
 def packs(runs: Sequence[Run], registry: Registry, launcher: SlurmLauncher) -> list[Pack]:
     """Return the array tasks that runs are packed into."""
-    demands = []
+    demands, turn = [], turns(runs)
     for run in runs:
         resources = registry.document.benchmarks[run.benchmark].resources.get(run.profile, Resources())  # type: ignore[call-overload]
         if run.kind == "loss" and resources.processes > 1:
-            demands.append(Demand(run.key, run.estimate_s, resources.nodes, resources.gpus))
+            demands.append(Demand(run.key, run.estimate_s, resources.nodes, resources.gpus, turn=turn[run.key]))
         else:
-            demands.append(Demand(run.key, run.estimate_s, slots=slots(run, launcher)))
+            demands.append(Demand(run.key, run.estimate_s, slots=slots(run, launcher), turn=turn[run.key]))
     return pack(demands, launcher.target_s)
 
 

@@ -50,8 +50,8 @@ def figure(evidence: Evidence) -> Drawing:
         drawn,
         "What the interval of each difference, as it is printed, says for other margins than the declared one. Bars: "
         "the word, by the margin as a multiple of the declared one (vertical line); at the right the margins at which "
-        "it turns, in the metric's unit. Markers at the line: the verdict as given, which differs from the bar where the "
-        "benchmark is insensitive, or seeds failed.",
+        "it turns, in the metric's unit. Markers at the line: the verdict as given, which differs from the bar where "
+        "the benchmark is insensitive, or seeds failed.",
     )
 
 

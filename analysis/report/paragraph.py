@@ -53,7 +53,8 @@ def _claims(evidence: Evidence) -> Iterator[str]:
         return
     yield (
         "Differences are of the primary test metric, paired by seed and turned so that positive is better; brackets "
-        "hold t-intervals of their mean, and margins were declared before the runs."
+        "hold t-intervals of their mean, simultaneous at 95 % over the benchmarks of a claim (Bonferroni), by which "
+        "verdicts go; overall verdicts are intersection-union tests."
     )
     for overall in (one for one in evidence.verdicts if not one.benchmark):
         parts = [one for one in evidence.verdicts if one.claim == overall.claim and one.benchmark]

@@ -72,7 +72,7 @@ def signal_at_parents_death(number: int) -> None:
 def leave(status: int) -> NoReturn:
     """End this process with an exit status, and without what the interpreter does at its end.
 
-    Taking torch, mlflow and pandas apart costs the interpreter more than a second, while somebody waits.
+    Taking torch, mlflow and pandas apart costs the interpreter more than a second.
     """
     logging.shutdown()
     for stream in (sys.stdout, sys.stderr):

@@ -107,7 +107,7 @@ def locks_fault(folder: Path) -> str | None:
     try:
         with held(file) as ours:
             if not ours:
-                return "a lock is refused though nobody holds it"
+                return "a lock is refused though no process holds it"
             if not is_held(file):
                 return "a lock is granted twice"
         return "a lock is still held after it was given back" if is_held(file) else None

@@ -48,7 +48,7 @@ class View:
 
 
 class Display(Protocol):
-    """Shows a campaign to somebody."""
+    """Where a campaign is shown."""
 
     def say(self, text: str) -> None:
         """Show a line that stays."""

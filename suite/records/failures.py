@@ -113,7 +113,7 @@ def record_failure(
         How many runs there were at most side by side, this one among them.
     traceback : str
     started : float, optional
-        Unix time at which the attempt began; now, if nobody lived to tell.
+        Unix time at which the attempt began; now, if its worker could not tell.
     """
     now = time.time()
     message, traceback = masked(message), masked(traceback)

@@ -1,4 +1,4 @@
-"""Files that several processes share: replaced whole, and locked by whoever works at what they stand for."""
+"""Files that several processes share: replaced whole, and locked by the process that works at what they stand for."""
 
 from __future__ import annotations
 

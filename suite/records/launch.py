@@ -2,7 +2,7 @@
 
 ``launch.json`` (the runs and how they are packed), ``workers/<n>.<slot>.json`` (what a worker is doing, for displays),
 ``workers/<n>.<slot>.lock`` (flock'ed while it lives), ``stop`` (all workers end at their next step), ``<n>.stop``
-(those of pack n do), ``cancelled`` (the keys of runs that nobody wants any more), ``jobs/`` (submitit's files).
+(those of pack n do), ``cancelled`` (the keys of cancelled runs), ``jobs/`` (submitit's files).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from suite.records.specs import EMPTY, LaunchSpec, turns
 
 @dataclass(frozen=True)
 class Worker:
-    """What a worker says of itself.
+    """What a worker is doing, by its own report.
 
     Attributes
     ----------
@@ -154,12 +154,12 @@ class Launch:
         return None
 
     def cancel(self, keys: Collection[str]) -> None:
-        """Note runs that nobody wants any more: whoever executes one ends it at its next step."""
+        """Note that runs are cancelled: a worker that executes one ends it at its next step."""
         with (self.folder / "cancelled").open("a") as file:
             file.write("".join(f"{key}\n" for key in keys))
 
     def cancelled(self) -> frozenset[str]:
-        """Return the keys of runs that nobody wants any more."""
+        """Return the keys of cancelled runs."""
         try:
             return frozenset((self.folder / "cancelled").read_text().split())
         except FileNotFoundError:
@@ -185,13 +185,13 @@ class Launch:
 
     def workers(self) -> list[Worker]:
         """Return what the living workers are doing."""
-        return [self._said(name) for name in self._names() if self._is_alive(name)]
+        return [self._report_of(name) for name in self._names() if self._is_alive(name)]
 
     def reports(self) -> list[Worker]:
         """Return what all workers said last, the dead ones among them."""
-        return [self._said(name) for name in self._names()]
+        return [self._report_of(name) for name in self._names()]
 
-    def _said(self, name: str) -> Worker:
+    def _report_of(self, name: str) -> Worker:
         said = read_json(self.folder / "workers" / f"{name}.json")
         number, slot = map(int, name.split("."))
         return Worker(**said) if said else Worker(number, slot=slot)

@@ -31,7 +31,7 @@ from suite.work.setup import prepare_process
 HOST = socket.gethostname()
 #: What SLURM sends to every process of a task; the pilot knows what it means, and says so by a file.
 WARNINGS = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM)
-#: What the kernel sends to a worker whose pilot dies: nobody sends it else.
+#: What the kernel sends to a worker whose pilot dies; nothing else sends it.
 PILOT_DIED = signal.SIGHUP
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from suite.launch.slurm import client as slurm
+from suite.launch.slurm import client
 from suite.launch.slurm.queue import UNKNOWN, look
 from suite.launch.view import queued
 from suite.records.arrays import SILENCE_S, TaskReport, batches, open_launches, order, orphans, report_task, task_report
@@ -34,8 +34,8 @@ def test_an_array_whose_launcher_died_before_it_knew_the_id_is_found_by_its_name
 ) -> None:
     launch = made_launch(store, [A], [B], [C])
     batch = submitted(launch, 2, 0, job=None)
-    in_queue = [task(batch, 0, "RUNNING"), task(batch, 1), slurm.Task("8_0", "suite-else-0", 0, "PENDING")]
-    monkeypatch.setattr(slurm, "queue", answers(*in_queue))
+    in_queue = [task(batch, 0, "RUNNING"), task(batch, 1), client.ArrayTask("8_0", "suite-else-0", 0, "PENDING")]
+    monkeypatch.setattr(client, "queue", answers(*in_queue))
     seen = look(open_launches(store))
     assert [(one.pack, one.wanted(), one.task.state) for one in seen.tasks] == [
         (2, [C], "RUNNING"),
@@ -53,7 +53,7 @@ def test_while_slurm_is_silent_every_task_that_may_be_there_keeps_its_runs(
     submitted(launch, 2, job=None)
     report_task(launch, TaskReport(0, "5_0", "here"))
     report_task(launch, TaskReport(1, "5_1", "here", state="ended"))
-    monkeypatch.setattr(slurm, "queue", silence)
+    monkeypatch.setattr(client, "queue", silence)
     seen = look(open_launches(store))
     assert [(one.pack, one.task.job, one.task.state) for one in seen.tasks] == [(0, "5_0", UNKNOWN), (2, "?", UNKNOWN)]
     assert "did not answer" in seen.silence
@@ -68,13 +68,13 @@ def test_a_state_that_nobody_knows_counts_as_active_and_states_of_the_end_do_not
     launch = made_launch(store, [A], [B], [C], [D])
     batch = submitted(launch, 0, 1, 2, 3)
     states = ("POWERING_UP_SOMETHING", "COMPLETING", "NODE_FAIL", "COMPLETED")
-    monkeypatch.setattr(slurm, "queue", answers(*(task(batch, index, state) for index, state in enumerate(states))))
+    monkeypatch.setattr(client, "queue", answers(*(task(batch, index, state) for index, state in enumerate(states))))
     assert look([launch]).of(launch).keys() == {0, 1}
 
 
 def test_nobody_is_asked_where_nothing_was_submitted(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     made_launch(store, [A])
-    monkeypatch.setattr(slurm, "queue", silence)  # as on a machine without SLURM
+    monkeypatch.setattr(client, "queue", silence)  # as on a machine without SLURM
     assert look(open_launches(store)).silence == ""
 
 
@@ -82,7 +82,7 @@ def test_runs_that_nobody_wants_any_more_are_in_nobodys_hands(store: Store, monk
     launch = made_launch(store, [A, B], [C])
     batch = submitted(launch, 0, 1)
     launch.cancel([A, C])
-    monkeypatch.setattr(slurm, "queue", answers(task(batch, 0, "RUNNING"), task(batch, 1, "COMPLETING")))
+    monkeypatch.setattr(client, "queue", answers(task(batch, 0, "RUNNING"), task(batch, 1, "COMPLETING")))
     assert queued(store).keys() == {B}
     launch.cancel([B])
     assert open_launches(store) == []

@@ -117,7 +117,7 @@ class LocalJobs:
         Raises
         ------
         LaunchError
-            If `detached` and there is room for none: nobody would start one later.
+            If `detached` and there is room for none: no launcher would start one later.
         """
         self._start(min(len(open_runs), self.parallel() - len(self.workers())), self.parallel())
         if detached and not self._jobs:

@@ -30,7 +30,7 @@ class Refused(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Task:
+class ArrayTask:
     """An array task, or a plain job, as the queue shows it.
 
     Attributes
@@ -65,7 +65,7 @@ class Ended:
     nodes: str
 
 
-def queue() -> list[Task]:
+def queue() -> list[ArrayTask]:
     """Return this user's jobs of the suite that wait or run, every array task by itself.
 
     Raises
@@ -78,7 +78,7 @@ def queue() -> list[Task]:
     for line in lines:
         job, index, state, reason, nodes, name = line.strip().split("|", 5)
         if name.startswith(JOB_PREFIX):
-            tasks.append(Task(job, name, int(index) if index.isdigit() else 0, state, reason, nodes))
+            tasks.append(ArrayTask(job, name, int(index) if index.isdigit() else 0, state, reason, nodes))
     return tasks
 
 

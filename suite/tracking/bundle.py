@@ -27,9 +27,9 @@ CURVE = "curve."
 #: Columns that every bundle has. A value of a column of text may be missing, as may be the others of a frame.
 NEEDED = (
     *("key", "record", "benchmark", "loss", "kind", "seed", "profile", "purpose", "metric", "goal", "failure"),
-    *("status", "run_id", "start"),
+    *("status", "run_id", "start", "end"),
 )
-TEXT = {*NEEDED, "git", "code", "packages", "hardware"} - {"seed", "start"}
+TEXT = {*NEEDED, "git", "code", "packages", "hardware"} - {"seed", "start", "end"}
 ORIGINS = ("code", "packages", "hardware")
 STATES = {"RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED"}
 Manifest = dict[str, Any]

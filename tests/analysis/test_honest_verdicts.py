@@ -1,4 +1,4 @@
-"""Inputs on which a verdict once said what the data do not support (cases.md, part C): each with what it must say."""
+"""Inputs on which a verdict once said what the data do not support: each with what it must say."""
 
 import json
 import math

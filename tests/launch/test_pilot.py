@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from suite.launch.cancel import cancel
-from suite.launch.slurm import client as slurm
+from suite.launch.slurm import client
 from suite.plan.plan import Selection, make_plan
 from suite.records.arrays import TaskReport, task_report
 from suite.records.files import is_held
@@ -251,11 +251,11 @@ def test_cancelled_runs_end_at_their_next_step_and_their_task_is_not_requeued(
     life = here.live()
     here.trains()
 
-    def queued() -> list[slurm.Task]:
+    def queued() -> list[client.ArrayTask]:
         return [task(batch, 0, "RUNNING")] if life.poll() is None else []
 
-    monkeypatch.setattr(slurm, "queue", queued)
-    monkeypatch.setattr(slurm, "cancel", lambda jobs: None if not jobs else pytest.fail("it leaves by itself"))
+    monkeypatch.setattr(client, "queue", queued)
+    monkeypatch.setattr(client, "cancel", lambda jobs: None if not jobs else pytest.fail("it leaves by itself"))
     found = cancel(here.store)
     assert (found.runs, found.tasks, found.silence) == (1, 1, "")
     assert (here.ends(life).state, here.requeues()) == ("ended", 0)

@@ -84,7 +84,14 @@ def _accounting(configuration: Mapping[str, str]) -> Finding:
     else:
         ask = ["sacct", "--noheader", "--allocations", "--starttime", "now", "--format", "JobID"]
         try:
-            subprocess.run(ask, capture_output=True, text=True, timeout=client.PATIENCE_S, check=True)
+            subprocess.run(
+                ask,
+                capture_output=True,
+                timeout=client.PATIENCE_S,
+                check=True,
+                encoding="utf-8",
+                errors="replace",
+            )
         except subprocess.CalledProcessError as error:
             what = f"accounting does not answer: {' '.join(error.stderr.split())[:200]}"
         except subprocess.TimeoutExpired:

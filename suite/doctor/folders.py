@@ -93,7 +93,7 @@ def mount(folder: Path) -> Mount | None:
     """Return the file system that a folder lies on, None where the system does not tell."""
     with contextlib.suppress(OSError):
         real = nearest(folder).resolve()
-        lines = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
+        lines = [line.split() for line in Path("/proc/mounts").read_text(encoding="utf-8").splitlines()]
         mounts = [Mount(_unescaped(point), kind, tuple(options.split(","))) for _, point, kind, options, *_ in lines]
         over = [one for one in mounts if real.is_relative_to(one.point)]
         # of two on one point, the later one hides the earlier

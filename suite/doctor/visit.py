@@ -18,6 +18,7 @@ from suite.doctor import probe
 from suite.doctor.devices import Machine, torch_findings
 from suite.doctor.findings import Finding
 from suite.doctor.folders import nearest
+from suite.environment import in_own_environment
 from suite.launch.kinds.slurm import SlurmLauncher
 from suite.launch.slurm import client
 from suite.launch.slurm.sbatch import parameters, small
@@ -82,7 +83,12 @@ class Visit:
     def last_words(self) -> str:
         """Return the end of what the job printed."""
         logs = sorted((self.folder / "jobs").glob("*_log.out"))
-        lines = [line for log in logs for line in log.read_text(errors="replace").splitlines() if line.strip()]
+        lines = [
+            line
+            for log in logs
+            for line in log.read_text(errors="replace", encoding="utf-8").splitlines()
+            if line.strip()
+        ]
         own = [line for line in lines if not line.startswith("srun: ")]
         return " / ".join((own or lines)[-3:])
 
@@ -158,7 +164,8 @@ def _submit(launcher: SlurmLauncher, folder: Path, sizes: Mapping[str, int], tra
     executor = submitit.SlurmExecutor(folder=folder / "jobs", python=launcher.python)
     executor.update_parameters(job_name=NAME, setup=setup, **parameters(small(launcher)))
     write_json(folder / "here.json", {"time": time.time()})
-    job = executor.submit(probe.probe, str(folder), dict(sizes), tracking_uri)
+    with in_own_environment():
+        job = executor.submit(probe.probe, str(folder), dict(sizes), tracking_uri)
     return Visit(folder, str(job.job_id))
 
 

@@ -19,7 +19,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
-from suite.records.failures import is_final
+from suite.records.failures import identity, is_final
 from suite.records.files import held, is_held, read_json, write_json
 from suite.records.record import Store
 from suite.records.specs import EMPTY, LaunchSpec, turns
@@ -121,14 +121,13 @@ class Launch:
         return result is not None and (replaces is None or result["record"] != replaces)
 
     def is_settled(self, key: str, store: Store) -> bool:
-        """Whether a run is done, or has failed since the launch was made."""
+        """Whether a run is done, or has another failure than the one that it had when the launch was made."""
         if self.is_done(key, store):
             return True
         failure = store.record(key).failure()
         if failure is None or not is_final(failure):
             return False
-        # the time is a node's, whose clock may differ: in the launch's own failures it does not matter
-        return failure.get("launch") == self.id or failure["finished"] >= self.spec.created
+        return failure.get("launch") == self.id or identity(failure) != self.spec.runs[key].failed_before
 
     def open_keys(self, store: Store, keys: Iterable[str] | None = None) -> Iterator[str]:
         """Yield those of the launch's runs, or of some of them, that are neither settled nor cancelled."""
@@ -155,13 +154,13 @@ class Launch:
 
     def cancel(self, keys: Collection[str]) -> None:
         """Note that runs are cancelled: a worker that executes one ends it at its next step."""
-        with (self.folder / "cancelled").open("a") as file:
+        with (self.folder / "cancelled").open("a", encoding="utf-8") as file:
             file.write("".join(f"{key}\n" for key in keys))
 
     def cancelled(self) -> frozenset[str]:
         """Return the keys of cancelled runs."""
         try:
-            return frozenset((self.folder / "cancelled").read_text().split())
+            return frozenset((self.folder / "cancelled").read_text(encoding="utf-8").split())
         except FileNotFoundError:
             return frozenset()
 

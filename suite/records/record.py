@@ -54,7 +54,7 @@ class Record:
 
     def is_done(self) -> bool:
         """Whether the run has its result."""
-        return (self.folder / "result.json").exists()
+        return self.result() is not None
 
     def begin(self, run: Mapping[str, Any]) -> str:
         """Write ``run.json`` and return the record's id, new for a new record and kept when one is continued."""

@@ -15,6 +15,7 @@ from suite.launch.kinds.slurm import SlurmLauncher
 from suite.launch.slurm import client
 from suite.plan.run import Run
 from suite.records.arrays import Batch, add_batch, note_job
+from suite.records.failures import identity
 from suite.records.launch import Launch
 from suite.records.record import Store
 from suite.records.specs import LaunchSpec, Pack
@@ -122,7 +123,11 @@ def made_launch(store: Store, *packs: Sequence[str], replaces: str | None = None
 
 def launch_of(store: Store, packs: Sequence[Pack], replaces: str | None = None, **fields: Any) -> Launch:
     """Return a launch of packs: on a cluster, unless `fields` of its description say otherwise."""
-    runs = {key: run(key, replaces=replaces) for pack in packs for key in pack.keys}
+    runs = {
+        key: run(key, replaces=replaces, failed_before=identity(store.record(key).failure()))
+        for pack in packs
+        for key in pack.keys
+    }
     given: dict[str, Any] = {"kind": "slurm", "created": time.time(), "work": WORK, "array": ARRAY, **fields}
     return Launch.create(store, LaunchSpec(out=store.out, experiment="toy", runs=runs, packs=tuple(packs), **given))
 

@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from suite.environment import own_environment
 from suite.records.arrays import JOB_PREFIX
 
 PATIENCE_S = 60.0
@@ -246,9 +247,18 @@ def _told(*command: str) -> str:
 
 def _answer(*command: str, given: str | None = None) -> str:
     """Run a command of SLURM; its standard output, or an exception that tells silence from refusal."""
-    environment = {**os.environ, "SLURM_BITSTR_LEN": "0"}  # or long lists of array tasks end in "..."
+    environment = own_environment(SLURM_BITSTR_LEN="0")  # or long lists of array tasks end in "..."
     try:
-        done = subprocess.run(command, input=given, capture_output=True, text=True, timeout=PATIENCE_S, env=environment)
+        done = subprocess.run(
+            command,
+            input=given,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            env=environment,
+            encoding="utf-8",
+            errors="replace",
+        )
     except FileNotFoundError as error:
         raise SchedulerUnavailable(f"{command[0]} is not installed here") from error
     except subprocess.TimeoutExpired as error:

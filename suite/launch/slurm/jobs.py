@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Collection, Mapping, Sequence
 
+from suite.environment import in_own_environment
 from suite.launch.jobs import LaunchError
 from suite.launch.kinds.slurm import SlurmLauncher
 from suite.launch.packing import arrays
@@ -17,7 +18,7 @@ from suite.launch.slurm.queue import Look, look
 from suite.launch.slurm.sbatch import parameters
 from suite.plan.run import Run
 from suite.provenance.snapshot import code_environment
-from suite.records.arrays import add_batch, batches, note_job, open_launches, remove_batch
+from suite.records.arrays import add_batch, batches, note_job, open_launches, remove_batch, task_report
 from suite.records.failures import deaths, record_failure
 from suite.records.launch import Launch, Worker, living_workers
 from suite.records.record import Store
@@ -156,6 +157,8 @@ class SlurmJobs:
             job = submitted[number][-1]
             known = ended.get(job)
             if known is not None and known.state not in {*client.ENDED, "PREEMPTED"}:
+                if known.state == "PENDING" and task_report(self.launch, number) is None:
+                    continue  # it has not begun, though the queue does not show it: that is no loss
                 known = None  # accounting lags behind
             if known is not None and known.state in ("NODE_FAIL", "BOOT_FAIL") and known.nodes:
                 self._unfit.add(known.nodes)
@@ -211,7 +214,7 @@ class SlurmJobs:
             given["exclude"] = ",".join(sorted(self._unfit))
         executor.update_parameters(job_name=batch.name, setup=self._setup, **given)
         try:
-            with executor.batch():
+            with in_own_environment(), executor.batch():
                 jobs = [executor.submit(pilot, str(self.launch.folder), number) for number in chosen]
         except (submitit.core.utils.FailedJobError, subprocess.SubprocessError) as error:
             said = str(error).strip().splitlines()[-1]
@@ -239,7 +242,7 @@ class SlurmJobs:
 
     def _last_words(self) -> str:
         logs = sorted((self.launch.folder / "jobs").glob("*_log.out"), key=lambda file: file.stat().st_mtime)
-        said = logs[-1].read_text(errors="replace").strip() if logs else ""
+        said = logs[-1].read_text(encoding="utf-8", errors="replace").strip() if logs else ""
         return "\n".join(said.splitlines()[-15:]) or "(nothing)"
 
 

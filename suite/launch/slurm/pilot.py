@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 
+from suite.environment import RENDEZVOUS, TEXT
 from suite.launch.slurm import client
 from suite.process import THREADS
 from suite.records.arrays import HEARTBEAT_S, TaskReport, batches, order, report_task, task_report
@@ -152,7 +153,8 @@ class Pilot:
             self._requeue()
 
     def _start(self, seat: Seat, beside: int) -> subprocess.Popen[bytes]:
-        environment = {**os.environ, **dict.fromkeys(THREADS, str(self.launch.threads(self.pack)))}
+        environment = {name: value for name, value in os.environ.items() if name not in RENDEZVOUS} | TEXT
+        environment |= dict.fromkeys(THREADS, str(self.launch.threads(self.pack)))
         environment["SUITE_PILOT"] = str(os.getpid())
         if seat.devices is not None:
             environment["CUDA_VISIBLE_DEVICES"] = seat.devices

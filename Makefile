@@ -5,21 +5,28 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOSSES ?=
 ARGUMENTS ?=
-# The suite's tests share the cores: more processes than that only wait for each other.
-TEST_PROCESSES ?= 2
+# One more than cores: the long tests often wait, for SLURM's clocks and for servers.
+TEST_PROCESSES ?= 3
+# Tests of one process each: nothing is started, installed, fetched or waited for.
+FAST := tests/cli tests/conformance tests/losses tests/pairs tests/plan tests/provenance tests/records tests/registry \
+	tests/training
+# Per cent of the statements that the fast tests execute, at least; raise it with them.
+FLOOR := 40
 
 # Debian splits ensurepip from Python; as root we can fetch it.
 install_venv = [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && \
 	apt-get update -qq && apt-get install -y -qq --no-install-recommends python3-venv
 
 .DEFAULT_GOAL := help
-.PHONY: help run test smoke lint install constraints clean
+.PHONY: help run test test-fast smoke lint coverage install constraints clean
 
 help:
 	@echo "make run     install, fetch data, run the matrix (profile mini), write the report"
 	@echo "make smoke   the same at profile smoke, two seeds: a minute"
-	@echo "make test    install what the tests need and run them all"
+	@echo "make test    install what the tests need and run them all: up to a quarter of an hour on two cores"
+	@echo "make test-fast   only tests that start no processes, for the inner loop: under two minutes"
 	@echo "make lint    ruff, mypy, and the order of the imports"
+	@echo "make coverage   per cent of the statements that the fast tests execute, with a floor"
 	@echo "make clean   remove the virtual environment and caches; results and data stay"
 
 run: $(VENV)/.installed
@@ -33,13 +40,20 @@ test: $(VENV)/.installed-dev
 	@tests/slurm/install.sh
 	@tests/analysis/report/install.sh
 	$(BIN)/python -m suite data fetch
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal $(ARGUMENTS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal --durations 10 $(ARGUMENTS)
+
+test-fast: $(VENV)/.installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal --durations 10 $(FAST) $(ARGUMENTS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
+
+coverage: $(VENV)/.installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal --cov --cov-report=term:skip-covered \
+		--cov-fail-under=$(FLOOR) $(FAST) $(ARGUMENTS)
 
 install: $(VENV)/.installed
 

@@ -1,12 +1,15 @@
 from suite.losses import DCL as DCL
 from suite.losses import DCLW as DCLW
 from suite.losses import MACL as MACL
+from suite.losses import PPS as PPS
 from suite.losses import DySTreSS as DySTreSS
+from suite.losses import FocalInfoNCE as FocalInfoNCE
 from suite.losses import InfoNCE as InfoNCE
 from suite.losses import ISogCLR as ISogCLR
 from suite.losses import LearnableTemperature as LearnableTemperature
 from suite.losses import Loss as Loss
 from suite.losses import MonotoneTemperature as MonotoneTemperature
+from suite.losses import RelativeSigLIP as RelativeSigLIP
 from suite.losses import SigLIP as SigLIP
 from suite.losses import TemperatureFree as TemperatureFree
 from suite.losses import TemperatureSchedule as TemperatureSchedule

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterable
+from itertools import takewhile
 from pathlib import Path
 from typing import NoReturn
 
@@ -18,20 +19,27 @@ from typing import NoReturn
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
-def gpus() -> list[int]:
-    """Return the indices of the GPUs that this process may use."""
+def gpus() -> list[str]:
+    """Return the GPUs that this process may use, as ``CUDA_VISIBLE_DEVICES`` names them: by numbers or identities."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
-        return [int(part) for part in visible.split(",") if part.strip().isdigit()]
+        return list(takewhile(_is_device, (part.strip() for part in visible.split(","))))
     program = shutil.which("nvidia-smi")
-    return list(range(_listed(program))) if program else []
+    return [str(number) for number in range(_listed(program))] if program else []
+
+
+def _is_device(name: str) -> bool:
+    """Whether CUDA would take a name; it stops at the first that it does not, as at ``-1``."""
+    return name.isdigit() or name.startswith(("GPU-", "MIG-"))
 
 
 @functools.cache
 def _listed(program: str) -> int:
     """Return how many GPUs `program` lists; asked once, as a launcher wants to know several times a second."""
     try:
-        listed = subprocess.run([program, "-L"], capture_output=True, text=True, timeout=10, check=True).stdout
+        listed = subprocess.run(
+            [program, "-L"], capture_output=True, timeout=10, check=True, encoding="utf-8", errors="replace"
+        ).stdout
     except (OSError, subprocess.SubprocessError):
         return 0
     return len(listed.splitlines())
@@ -72,7 +80,7 @@ def signal_at_parents_death(number: int) -> None:
 def leave(status: int) -> NoReturn:
     """End this process with an exit status, and without what the interpreter does at its end.
 
-    Taking torch, mlflow and pandas apart costs the interpreter more than a second, while somebody waits.
+    Taking torch, mlflow and pandas apart costs the interpreter more than a second.
     """
     logging.shutdown()
     for stream in (sys.stdout, sys.stderr):

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from suite.cli import main as cli
+from suite.tracking.store import open_client
+from tests import nursery
+from tests.waiting import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -51,11 +56,15 @@ def toy_registry(folder: Path) -> Path:
     return file
 
 
-def environment() -> dict[str, str]:
-    """The environment of a user who has installed the suite, with few threads: tests run beside each other."""
+def environment(is_forked: bool = True) -> dict[str, str]:
+    """The environment of a user who has installed the suite, with few threads: tests run beside each other.
+
+    Python processes that get it are forked, with torch in memory, unless `is_forked` is false: see
+    :mod:`tests.nursery`.
+    """
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     kept = {name: value for name, value in os.environ.items() if name not in UNSET}
-    return {**kept, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+    return {**kept, **({nursery.WANTED: "1"} if is_forked else {}), "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
 
 
 def command(folder: Path, *arguments: str) -> list[str]:
@@ -66,8 +75,29 @@ def command(folder: Path, *arguments: str) -> list[str]:
     return [sys.executable, "-m", "suite", arguments[0], *place, *arguments[1:]]
 
 
-def suite(folder: Path, *arguments: str, timeout: float = 240) -> subprocess.CompletedProcess[str]:
+def prepare_store(folder: Path) -> None:
+    """Give a folder the empty MLflow store that its first campaign would make, by migrations that take seconds.
+
+    Campaigns that are started without these helpers make theirs: those under fire in ``test_kill.py``.
+    """
+    file = folder / "results" / "mlflow.db"
+    if not file.exists():
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(_empty_store())
+
+
+@functools.cache
+def _empty_store() -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "mlflow.db"
+        open_client(f"sqlite:///{file}")
+        return file.read_bytes()
+
+
+def suite(folder: Path, *arguments: str, timeout: float = PATIENCE_S) -> subprocess.CompletedProcess[str]:
     """Run the suite on the toy registry of a folder, to its end."""
+    if arguments[0] == "run":
+        prepare_store(folder)
     return subprocess.run(
         command(folder, *arguments), capture_output=True, text=True, timeout=timeout, cwd=folder, env=environment()
     )
@@ -75,6 +105,8 @@ def suite(folder: Path, *arguments: str, timeout: float = 240) -> subprocess.Com
 
 def suite_here(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Do the same as :func:`suite` in this process, which has imported already what takes a new one seconds."""
+    if arguments[0] == "run":
+        prepare_store(folder)
     said, errors = io.StringIO(), io.StringIO()
     with contextlib.chdir(folder), pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "path", list(sys.path))

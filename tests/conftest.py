@@ -10,7 +10,9 @@ import pytest
 
 from suite.cli import main as cli
 from suite.provenance import modules, targets
+from tests import nursery
 
+nursery.install()
 ROOT = Path(__file__).resolve().parent.parent
 
 REGISTRY = """\
@@ -41,13 +43,45 @@ slices:
 """
 
 
-#: Files whose tests take longest. They begin first: a process of pytest-xdist that ends early waits for the others.
-LONGEST = ("test_kill", "test_campaigns", "test_arrays", "test_campaign", "test_verify")
+#: Files whose tests take longest, the longest first.
+LONGEST = (
+    "slurm/test_campaigns", "launch/test_kill", "slurm/test_arrays", "launch/test_campaign",
+    "slurm/test_slurm_commands", "slurm/test_doctor", "tracking/test_server", "verify/test_verify",
+    "analysis/test_cli", "launch/test_pilot",
+)  # fmt: skip
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    places = {name: place for place, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: places.get(item.path.stem, len(LONGEST)))
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin with the longest files, one after the other for each process of pytest-xdist in turn.
+
+    With ``--dist worksteal`` every process begins with an equal part of the list, and takes what others have left when
+    it is through.
+    """
+    processes = getattr(config, "workerinput", {}).get("workercount", 1)
+    parts: list[list[pytest.Item]] = [[] for _ in range(processes)]
+    others = []
+    places = {name: place % processes for place, name in enumerate(LONGEST)}
+    for item in sorted(items, key=_place):
+        name = _name(item)
+        if name in places:
+            parts[places[name]].append(item)
+        else:
+            others.append(item)
+    for number, part in enumerate(parts):
+        size = (len(items) + number) // processes  # pytest-xdist gives what is left over to the last ones
+        count = max(0, size - len(part))
+        part += others[:count]
+        del others[:count]
+    items[:] = [item for part in parts for item in part] + others
+
+
+def _place(item: pytest.Item) -> int:
+    name = _name(item)
+    return LONGEST.index(name) if name in LONGEST else len(LONGEST)
+
+
+def _name(item: pytest.Item) -> str:
+    return f"{item.path.parent.name}/{item.path.stem}"
 
 
 class Project:
@@ -84,7 +118,7 @@ class Project:
         """Run a command in a process of its own."""
         variables = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
         command = [sys.executable, "-m", "suite", *arguments]
-        return subprocess.run(command, cwd=self.folder, env=variables, capture_output=True, text=True, timeout=120)
+        return subprocess.run(command, cwd=self.folder, env=variables, capture_output=True, text=True, timeout=300)
 
     def tree(self) -> dict[str, bytes]:
         """Return every file and its content."""

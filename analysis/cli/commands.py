@@ -42,18 +42,22 @@ class Loaded:
         With at least one finished run.
     out : Path
         Where files go.
+    accept_changes : bool
+        Judge by margins, goals and metrics that were changed while runs existed.
     """
 
     logged: Logged
     collected: Collected
     out: Path
+    accept_changes: bool = False
 
     def evidence(self) -> dict[str, Evidence]:
         """Return the evidence of every profile."""
         from analysis.evidence.gather import gather
 
         declared = self.logged.declared
-        return {profile: gather(self.collected, declared, profile) for profile in self.collected.profiles}
+        accept = self.accept_changes
+        return {profile: gather(self.collected, declared, profile, accept) for profile in self.collected.profiles}
 
 
 def report(options: argparse.Namespace) -> None:
@@ -202,7 +206,7 @@ def _load(options: argparse.Namespace, all_runs: bool = False) -> Loaded:
         unknown = options.profile is not None and options.profile not in profiles
         other = f"no run of profile {options.profile!r}; it has {', '.join(profiles)}"
         raise NothingToShow(f"{logged.origin} holds {other if unknown else 'no finished run'}")
-    return Loaded(logged, collected, out)
+    return Loaded(logged, collected, out, options.accept_changes)
 
 
 def _write_and_show(

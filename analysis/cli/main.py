@@ -106,6 +106,11 @@ def _add_source(command: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="where the claims are declared (default: that of the bundle, else ./benchmarks.yaml)",
     )
+    command.add_argument(
+        "--accept-changes",
+        action="store_true",
+        help="judge claims by margins, goals and metrics that were changed while runs existed",
+    )
     command.add_argument("--keep-stale", action="store_true", help="let runs count that were made with older code")
 
 

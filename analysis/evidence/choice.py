@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
+
+from analysis.statistics.differences import ROUNDING
 
 MEMBER = re.compile(r"(?P<loss>[^@]+)@(?P<setting>.+)")
 SYMBOLS = {"temperature": "tau"}
 VALIDATED, MEDIAN = "validated", "median"
+ALL_RESAMPLED, RESAMPLES = 5, 4_000
 SECONDS = ("seconds/setup", "seconds/training", "seconds/evaluation")
 
 
@@ -36,6 +42,11 @@ class Choice:
         All of these runs together; NaN if it was not logged.
     skipped : tuple of str
         Settings that lack selection seeds which others have, and so did not compete.
+    tied : tuple of str
+        Settings whose mean equals that of the chosen one but for rounding, which comes before them in natural order.
+    support : tuple of (str, float)
+        How often each setting would have won, had the selection seeds been drawn anew: the share of their resamples,
+        the most frequent first.
     """
 
     benchmark: str
@@ -49,6 +60,8 @@ class Choice:
     runs: int
     seconds: float
     skipped: tuple[str, ...]
+    tied: tuple[str, ...] = ()
+    support: tuple[tuple[str, float], ...] = ()
 
     @property
     def member(self) -> str:
@@ -76,7 +89,8 @@ def choose(runs: pd.DataFrame) -> list[Choice]:
     """Choose the best and the middle member of every sweep in every benchmark of one profile.
 
     Only members that have all the selection seeds of the sweep compete, on the mean of the primary validation metric in
-    the direction of its goal. Of equals, the first in natural order is taken. Test figures are never looked at.
+    the direction of its goal. Of equals (but for
+    rounding), the first in natural order is taken: of temperatures the lowest. Test figures are never looked at.
 
     Parameters
     ----------
@@ -98,7 +112,11 @@ def _choice(benchmark: str, loss: str, group: pd.DataFrame) -> Choice | None:
         return None
     sign = -1.0 if group["goal"].iloc[0] == "minimise" else 1.0
     ranked = sorted(complete, key=lambda setting: (-sign * complete[setting], natural(setting)))
+    level = max(sign * mean for mean in complete.values())
+    equal = [s for s in ranked if level - sign * complete[s] <= ROUNDING * max(abs(level), 1e-300)]
+    ranked = [*sorted(equal, key=natural), *(setting for setting in ranked if setting not in equal)]
     best, middle = ranked[0], ranked[(len(ranked) - 1) // 2]
+    layout = group[group["setting"].isin(ranked)].pivot(index="seed", columns="setting", values="val")[ranked]
     skipped = tuple(sorted(set(map(str, by_setting.index)) - set(complete), key=natural))
     timed = [name for name in SECONDS if name in group]
     return Choice(
@@ -113,7 +131,61 @@ def _choice(benchmark: str, loss: str, group: pd.DataFrame) -> Choice | None:
         len(group),
         float(group[timed].sum(axis=1, min_count=1).sum(min_count=1)),
         skipped,
+        tuple(sorted(set(equal) - {best}, key=natural)),
+        _support(sign * layout.to_numpy(dtype=float), ranked),
     )
+
+
+def _support(layout: np.ndarray, settings: Sequence[str]) -> tuple[tuple[str, float], ...]:
+    """Return how often each setting has the best mean over resampled seeds; of equals the first.
+
+    Parameters
+    ----------
+    layout : array [seeds, settings]
+        Higher is better.
+    settings : sequence of str
+    """
+    seeds = len(layout)
+    drawn = (
+        np.array(list(itertools.product(range(seeds), repeat=seeds)))
+        if seeds <= ALL_RESAMPLED
+        else (np.random.default_rng(0).integers(seeds, size=(RESAMPLES, seeds)))
+    )
+    means = layout[drawn].mean(axis=1)
+    won = (means >= means.max(axis=1, keepdims=True) - ROUNDING * np.abs(means).max()).argmax(axis=1)
+    shares = np.bincount(won, minlength=len(settings)) / len(drawn)
+    order = sorted(range(len(settings)), key=lambda place: -shares[place])
+    return tuple((settings[place], float(shares[place])) for place in order if shares[place] > 0)
+
+
+@dataclass(frozen=True)
+class Incomplete:
+    """A sweep of which nothing can be chosen: every setting lacks a selection seed that another has."""
+
+    benchmark: str
+    loss: str
+    missing: tuple[tuple[str, tuple[int, ...]], ...]
+
+    @property
+    def text(self) -> str:
+        """What is missing, as a sentence."""
+        lacking = "; ".join(f"{setting} lacks {', '.join(map(str, seeds))}" for setting, seeds in self.missing)
+        return f"{self.benchmark}: nothing could be chosen of {self.loss}, selection seeds are missing: {lacking}."
+
+
+def incomplete(runs: pd.DataFrame) -> list[Incomplete]:
+    """Return the sweeps of one profile of which :func:`choose` could choose nothing, and what they lack."""
+    swept = members(runs)
+    found = []
+    for (benchmark, base), group in swept[swept["purpose"] == "selection"].groupby(["benchmark", "base"], sort=True):
+        seeds = {int(seed) for seed in group["seed"]}
+        by_setting = {str(setting): {int(seed) for seed in part["seed"]} for setting, part in group.groupby("setting")}
+        if all(have < seeds for have in by_setting.values()):
+            lacking = (
+                (setting, tuple(sorted(seeds - by_setting[setting]))) for setting in sorted(by_setting, key=natural)
+            )
+            found.append(Incomplete(str(benchmark), str(base), tuple(lacking)))
+    return found
 
 
 def row_label(loss: str, at: str, setting: str) -> str:

@@ -9,8 +9,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from analysis.evidence.failures import Failed
 from analysis.evidence.rows import ROW_COLUMNS, by_seed
 from analysis.statistics.differences import MarginTests, Paired, holm, margin_tests, paired
+from analysis.statistics.paired import CONFIDENCE
 
 
 @dataclass(frozen=True)
@@ -32,9 +34,17 @@ class Comparison:
     paired : Paired
     margins : MarginTests
     p_holm : float
-        `paired.p_t` after Holm's correction over the family that was tested with it.
+        `paired.p_t` after Holm's correction over the benchmarks of the row.
     is_same : bool
         Both rows are made of the same runs here: validation chose what is declared, say. There is nothing to test.
+    failed, failed_against : tuple of int
+        Seeds on which either failed.
+    is_imputed : bool
+        Failed seeds are among `differences`, by the figure of the untrained encoder or of chance.
+    of : int
+        Seeds that either has or failed on.
+    level : float
+        Confidence of the t-interval of `paired`.
     """
 
     benchmark: str
@@ -49,15 +59,22 @@ class Comparison:
     margins: MarginTests
     p_holm: float
     is_same: bool
+    failed: tuple[int, ...] = ()
+    failed_against: tuple[int, ...] = ()
+    is_imputed: bool = False
+    of: int = 0
+    level: float = CONFIDENCE
 
 
-def compare(rows: pd.DataFrame, benchmark: str, row: str, against: str) -> Comparison:
+def compare(rows: pd.DataFrame, benchmark: str, row: str, against: str, failures: Failed | None = None) -> Comparison:
     """Compare two rows on one benchmark, on the seeds that both have; `p_holm` is left as NaN.
 
     Parameters
     ----------
     rows : DataFrame
         From :func:`analysis.evidence.rows.rows_of`.
+    failures : mapping of (benchmark, row) to seeds, optional
+        Failed seeds, whether they are among the rows or not.
     """
     kept = [*ROW_COLUMNS, *(name for name in ("start", "metric", "goal", "margin") if name in rows)]
     here = rows.loc[rows["benchmark"] == benchmark, kept]
@@ -66,6 +83,9 @@ def compare(rows: pd.DataFrame, benchmark: str, row: str, against: str) -> Compa
     difference = (sign * (by_seed(here, benchmark, row) - by_seed(here, benchmark, against))).dropna()
     values = difference.to_numpy(dtype=float)
     seeds = tuple(int(seed) for seed in difference.index)
+    failed, failed_against = ((failures or {}).get((benchmark, name), ()) for name in (row, against))
+    known = set(here.loc[here["row"].isin([row, against]), "seed"]).union(failed, failed_against)
+    are_among = [_are_among(here, name, seeds) for name, seeds in ((row, failed), (against, failed_against))]
     first, second = (frozenset(here.loc[here["row"] == name, "run_id"]) for name in (row, against))
     return Comparison(
         benchmark,
@@ -80,6 +100,10 @@ def compare(rows: pd.DataFrame, benchmark: str, row: str, against: str) -> Compa
         margin_tests(values, margin),
         p_holm=math.nan,
         is_same=bool(first) and first == second,
+        failed=failed,
+        failed_against=failed_against,
+        is_imputed=bool(failed or failed_against) and all(are_among),
+        of=len(known),
     )
 
 
@@ -91,10 +115,18 @@ def described(here: pd.DataFrame) -> tuple[str, str, float]:
     return str(newest["metric"]), str(newest["goal"]), margin
 
 
-def family(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    """Correct the p of comparisons that are read together, by Holm's method.
+def families(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """Correct the p of comparisons by Holm's method over the benchmarks of a row, whatever other rows there are.
 
     A comparison of runs with themselves is no test and does not count.
     """
-    corrected = holm([math.nan if one.is_same else one.paired.p_t for one in comparisons])
-    return [replace(one, p_holm=p) for one, p in zip(comparisons, corrected, strict=True)]
+    corrected: dict[int, float] = {}
+    for row in dict.fromkeys(one.row for one in comparisons):
+        mine = [place for place, one in enumerate(comparisons) if one.row == row]
+        ps = [math.nan if comparisons[place].is_same else comparisons[place].paired.p_t for place in mine]
+        corrected |= dict(zip(mine, holm(ps), strict=True))
+    return [replace(one, p_holm=corrected[place]) for place, one in enumerate(comparisons)]
+
+
+def _are_among(here: pd.DataFrame, row: str, seeds: Sequence[int]) -> bool:
+    return set(seeds) <= set(here.loc[here["row"] == row, "seed"])

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import math
 import statistics
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 import pandas as pd
 
-from analysis.evidence.choice import VALIDATED, Choice, choose, natural
-from analysis.evidence.comparison import Comparison, compare, family
+from analysis.evidence.choice import VALIDATED, Choice, choose, incomplete, natural
+from analysis.evidence.comparison import Comparison, compare, families
+from analysis.evidence.confounding import confounding
+from analysis.evidence.failures import Failed, failures_of, with_failures
 from analysis.evidence.reproduction import Reproduction, reproductions
 from analysis.evidence.rows import AT_ORDER, DECLARED, ROW_COLUMNS, labels_of, notes_on, rows_of
-from analysis.evidence.verdict import Verdict, judge
+from analysis.evidence.sensitivity import Sensitivity, blind, sensitivities
+from analysis.evidence.verdict import Circumstances, Verdict, judge, label_of
 from analysis.read.collect import Collected
 from suite.registry.claims import Claim, Declared, Published
 
@@ -39,12 +43,17 @@ class Evidence:
     baseline : str
         The label of the row that all others are compared with; empty if there is none.
     comparisons : tuple of Comparison
-        Every other row of a loss against the baseline, benchmark by benchmark; one family for Holm's correction.
+        Every other row of a loss against the baseline, benchmark by benchmark; a family for Holm's correction a row.
     verdicts : tuple of Verdict
         By claim: overall first, then by benchmark.
     reproductions : tuple of Reproduction
     notes : tuple of str
         What a reader of any table must know.
+    failures : mapping of (benchmark, row) to seeds
+        The evaluation seeds on which runs of a row failed.
+    sensitivity : tuple of Sensitivity
+        Of every benchmark to every sweep.
+    declared : Declared
     """
 
     profile: str
@@ -58,6 +67,9 @@ class Evidence:
     verdicts: tuple[Verdict, ...]
     reproductions: tuple[Reproduction, ...]
     notes: tuple[str, ...]
+    failures: Failed = field(default_factory=dict)
+    sensitivity: tuple[Sensitivity, ...] = ()
+    declared: Declared = field(default_factory=Declared)
 
     @property
     def benchmarks(self) -> list[str]:
@@ -65,12 +77,19 @@ class Evidence:
         return sorted(self.rows["benchmark"].unique(), key=natural)
 
     def scores(self) -> pd.DataFrame:
-        """Return mean test metrics [benchmarks, rows of losses], higher is better, of rows that no benchmark lacks."""
-        losses = self.rows.loc[self.rows["kind"] == "loss", ["benchmark", "row", "test", "goal"]]
+        """Return mean test metrics [benchmarks, rows of losses], higher is better, of rows that no benchmark lacks.
+
+        Over the seeds that all of these rows have on a benchmark; without rows where there are none on one.
+        """
+        losses = self.rows.loc[self.rows["kind"] == "loss", ["benchmark", "row", "seed", "test", "goal"]]
         losses = losses.assign(score=losses["test"].astype(float).where(losses["goal"] != "minimise", -losses["test"]))
-        means = losses.pivot_table(index="benchmark", columns="row", values="score", aggfunc="mean")
-        complete = means.reindex(self.benchmarks).dropna(axis=1)
-        return complete[[label for label in self.labels if label in complete]]
+        run = losses.groupby("row")["benchmark"].nunique()
+        names = [label for label in self.labels if run.get(label, 0) == len(self.benchmarks)]
+        means = pd.DataFrame(index=self.benchmarks, columns=names, dtype=float)
+        for benchmark in self.benchmarks:
+            here = losses[(losses["benchmark"] == benchmark) & losses["row"].isin(names)]
+            means.loc[benchmark] = here.pivot(index="seed", columns="row", values="score").dropna().mean()
+        return means.dropna(axis=1, how="any")
 
     def standard_errors(self) -> list[float]:
         """Return the standard error of a row's mean on each benchmark, in margins: the noise behind its ranks.
@@ -86,7 +105,7 @@ class Evidence:
         return found
 
 
-def gather(collected: Collected, declared: Declared, profile: str) -> Evidence:
+def gather(collected: Collected, declared: Declared, profile: str, accept_changes: bool = False) -> Evidence:
     """Derive everything that the tables, the figures and the report of a profile show.
 
     Parameters
@@ -96,14 +115,18 @@ def gather(collected: Collected, declared: Declared, profile: str) -> Evidence:
     declared : Declared
         What the registry claims; without a baseline, InfoNCE if there is one.
     profile : str
+    accept_changes : bool
+        Judge claims by margins, goals and metrics that were changed while runs existed.
     """
     mine = collected.of(profile)
     choices = choose(mine.runs)
-    rows = rows_of(mine.runs, choices)
+    everything = rows_of(with_failures(mine.runs, mine.failed, declared.failures), choices)
+    failed, rows = failures_of(everything), everything[everything["test"].notna()].reset_index(drop=True)
+    sensitivity = sensitivities(mine.runs)
     labels = labels_of(rows, "loss")
     baseline = _baseline(rows, declared.baseline or "infonce")
     compared = [
-        compare(here, str(benchmark), label, baseline)
+        compare(here, str(benchmark), label, baseline, failed)
         for benchmark, here in sorted(rows.groupby("benchmark"), key=lambda part: natural(str(part[0])))
         for label in labels
         if label != baseline and {label, baseline} <= set(here["row"].unique())
@@ -116,11 +139,74 @@ def gather(collected: Collected, declared: Declared, profile: str) -> Evidence:
         tuple(labels),
         tuple(labels_of(rows, "reference")),
         baseline,
-        tuple(family(compared)),
-        tuple(judge(declared.claims, rows)),
+        tuple(families(compared)),
+        tuple(
+            judge(
+                declared.claims,
+                rows,
+                Circumstances(
+                    failed,
+                    blind(sensitivity),
+                    _changed(mine, declared),
+                    accept_changes,
+                    _confounded(declared, rows, mine.origins),
+                ),
+            )
+        ),
         tuple(reproductions(declared.published, rows, mine.tested, profile)),
-        tuple(notes_on(rows, choices)),
+        (
+            *notes_on(rows, choices),
+            *(one.text for one in incomplete(mine.runs)),
+            *_failure_notes(failed, rows, declared),
+        ),
+        failed,
+        tuple(sensitivity),
+        declared,
     )
+
+
+def _changed(collected: Collected, declared: Declared) -> dict[str, str]:
+    """Return by benchmark what was declared otherwise for runs that count, or is by now."""
+    told: dict[str, list[str]] = {}
+    for change in collected.changes:
+        told.setdefault(change.benchmark, []).append(change.text)
+    newest = collected.runs.drop_duplicates("benchmark")
+    for run in newest.to_dict("records"):
+        said = declared.margins.get(str(run["benchmark"]))
+        if said is None:
+            continue
+        pairs = (("metric", said.metric), ("goal", said.goal), ("margin", said.margin))
+        told.setdefault(str(run["benchmark"]), []).extend(
+            f"the {what} of the runs is {run[what]}, and {now} in the registry"
+            for what, now in pairs
+            if what in run and pd.notna(run[what]) and run[what] != now
+        )
+    return {benchmark: "; ".join(texts) for benchmark, texts in told.items() if texts}
+
+
+def _confounded(declared: Declared, rows: pd.DataFrame, origins: pd.DataFrame) -> dict[tuple[str, str, str], str]:
+    """Return by benchmark and the two rows of a claim what their runs differ in beside the loss."""
+    found = {}
+    for claim in declared.claims.values():
+        row, against = label_of(rows, claim.loss, DECLARED), label_of(rows, claim.than, claim.at)
+        both = rows[rows["row"].isin([row, against])]
+        for benchmark, here in both.groupby("benchmark"):
+            ids = [here.loc[(here["row"] == name) & ~here["failed"], "run_id"] for name in (row, against)]
+            if all(map(len, ids)):
+                text = confounding(*(origins.loc[one] for one in ids))
+                if text:
+                    found[str(benchmark), row, against] = text
+    return found
+
+
+def _failure_notes(failed: Failed, rows: pd.DataFrame, declared: Declared) -> Iterator[str]:
+    counted = rows[rows["failed"]] if "failed" in rows else rows[:0]
+    for (benchmark, row), seeds in failed.items():
+        is_counted = ((counted["benchmark"] == benchmark) & (counted["row"] == row)).any()
+        how = (
+            "counted as the untrained encoder or as chance" if is_counted else "left out, so that nothing speaks for it"
+        )
+        yield f"{benchmark}: {row} failed on seed {', '.join(map(str, seeds))} (failures: {declared.failures}; {how})."
 
 
 def _baseline(rows: pd.DataFrame, loss: str) -> str:

@@ -10,6 +10,7 @@ from analysis.evidence.choice import MEDIAN, VALIDATED, Choice, members, natural
 
 DECLARED = "declared"
 REFERENCES = ("chance", "raw", "popularity", "untrained", "no_contrast", "supervised", "published")
+SURE = 0.95  # a choice that resampled selection seeds repeat less often is said to be uncertain
 AT_ORDER = ("", DECLARED, VALIDATED, MEDIAN)
 ROW_COLUMNS = ["row", "loss", "at", "kind", "benchmark", "seed", "test", "val", "run_id"]
 
@@ -61,6 +62,8 @@ def notes_on(rows: pd.DataFrame, choices: Sequence[Choice]) -> list[str]:
             notes.append(f"{row_label(loss, which, mine[0].setting)}: {chosen}; {how}, {cost} training runs.")
         notes += [_to_run(choice, which) for choice in mine for which in missing(choice, rows)]
         notes += [_skipped(choice) for choice in mine if choice.skipped]
+        notes += [_tied(choice) for choice in mine if choice.tied]
+        notes += [_supported(choice) for choice in mine if choice.support and choice.support[0][1] < SURE]
     return notes
 
 
@@ -104,6 +107,17 @@ def _to_run(choice: Choice, which: str) -> str:
     member = f"{choice.loss}@{choice.at(which)}"
     what = "chose" if which == VALIDATED else "puts in the middle"
     return f"{choice.benchmark}: validation {what} {member}, which has no evaluation run yet."
+
+
+def _tied(choice: Choice) -> str:
+    tied = ", ".join(without_name(setting) for setting in choice.tied)
+    level = f"{choice.loss} {choice.value} ties with {tied} on validation"
+    return f"{choice.benchmark}: {level}; of equals the first in natural order is taken."
+
+
+def _supported(choice: Choice) -> str:
+    shares = ", ".join(f"{without_name(setting)} {share:.0%}" for setting, share in choice.support)
+    return f"{choice.benchmark}: of resampled selection seeds, validation would choose {choice.loss} {shares}."
 
 
 def _skipped(choice: Choice) -> str:

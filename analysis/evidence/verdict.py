@@ -1,26 +1,27 @@
-"""What the runs say of every declared claim: better, not worse, worse, or inconclusive; and why."""
+"""What the runs say of every declared claim, in the words of :mod:`analysis.evidence.words`; and why."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+from scipy import special
 
+from analysis.evidence import words
+from analysis.evidence.choice import natural
 from analysis.evidence.comparison import Comparison, compare
+from analysis.evidence.failures import Failed
 from analysis.evidence.rows import DECLARED
-from analysis.statistics.differences import ALPHA, holm
-from analysis.statistics.ranks import Aggregate, hierarchical_bootstrap
-from suite.plan.power import seeds_needed
+from analysis.evidence.words import Bounds
+from analysis.statistics.aggregates import Aggregate, hierarchical_bootstrap
+from analysis.statistics.differences import ALPHA, is_constant
+from analysis.statistics.seeds import SeedsNeeded, needed
 from suite.registry.claims import Claim
 
-#: One-sided tests at this level agree with two-sided 95 % intervals.
-LEVEL = ALPHA / 2
-POWER = 0.8
-
-BETTER, NOT_WORSE, WORSE, INCONCLUSIVE = "better", "not worse", "worse", "inconclusive"
+NONE = Bounds(math.nan, math.nan)
 
 
 @dataclass(frozen=True)
@@ -35,20 +36,25 @@ class Verdict:
     benchmark : str
         Empty for the overall verdict.
     label : str
-        ``better``: the difference is above 0. ``not worse``: above -margin. ``worse``: below -margin.
-        ``inconclusive``: the runs do not tell. Each by a one-sided paired t-test at 2.5 %, after Holm's correction over
-        the benchmarks of the claim.
-        Overall: ``worse`` if it is worse somewhere and better nowhere; ``not worse`` if it is at least that everywhere,
-        and ``better`` if it is better somewhere besides; ``inconclusive`` otherwise.
+        One of :data:`analysis.evidence.words.WORDS`, by the simultaneous interval; ``insensitive`` where the benchmark
+        cannot tell (:mod:`analysis.evidence.sensitivity`) and the word would be ``not worse`` or ``equivalent``.
     holds : bool or None
-        Whether the claim holds; None if the runs cannot tell. A claim is about every benchmark: it fails where
-        it is worse on one.
+        Whether the claim holds; None if the runs cannot tell.
     reason : str
         A sentence.
     comparison : Comparison or None
-        None overall, and where there was nothing to compare.
+        The interval of its `paired` is the simultaneous one that the word goes by. None overall, and where there was
+        nothing to compare.
     aggregate : Aggregate or None
         Overall: the mean difference over benchmarks in units of their margins.
+    alone : Bounds
+        The 95 % interval of this benchmark by itself, which the overall verdict goes by; NaN where there is none.
+    seeds : SeedsNeeded or None
+        How many seeds would tell, after the correction, where it is inconclusive.
+    counts : bool
+        Whether it counts towards the overall verdict: not where it rests on a margin to which the benchmark is blind.
+    doubts : tuple of str
+        What a reader must know beside the word: failed seeds, confounding, what was declared otherwise before.
     """
 
     claim: str
@@ -59,56 +65,73 @@ class Verdict:
     reason: str
     comparison: Comparison | None = None
     aggregate: Aggregate | None = None
+    alone: Bounds = NONE
+    seeds: SeedsNeeded | None = None
+    doubts: tuple[str, ...] = ()
+    counts: bool = True
+
+    @property
+    def margin(self) -> float:
+        """The margin of the benchmark; NaN overall."""
+        return math.nan if self.comparison is None else self.comparison.margin
 
 
-def judge(claims: Mapping[str, Claim], rows: pd.DataFrame) -> list[Verdict]:
+@dataclass(frozen=True)
+class Circumstances:
+    """What a verdict depends on beside the differences, by benchmark.
+
+    Attributes
+    ----------
+    failed : mapping of (benchmark, row) to seeds
+    insensitive : mapping of loss to mapping of benchmark to reason
+        Benchmarks on which the whole sweep of a loss lies within the margin.
+    changed : mapping of benchmark to str
+        What was declared otherwise while runs existed.
+    is_changed_accepted : bool
+        Judge by a margin or goal that was changed while runs existed.
+    confounded : mapping of (benchmark, row, row) to str
+        What all runs of a row have in common and no run of the other has.
+    """
+
+    failed: Failed
+    insensitive: Mapping[str, Mapping[str, str]]
+    changed: Mapping[str, str]
+    is_changed_accepted: bool
+    confounded: Mapping[tuple[str, str, str], str]
+
+
+def judge(claims: Mapping[str, Claim], rows: pd.DataFrame, given: Circumstances) -> list[Verdict]:
     """Judge claims by the evaluation runs of one profile: of each claim the overall verdict first, then by benchmark.
+
+    Where fewer than two rows of losses were run nothing can be compared, and nothing is said.
 
     Parameters
     ----------
     claims : mapping of name to Claim
     rows : DataFrame
         From :func:`analysis.evidence.rows.rows_of`.
+    given : Circumstances
     """
     of_benchmark = dict(iter(rows.groupby("benchmark")))
-    benchmarks = sorted(rows.loc[rows["kind"] == "loss", "benchmark"].unique())
+    benchmarks = sorted(rows.loc[rows["kind"] == "loss", "benchmark"].unique(), key=natural)
+    if rows.loc[rows["kind"] == "loss", "row"].nunique() < 2:
+        return []
     run = {benchmark: set(here["row"]) for benchmark, here in of_benchmark.items()}
     verdicts = []
     for name, claim in claims.items() if benchmarks else ():
-        row, against = _label(rows, claim.loss, DECLARED), _label(rows, claim.than, claim.at)
-        compared = [compare(of_benchmark[benchmark], benchmark, row, against) for benchmark in benchmarks]
-        absent = [[label for label in (row, against) if label not in run[one]] for one in benchmarks]
-        parts = [_judge_one(name, claim, *one) for one in zip(_corrected(compared), absent, strict=True)]
+        row, against = label_of(rows, claim.loss, DECLARED), label_of(rows, claim.than, claim.at)
+        compared = [compare(of_benchmark[one], one, row, against, given.failed) for one in benchmarks]
+        tests = sum(_is_test(one) for one in compared)
+        parts = []
+        for one in compared:
+            absent = [label for label in (row, against) if label not in run[one.benchmark]]
+            parts.append(_judge_one(name, claim, one, tests, absent, given))
         verdicts += [_overall(name, claim, parts), *parts]
     return verdicts
 
 
-@dataclass(frozen=True)
-class _Tested:
-    """A comparison with the p of its one-sided tests after Holm's correction, and over how many tests of a kind."""
-
-    comparison: Comparison
-    tests: int
-    p_better: float
-    p_not_worse: float
-    p_worse: float
-
-
-def _corrected(comparisons: Sequence[Comparison]) -> list[_Tested]:
-    """Correct every kind of test over the benchmarks of a claim."""
-    is_test = [one.paired.n > 1 and not one.is_same for one in comparisons]
-    ps = (
-        holm([p if test else math.nan for p, test in zip(kind, is_test, strict=True)])
-        for kind in (
-            [one.margins.p_better for one in comparisons],
-            [one.margins.p_not_worse for one in comparisons],
-            [one.margins.p_worse for one in comparisons],
-        )
-    )
-    return [_Tested(one, sum(is_test), *of_one) for one, *of_one in zip(comparisons, *ps, strict=True)]
-
-
-def _label(rows: pd.DataFrame, loss: str, at: str) -> str:
+def label_of(rows: pd.DataFrame, loss: str, at: str) -> str:
+    """Return the label of a loss's row, or what it would be called if it was not run."""
     mine = rows[(rows["loss"] == loss) & (rows["kind"] == "loss")]
     found = mine[mine["at"] == at]
     if found.empty and at == DECLARED:
@@ -118,77 +141,148 @@ def _label(rows: pd.DataFrame, loss: str, at: str) -> str:
     return loss if at == DECLARED else f"{loss} ({at})"
 
 
-def _judge_one(name: str, claim: Claim, tested: _Tested, absent: Sequence[str]) -> Verdict:
-    label, why = _label_of(tested)
+def _is_test(one: Comparison) -> bool:
+    return one.paired.n > 1 and not one.is_same and not is_constant(one.differences)
+
+
+def _judge_one(
+    name: str, claim: Claim, one: Comparison, tests: int, absent: Sequence[str], given: Circumstances
+) -> Verdict:
+    doubts = list(_doubts(one, given))
+    if not _is_test(one):
+        label = words.EQUIVALENT if one.is_same else words.INCONCLUSIVE
+        holds = True if one.is_same and claim.relation == "not_worse" else None
+        alone = Bounds(0.0, 0.0) if one.is_same else NONE
+        why = _no_test(one, absent)
+        return Verdict(name, claim, one.benchmark, label, holds, why, one, alone=alone, doubts=tuple(doubts))
+    alone = Bounds(one.paired.low, one.paired.high)
+    one = at_level(one, tests)
+    together = Bounds(one.paired.low, one.paired.high)
+    label, holds = words.word(together, one.margin), words.answer(together, one.margin, claim.relation)
+    why, seeds = _because(one, alone, label, tests), None
+    forbidden = _forbidden(one, label, given)
+    insensitive = given.insensitive.get(claim.than, {}).get(one.benchmark, "")
+    if forbidden:
+        label, holds, alone, why = words.INCONCLUSIVE, None, NONE, forbidden
+    elif insensitive and label in (words.NOT_WORSE, words.EQUIVALENT):
+        why = f"{label} by the interval, but {insensitive}"
+        label, holds = words.INSENSITIVE, None
+    elif insensitive and label == words.WORSE_WITHIN and claim.relation == "not_worse":
+        why, holds = f"{why}, but {insensitive}", None
+    if label == words.INCONCLUSIVE:
+        seeds = needed(one.paired.std, one.paired.n, one.margin, (1 - one.level) / 2)
+    if seeds is not None and not forbidden:
+        why += f"; were the two equal, {seeds.text} seeds would tell with 80 % power"
+    counts = not insensitive or words.word(alone, one.margin) not in (
+        words.NOT_WORSE,
+        words.EQUIVALENT,
+        words.WORSE_WITHIN,
+    )
+    return Verdict(name, claim, one.benchmark, label, holds, why, one, None, alone, seeds, tuple(doubts), counts)
+
+
+def at_level(one: Comparison, tests: int) -> Comparison:
+    """Return a comparison with the simultaneous 95 % interval of so many, by Bonferroni's inequality."""
+    level = 1 - ALPHA / max(tests, 1)
+    scale = one.paired.std / math.sqrt(one.paired.n)
+    half = float(special.stdtrit(one.paired.n - 1, (1 + level) / 2)) * scale
+    mean = one.paired.mean
+    return replace(one, level=level, paired=replace(one.paired, low=mean - half, high=mean + half))
+
+
+def _no_test(one: Comparison, absent: Sequence[str]) -> str:
     if absent:
-        why = f"no evaluation run of {' nor of '.join(absent)}"
-    holds = {BETTER: True, WORSE: False}.get(label)
-    if label == NOT_WORSE and claim.relation == "not_worse":
-        holds = True
-    return Verdict(name, claim, tested.comparison.benchmark, label, holds, why, tested.comparison)
-
-
-def _label_of(tested: _Tested) -> tuple[str, str]:
-    one = tested.comparison
+        return f"no evaluation run of {' nor of '.join(absent)}"
     if one.is_same:
-        return NOT_WORSE, f"{one.row} and {one.against} are the same runs here"
+        return f"{one.row} and {one.against} are the same runs here"
     if one.paired.n == 0:
-        return INCONCLUSIVE, f"{one.row} and {one.against} have no evaluation seed in common"
+        return f"{one.row} and {one.against} have no evaluation seed in common"
     if one.paired.n == 1:
-        return INCONCLUSIVE, "one seed has no error bar"
-    for label, p, border in (
-        (BETTER, tested.p_better, "above 0"),
-        (NOT_WORSE, tested.p_not_worse, f"above -{one.margin:g}"),
-        (WORSE, tested.p_worse, f"below -{one.margin:g}"),
-    ):
-        if p <= LEVEL:
-            return label, f"{border} (p = {p:.2g}{_over(tested.tests)})"
-    return INCONCLUSIVE, _open_question(tested)
+        return "one seed has no error bar"
+    return "all differences are equal, so that a t-test has no noise to go by"
 
 
-def _over(tests: int) -> str:
-    return f" after Holm over {tests} tests" if tests > 1 else ""
+def _doubts(one: Comparison, given: Circumstances) -> list[str]:
+    found = []
+    for row, seeds in ((one.row, one.failed), (one.against, one.failed_against)):
+        if seeds:
+            how = "counted as the untrained encoder or as chance" if one.is_imputed else "left out"
+            found.append(f"{row} failed on {len(seeds)} of {one.of} seeds ({how})")
+    if changed := given.changed.get(one.benchmark):
+        found.append(f"declared otherwise for older runs: {changed}")
+    if confounded := given.confounded.get((one.benchmark, one.row, one.against)):
+        found.append(f"confounded: {confounded}")
+    return found
 
 
-def _open_question(tested: _Tested) -> str:
-    one = tested.comparison
-    if math.isnan(one.margin):
-        return "not above 0, and no margin is declared"
-    if one.paired.std == 0:
-        return "all differences are equal, so that a t-test has no noise to go by"
-    alone = NOT_WORSE if one.paired.low > -one.margin else WORSE if one.paired.high < -one.margin else ""
-    if alone:
-        return f"the interval alone says {alone}, which does not survive Holm's correction over {tested.tests} tests"
-    below = ", below 0, but by less or more than the margin is open" if one.paired.high < 0 else ""
-    return f"the interval reaches across -{one.margin:g}{below}{_seeds_to_tell(one)}"
+def _forbidden(one: Comparison, label: str, given: Circumstances) -> str:
+    """Return why a word may not be said; empty if it may."""
+    if one.benchmark in given.changed and not given.is_changed_accepted:
+        return "not judged by what was changed while runs existed; --accept-changes does"
+    if one.is_imputed:
+        return ""
+    favourable = (words.BETTER, words.BETTER_WITHIN, words.EQUIVALENT, words.NOT_WORSE, words.WORSE_WITHIN)
+    if one.failed and label in favourable:
+        return f"the interval alone says {label}, but of the seeds that did not fail"
+    if one.failed_against and label in (words.WORSE, words.WORSE_WITHIN):
+        return f"the interval alone says {label}, but of the seeds that {one.against} did not fail on"
+    return ""
 
 
-def _seeds_to_tell(one: Comparison) -> str:
-    needed = seeds_needed(one.paired.std, one.margin, POWER, LEVEL, sides=1)
-    if needed is None:
-        return "; with this noise no affordable number of seeds would tell"
-    told = f"; with this noise {needed} seeds would tell from equality with {POWER:.0%} power"
-    return told if needed > one.paired.n else ""
+def _because(one: Comparison, alone: Bounds, label: str, tests: int) -> str:
+    margin = f"{one.margin:g}"
+    if label == words.INCONCLUSIVE:
+        if math.isnan(one.margin):
+            return "not above 0, and no margin is declared"
+        own = words.word(alone, one.margin)
+        if own != words.INCONCLUSIVE:
+            return f"{own} by this benchmark's own interval, but not by the simultaneous one of {tests}"
+        below = ", surely below 0, but by less or more than the margin is open" if one.paired.high < 0 else ""
+        return f"the interval reaches across -{margin}{below}"
+    return {
+        words.BETTER: "the interval is above 0",
+        words.BETTER_WITHIN: f"the interval is above 0 and below +{margin}",
+        words.EQUIVALENT: f"the interval is inside of ±{margin}",
+        words.NOT_WORSE: f"the interval is above -{margin}",
+        words.WORSE_WITHIN: f"the interval is below 0 and above -{margin}",
+        words.WORSE: f"the interval is below -{margin}",
+    }[label]
 
 
 def _overall(name: str, claim: Claim, parts: Sequence[Verdict]) -> Verdict:
-    where = {
-        label: [part.benchmark for part in parts if part.label == label]
-        for label in (BETTER, NOT_WORSE, WORSE, INCONCLUSIVE)
-    }
-    if where[WORSE] and not where[BETTER]:
-        label = WORSE
-    elif not where[WORSE] and not where[INCONCLUSIVE]:
-        label = BETTER if where[BETTER] else NOT_WORSE
-    else:
-        label = INCONCLUSIVE
-    holds = None
-    if where[WORSE]:
-        holds = False
-    elif label == BETTER or (label == NOT_WORSE and claim.relation == "not_worse"):
-        holds = True
-    said = "; ".join(f"{label} on {', '.join(found)}" for label, found in where.items() if found)
-    return Verdict(name, claim, "", label, holds, said, aggregate=_aggregate(parts))
+    said = "; ".join(
+        f"{label} on {', '.join(found)}"
+        for label in (*words.WORDS, words.INSENSITIVE)
+        if (found := [part.benchmark for part in parts if part.label == label])
+    )
+    doubts = tuple(f"{part.benchmark}: {doubt}" for part in parts for doubt in part.doubts)
+    label, holds = _overall_word(claim, parts)
+    counted = sum(part.counts for part in parts)
+    if counted < len(parts) and label != words.INSENSITIVE:
+        said += f"; {counted} of {len(parts)} benchmarks could tell and count"
+    return Verdict(name, claim, "", label, holds, said, aggregate=_aggregate(parts), doubts=doubts)
+
+
+def _overall_word(claim: Claim, parts: Sequence[Verdict]) -> tuple[str, bool | None]:
+    compared = [(part, part.comparison) for part in parts if part.comparison is not None]
+    shown = [
+        (part.alone, Bounds(one.paired.low, one.paired.high) if not one.is_same else part.alone, one.margin)
+        for part, one in compared
+        if not math.isnan(part.alone.low) and part.counts
+    ]
+    if not shown:
+        is_blind = any(not part.counts for part in parts) and not any(math.isnan(part.alone.low) for part in parts)
+        return (words.INSENSITIVE if is_blind else words.INCONCLUSIVE), None
+    fails = any(part.holds is False for part in parts)
+    label = words.overall(*(list(column) for column in zip(*shown, strict=True)))
+    unknown = any(math.isnan(part.alone.low) for part in parts)
+    if unknown and label != words.WORSE:
+        label = words.INCONCLUSIVE
+    if fails:
+        return label, False
+    if claim.relation == "better":
+        return label, True if label in (words.BETTER, words.BETTER_WITHIN) else None
+    return label, True if label in words.SHOW_NOT_WORSE else None
 
 
 def _aggregate(parts: Sequence[Verdict]) -> Aggregate | None:

@@ -23,7 +23,7 @@ from analysis.figures.canvas import (
     wrapped,
 )
 from analysis.figures.style import styled
-from analysis.statistics.ranks import Aggregate
+from analysis.statistics.aggregates import Aggregate
 
 LABELS = {
     "better": ("#0173b2", "^"),

@@ -23,6 +23,7 @@ from analysis.figures import (
     geometry,
     histograms,
     length,
+    margins,
     pairs,
     ranks,
     scores,
@@ -39,6 +40,7 @@ Names = tuple[str, ...]
 
 OF_RESULTS: Final[dict[str, Callable[[Evidence], Drawing]]] = {
     "forest": forest.figure,
+    "margins": margins.figure,
     "scores": scores.figure,
     "differences": differences.figure,
     "pairs": pairs.figure,

@@ -21,8 +21,20 @@ import pyarrow.parquet as pq
 
 from analysis.read.logged import Logged
 from analysis.read.origins import provenance
+from suite.problems import InputError, Problem
 from suite.registry.claims import Declared
-from suite.tracking.bundle import CURVE, METADATA, RUNS, SCHEMA, check, columns_of, digest, read_runs, refusal
+from suite.tracking.bundle import (
+    CURVE,
+    METADATA,
+    RUNS,
+    SCHEMA,
+    check,
+    columns_of,
+    declared_digest,
+    digest,
+    read_runs,
+    refusal,
+)
 from suite.tracking.frame import COLUMNS
 from suite.tracking.series import long_table
 
@@ -54,12 +66,17 @@ def write(logged: Logged, folder: Path) -> list[Path]:
         lists = _curve(runs["run_id"], logged.curves(names=[name]))
         digests[name] = digest(lists)
         curves |= {f"{CURVE}{name}.{part}": column for part, column in lists.items()}
+    declared = logged.declared.to_json()
     manifest = {
         "schema": SCHEMA,
         "experiment": logged.experiment,
         **provenance(runs),
-        "declared": logged.declared.to_json(),
-        "sha256": {"runs": digest(columns_of(table)), "curves": digests},
+        "declared": declared,
+        "sha256": {
+            "runs": digest(columns_of(table)),
+            "declared": declared_digest(declared),
+            "curves": digests,
+        },
     }
     text = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
     for name, column in curves.items():
@@ -100,11 +117,17 @@ def merge(parts: Sequence[Logged], declared: Declared | None = None) -> Logged:
         At least one.
     declared : Declared, optional
         In place of what the parts declare.
+
+    Raises
+    ------
+    InputError
+        If two parts have a finished run of one key and record with different values.
     """
     claiming = [part.declared for part in parts if part.declared != Declared()]
     if declared is None:
         declared = claiming[0] if claiming else Declared()
     runs = pd.concat([part.runs for part in parts], keys=range(len(parts)))
+    _refuse_contradictions(runs, parts)
     runs = _ordered(_once(runs))
     owner = dict(zip(runs["run_id"], runs.index.get_level_values(0), strict=True))
 
@@ -115,6 +138,22 @@ def merge(parts: Sequence[Logged], declared: Declared | None = None) -> Logged:
 
     origin = ", ".join(part.origin for part in parts)
     return Logged(runs.reset_index(drop=True), declared, origin, parts[0].experiment, read_points)
+
+
+def _refuse_contradictions(runs: pd.DataFrame, parts: Sequence[Logged]) -> None:
+    """Raise if one execution of a run has other results in another part: one of them was not what was run."""
+    results = [name for name in runs.columns if str(name).startswith(("val/", "test/"))]
+    finished = runs[(runs["status"] == "FINISHED") & runs["key"].notna() & runs["record"].notna()]
+    repeated = finished[finished.duplicated(["key", "record"], keep=False)]
+    problems = []
+    for (key, record), same in repeated.groupby(["key", "record"]):
+        differing = [str(name) for name in results if same[name].dropna().nunique() > 1]
+        if differing:
+            where = " and ".join(parts[number].origin for number in same.index.get_level_values(0).unique())
+            message = f"run {str(key)[:12]} (record {record}) has different {', '.join(differing)}: {where}"
+            problems.append(Problem(where, "", f"{message}; one of them was changed, take the right one alone"))
+    if problems:
+        raise InputError(problems)
 
 
 def _once(runs: pd.DataFrame) -> pd.DataFrame:

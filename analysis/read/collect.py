@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -21,9 +21,35 @@ KNOWN = {
     "kind": ("loss", "reference"),
     "purpose": ("evaluation", "selection"),
 }
+FAILED = [*IDENTITY, "run_id"]
+ORIGINS = ["git", "code", "packages", "hardware"]
 LONGEST = 300
 #: Long texts that are of interest for where runs come from alone.
 TOLD_ELSEWHERE = {"code", "packages", "hardware"}
+
+
+@dataclass(frozen=True)
+class Change:
+    """A metric, goal or margin that was declared otherwise for older runs that count.
+
+    Attributes
+    ----------
+    profile, benchmark : str
+    what : str
+        ``metric``, ``goal`` or ``margin``.
+    values : tuple of (str, int)
+        What runs were declared with, and how many, in the order of their age.
+    """
+
+    profile: str
+    benchmark: str
+    what: str
+    values: tuple[tuple[str, int], ...]
+
+    @property
+    def text(self) -> str:
+        """What changed, as a part of a sentence."""
+        return f"the {self.what} was " + ", then ".join(f"{value} ({runs} runs)" for value, runs in self.values)
 
 
 @dataclass(frozen=True)
@@ -40,16 +66,30 @@ class Collected:
         All other runs of the store, with the columns of `LEFT_OUT`; `reason` is a sentence.
     tested : DataFrame
         All test metrics of `runs`, as ``test/<metric>``, by run id.
+    failed : DataFrame
+        Failed runs of losses that no finished run stands for, with the configuration and the code of those that count:
+        the columns of `runs`. They are among `left_out`, too.
+    changes : tuple of Change
+        What was declared otherwise for other runs that count.
+    origins : DataFrame
+        Commit, code, packages and hardware of `runs`, by run id.
     """
 
     runs: pd.DataFrame
     left_out: pd.DataFrame
     tested: pd.DataFrame
+    failed: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=FAILED))
+    changes: tuple[Change, ...] = ()
+    origins: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def of(self, profile: str) -> Collected:
         """Return the part of one profile."""
         runs, left_out = (part[part["profile"] == profile] for part in (self.runs, self.left_out))
-        return Collected(runs, left_out, self.tested.loc[runs["run_id"]])
+        failed = self.failed[self.failed["profile"] == profile]
+        changes = tuple(change for change in self.changes if change.profile == profile)
+        return Collected(
+            runs, left_out, self.tested.loc[runs["run_id"]], failed, changes, self.origins.loc[runs["run_id"]]
+        )
 
     @property
     def profiles(self) -> list[str]:
@@ -75,26 +115,71 @@ def collect(logged: pd.DataFrame, profile: str | None = None, keep_stale: bool =
         Let runs count whose code differs from that of newer ones.
     """
     runs = logged if profile is None else logged[logged["profile"] == profile]
-    runs = _by_newest_metric(runs.reset_index(drop=True))
+    as_logged = runs.reset_index(drop=True)
+    runs = _by_newest_metric(as_logged)
     runs = runs.assign(val=_primary(runs, "val"), test=_primary(runs, "test"))
     reasons = _incomplete(runs)
+    failed = _failed(runs, reasons, keep_stale)
+    reasons.update(_superseded(runs[reasons == ""], keep_stale))
+    reasons.update(_duplicates(runs.loc[reasons == "", [*IDENTITY, *AGE]]))
+    counts = reasons == ""
+    left_out = runs.loc[~counts, [name for name in LEFT_OUT if name != "reason"]].assign(reason=reasons[~counts])
+    order = [*IDENTITY, "run_id"]
+    in_order = runs.loc[counts, order].sort_values(order).index
+    counted, used = runs.loc[in_order], [name for name in runs.columns if _is_used(str(name))]
+    return Collected(
+        counted[used].reset_index(drop=True),
+        left_out[LEFT_OUT].sort_values(order, ignore_index=True),
+        counted.set_index("run_id")[[name for name in runs.columns if str(name).startswith("test/")]],
+        _without_finished(runs.loc[failed, used], counted),
+        tuple(_changes(as_logged.loc[in_order])),
+        counted.set_index("run_id")[[name for name in ORIGINS if name in runs]],
+    )
+
+
+def _superseded(runs: pd.DataFrame, keep_stale: bool) -> pd.Series:
+    """Reasons for the runs that newer ones of another configuration or of other code stand for."""
+    reasons = pd.Series("", index=runs.index, dtype=object)
     for group, prefixes in ((["profile", "benchmark"], ("benchmark", "data")), (IDENTITY_OF_LOSS, ("loss",))):
         starts = tuple(f"param.{prefix}." for prefix in prefixes)
         configured = [name for name in runs.columns if name.startswith(starts)]
         reasons.update(_outdated(runs.loc[reasons == "", [*group, *AGE, *configured]], group, configured))
     if not keep_stale and "code" in runs:
         reasons.update(_stale(runs.loc[(reasons == "") & runs["code"].notna(), ["profile", "benchmark", "code", *AGE]]))
-    reasons.update(_duplicates(runs.loc[reasons == "", [*IDENTITY, *AGE]]))
-    counts = reasons == ""
-    left_out = runs.loc[~counts, [name for name in LEFT_OUT if name != "reason"]].assign(reason=reasons[~counts])
-    order = [*IDENTITY, "run_id"]
-    in_order = runs.loc[counts, order].sort_values(order).index
-    counted = runs.loc[in_order]
-    return Collected(
-        counted[[name for name in runs.columns if _is_used(str(name))]].reset_index(drop=True),
-        left_out[LEFT_OUT].sort_values(order, ignore_index=True),
-        counted.set_index("run_id")[[name for name in runs.columns if str(name).startswith("test/")]],
-    )
+    return reasons[reasons != ""]
+
+
+def _failed(runs: pd.DataFrame, reasons: pd.Series, keep_stale: bool) -> pd.Index:
+    """Return the failed runs of losses that have the configuration and the code of the finished ones.
+
+    A failed run never makes finished ones outdated, however new it is: it counts as older than all of them.
+    """
+    is_failed = (runs["status"] == "FAILED") & (runs["kind"] == "loss") & runs[FAILED].notna().all(axis=1)
+    if not is_failed.any():
+        return runs.index[:0]
+    both = runs[is_failed | (reasons == "")].copy()
+    both.loc[is_failed[is_failed].index, "start"] = both["start"].min() - pd.Timedelta(days=1)
+    return is_failed[is_failed].index.difference(_superseded(both, keep_stale).index)
+
+
+def _without_finished(failed: pd.DataFrame, counted: pd.DataFrame) -> pd.DataFrame:
+    """Keep one failed run for each (profile, purpose, benchmark, loss, seed) without a finished run that counts."""
+    once = failed.sort_values("run_id").drop_duplicates(IDENTITY)
+    finished = pd.MultiIndex.from_frame(counted[IDENTITY].astype(object))
+    return once[~pd.MultiIndex.from_frame(once[IDENTITY].astype(object)).isin(finished)].reset_index(drop=True)
+
+
+def _changes(runs: pd.DataFrame) -> Iterator[Change]:
+    """Yield what runs that count were declared with otherwise than others of their profile and benchmark."""
+    for (profile, benchmark), here in runs.sort_values(AGE).groupby(["profile", "benchmark"]):
+        for what in ("metric", "goal", "margin"):
+            said = here[what].dropna() if what in here else pd.Series(dtype=object)
+            if said.nunique() > 1:
+                counts = [
+                    (f"{value:g}" if what == "margin" else str(value), int((said == value).sum()))
+                    for value in said.unique()
+                ]
+                yield Change(str(profile), str(benchmark), what, tuple(counts))
 
 
 def _is_used(name: str) -> bool:

@@ -27,7 +27,8 @@ def _open_claims(evidence: Evidence) -> list[str]:
             continue  # about losses that were not run at this profile: not open, not asked
         words = next(one.declared for one in evidence.verdicts if one.claim == name).in_words()
         undecided = [f"{verdict.benchmark} ({verdict.label})" for verdict in mine if verdict.holds is None]
-        if undecided:
+        overall = next(one for one in evidence.verdicts if one.claim == name and not one.benchmark)
+        if undecided and overall.holds is None:
             where = f"{len(undecided)} of {len(mine)} benchmarks"
             said.append(f"Whether {words} is open on {where}: {', '.join(undecided)}.")
     return said

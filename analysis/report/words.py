@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from analysis.evidence.gather import Comparison, Reproduction, Verdict
-from analysis.statistics.ranks import Aggregate
+from analysis.statistics.aggregates import Aggregate
 from analysis.tables.table import ARROWS, MISSING
 from suite.registry.claims import Published
 
@@ -25,8 +25,11 @@ def slug(text: str) -> str:
 
 
 def reason_of(verdict: Verdict) -> str:
-    """Return the reason as a sentence."""
-    return sentence(capital(verdict.reason))
+    """Return the reason as a sentence, with what a reader must know beside it; overall only how much that is."""
+    doubts = verdict.doubts
+    if not verdict.benchmark and doubts:
+        doubts = (f"with {len(doubts)} doubt{'s' if len(doubts) > 1 else ''}, said by benchmark below",)
+    return sentence(capital("; ".join([verdict.reason, *doubts])))
 
 
 def sentence(text: str) -> str:

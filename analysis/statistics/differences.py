@@ -114,7 +114,7 @@ def paired(differences: ArrayLike) -> Paired:
     one = Difference.of(values)
     boot_low, boot_high = (float(bound[0]) for bound in bootstrap_interval(values[None], (1,) * one.n))
     effect = effect_low = effect_high = math.nan
-    if one.n >= 3 and not _constant(values):
+    if one.n >= 3 and not is_constant(values):
         effect, effect_low, effect_high = (float(figure[0]) for figure in _effect(values[None]))
     return Paired(
         one.n,
@@ -243,21 +243,22 @@ def _resampling(sizes: tuple[int, ...], resamples: int) -> tuple[np.ndarray, np.
     return np.concatenate(weights, axis=1), rng.normal(size=resamples)
 
 
-def _constant(values: np.ndarray) -> bool:
+def is_constant(values: np.ndarray) -> bool:
+    """Return whether values [n] differ by rounding alone: a t-test has no noise to go by."""
     return bool(np.ptp(values) <= ROUNDING * np.abs(values).max())
 
 
 def _two_sided_t(one: Difference, values: np.ndarray) -> float:
     if one.n < 2:
         return math.nan
-    if _constant(values):
+    if is_constant(values):
         return math.nan if values.any() else 1.0
     return 2 * float(special.stdtr(one.n - 1, -abs(one.mean) * math.sqrt(one.n) / one.std))
 
 
 def _p_above(distance: float, one: Difference, values: np.ndarray) -> float:
     """Return the one-sided p of a mean that lies `distance` on the claimed side of a bound."""
-    if _constant(values):
+    if is_constant(values):
         return 2.0**-one.n if distance > ROUNDING * np.abs(values).max() else 1.0
     return float(special.stdtr(one.n - 1, -distance * math.sqrt(one.n) / one.std))
 

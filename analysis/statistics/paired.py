@@ -48,6 +48,13 @@ class Difference:
         half = float(special.stdtrit(n - 1, (1 + CONFIDENCE) / 2)) * std / math.sqrt(n)
         return cls(n, mean, std, mean - half, mean + half)
 
+    def interval(self, confidence: float) -> tuple[float, float]:
+        """Return the two-sided t-interval at another confidence; NaN for fewer than two."""
+        if self.n < 2:
+            return math.nan, math.nan
+        half = float(special.stdtrit(self.n - 1, (1 + confidence) / 2)) * self.std / math.sqrt(self.n)
+        return self.mean - half, self.mean + half
+
     def excludes_zero(self, sign: float) -> bool | None:
         """Whether the interval lies above 0 (`sign` 1) or below it (`sign` -1); None where there is no interval."""
         if math.isnan(self.low):

@@ -1,9 +1,8 @@
-"""Losses compared across benchmarks: average ranks, and a mean difference in margins."""
+"""Losses compared across benchmarks by their average ranks."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +10,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from analysis.statistics.differences import ALPHA, RESAMPLES, ROUNDING, bootstrap_interval, finite
+from analysis.statistics.differences import ALPHA, ROUNDING
 
 SIMULATIONS = 10_000
 
@@ -55,26 +54,6 @@ class Ranks:
     def can_separate(self) -> bool:
         """Whether any scores on so few benchmarks could make Nemenyi's test tell two rows apart."""
         return self.largest_difference >= self.critical_difference
-
-
-@dataclass(frozen=True)
-class Aggregate:
-    """The mean over benchmarks of a row's difference from another, in margins, and its interval.
-
-    Attributes
-    ----------
-    mean : float
-        Over the benchmarks' means: each counts alike, whatever its number of seeds.
-    low, high : float
-        95 % interval; NaN where there are too few benchmarks to resample.
-    benchmarks, resamples : int
-    """
-
-    mean: float
-    low: float
-    high: float
-    benchmarks: int
-    resamples: int
 
 
 def ranks(scores: pd.DataFrame, standard_error: ArrayLike = math.nan) -> Ranks:
@@ -161,36 +140,6 @@ def rank_power(rows: int, benchmarks: int, standard_error: ArrayLike, shift: flo
     scores[..., 0] += shift
     gaps = (_rank_of(scores, 1) - _rank_of(scores, 0)).mean(axis=1)
     return float(np.mean(gaps >= critical_difference(rows, benchmarks)))
-
-
-def hierarchical_bootstrap(differences: Mapping[str, ArrayLike], resamples: int = RESAMPLES) -> Aggregate:
-    """Average differences over benchmarks, and bound their mean by resampling benchmarks, then seeds within them.
-
-    The benchmarks are taken for a sample of such benchmarks: the interval is of the mean over those that might have
-    been chosen as well. Its corrections for few benchmarks are those of
-    :func:`analysis.statistics.differences.bootstrap_interval`. Over five benchmarks of five seeds it covers 94 % where
-    benchmarks differ by much more than seeds do, 97 % where both have the same standard deviation, and above 99 % where
-    only seeds differ, as their noise then enters twice.
-    A benchmark with one seed is resampled as it stands.
-
-    Parameters
-    ----------
-    differences : mapping of benchmark to array [seeds]
-        In units of the benchmark's margin, positive where better.
-
-    Raises
-    ------
-    ValueError
-        If there is no benchmark, or one has no difference or one that is NaN or infinite.
-    """
-    values = {name: finite(each) for name, each in differences.items()}
-    empty = [name for name, each in values.items() if not len(each)]
-    if empty or not values:
-        raise ValueError(f"no differences to average{' on ' if empty else ''}{', '.join(empty)}")
-    sizes = tuple(len(each) for each in values.values())
-    low, high = bootstrap_interval(np.concatenate(list(values.values()))[None], sizes, resamples)
-    mean = float(np.mean([each.mean() for each in values.values()]))
-    return Aggregate(mean, float(low[0]), float(high[0]), len(values), resamples)
 
 
 def _ranked(line: np.ndarray) -> np.ndarray:

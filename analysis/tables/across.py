@@ -6,9 +6,17 @@ import math
 
 import pandas as pd
 
+from analysis.evidence.comparison import described
 from analysis.evidence.gather import Evidence
-from analysis.statistics.ranks import Ranks, hierarchical_bootstrap, ranks
-from analysis.tables.table import MISSING, Block, Cell, Table
+from analysis.evidence.rows import by_seed
+from analysis.statistics.aggregates import Aggregate, hierarchical_bootstrap, improvement
+from analysis.statistics.ranks import Ranks, ranks
+from analysis.tables.table import MISSING, Block, Cell, Table, interval_cell
+
+ACROSS_COLUMNS = [
+    "row", "mean_rank", "p_nemenyi", "mean", "low", "high", "median", "median_low", "median_high",
+    "middle", "middle_low", "middle_high", "improvement",
+]  # fmt: skip
 
 
 def across_table(evidence: Evidence) -> Table | None:
@@ -22,12 +30,13 @@ def across_table(evidence: Evidence) -> Table | None:
     nemenyi = ranked.nemenyi[base].drop(base).to_dict() if base in ranked.nemenyi else {}
     rows, data = [], []
     for rank, name in order:
-        aggregate = _aggregate(evidence, name)
+        aggregate, chance = _aggregate(evidence, name), _improvement(evidence, name)
         p = nemenyi.get(name, math.nan)
         cells = [Cell(f"{rank:.2f}", value=rank), Cell(MISSING if math.isnan(p) else f"{p:.2g}", value=p)]
-        cells += [Cell(MISSING)] * 2 if aggregate is None else aggregate_cells(*aggregate)
+        cells += [Cell(MISSING)] * 4 if aggregate is None else _in_margins(aggregate)
+        cells.append(Cell(MISSING if math.isnan(chance) else f"{chance:.2f}", value=chance))
         rows.append((name, cells))
-        data.append([name, rank, p, *(aggregate or (math.nan,) * 3)])
+        data.append([name, rank, p, *_figures(aggregate), chance])
     return Table(
         "across",
         evidence.profile,
@@ -35,11 +44,22 @@ def across_table(evidence: Evidence) -> Table | None:
         f"(1 is best), p of its difference from that of {base or 'the baseline'} by Nemenyi's test, which corrects for "
         "all pairs of rows, and the mean over benchmarks of the difference in margins with a 95 % interval of the "
         "hierarchical bootstrap (benchmarks, then seeds), which takes the benchmarks for a sample of such benchmarks; "
-        "a few chosen ones are that only roughly.",
-        ["", "average rank", "p (Nemenyi)", "mean difference in margins", "95 % interval"],
+        "a few chosen ones are that only roughly. Beside it the median and the interquartile mean over benchmarks, "
+        "which one benchmark cannot carry away, and the probability that a run of the row is better than one of "
+        f"{base or 'the baseline'}, averaged over benchmarks.",
+        [
+            "",
+            "average rank",
+            "p (Nemenyi)",
+            "mean difference in margins",
+            "95 % interval",
+            "median",
+            "interquartile mean",
+            "probability of improvement",
+        ],
         [Block("", rows)],
         [_what_ranks_show(ranked)],
-        pd.DataFrame(data, columns=["row", "mean_rank", "p_nemenyi", "mean", "low", "high"]),
+        pd.DataFrame(data, columns=ACROSS_COLUMNS),
     )
 
 
@@ -64,14 +84,46 @@ def _what_ranks_show(ranked: Ranks) -> str:
     )
 
 
-def _aggregate(evidence: Evidence, row: str) -> tuple[float, float, float] | None:
+def _aggregate(evidence: Evidence, row: str) -> Aggregate | None:
     mine = [one for one in evidence.comparisons if one.row == row]
     if len(mine) < len(evidence.benchmarks) or any(one.paired.n < 2 or math.isnan(one.margin) for one in mine):
         return None
-    found = hierarchical_bootstrap({one.benchmark: one.differences / one.margin for one in mine})
-    return found.mean, found.low, found.high
+    return hierarchical_bootstrap({one.benchmark: one.differences / one.margin for one in mine})
+
+
+def _improvement(evidence: Evidence, row: str) -> float:
+    if row == evidence.baseline:
+        return math.nan
+    pairs = []
+    for benchmark in evidence.benchmarks:
+        here = evidence.rows[evidence.rows["benchmark"] == benchmark]
+        sign = -1.0 if described(here)[1] == "minimise" else 1.0
+        both = [sign * by_seed(here, benchmark, name).to_numpy() for name in (row, evidence.baseline)]
+        if all(map(len, both)):
+            pairs.append((both[0], both[1]))
+    return improvement(pairs)
+
+
+def _in_margins(found: Aggregate) -> list[Cell]:
+    robust = []
+    for one in (found.median, found.middle):
+        mean, interval = aggregate_cells(one.value, one.low, one.high)
+        robust.append(Cell(f"{mean.text} {interval.text}" if found.has_interval else mean.text, value=one.value))
+    return [*aggregate_cells(found.mean, found.low, found.high), *robust]
+
+
+def _figures(found: Aggregate | None) -> list[float]:
+    if found is None:
+        return [math.nan] * 9
+    robust = [figure for one in (found.median, found.middle) for figure in (one.value, one.low, one.high)]
+    return [found.mean, found.low, found.high, *robust]
 
 
 def aggregate_cells(mean: float, low: float, high: float) -> list[Cell]:
-    """Print a mean difference in margins and its interval."""
-    return [Cell(f"{mean:+.2f}", value=mean), Cell(f"[{low:+.2f}, {high:+.2f}]", value=low)]
+    """Print a difference in margins and its interval, with no more decimals than resampling supports.
+
+    The bounds are quantiles of 10,000 resamples, whose own standard error is about .007 of the interval's width.
+    """
+    width = high - low
+    decimals = 2 if math.isnan(width) or width <= 0 else min(2, max(0, math.floor(-math.log10(0.014 * width))))
+    return [Cell(f"{mean:+.{decimals}f}", value=mean), interval_cell(low, high, decimals)]

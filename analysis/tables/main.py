@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterator
 from typing import Literal
 
 import pandas as pd
-from scipy import stats
 
 from analysis.evidence.comparison import described
 from analysis.evidence.gather import Evidence
 from analysis.evidence.rows import by_seed
 from analysis.read.collect import Collected
-from analysis.statistics.differences import ALPHA, holm
+from analysis.statistics.best import may_be_best
+from analysis.statistics.differences import ALPHA
 from analysis.statistics.paired import Difference
 from analysis.tables.table import ARROWS, MISSING, Block, Cell, Summary, Table, decimals_for, interval_text
 
@@ -72,15 +71,14 @@ def run_name(run: pd.Series) -> str:
 
 def _legend(evidence: Evidence) -> str:
     text = (
-        "In bold the best loss, and those that a paired t-test does not tell from it (5 %, Holm's correction within "
-        "the column); with fewer than two common seeds, those that print alike."
+        "In bold the set that holds the best loss with 95 % confidence (multiple comparisons with the best, on common "
+        "seeds); with one common seed the best and what prints alike, without one nothing."
     )
     if not evidence.comparisons:
         return text
-    tests = sum(not math.isnan(one.p_holm) for one in evidence.comparisons)
     return (
         f"{text} {ABOVE} {BELOW} better or worse than {evidence.baseline} (paired t-test, p < {ALPHA:g} after Holm's "
-        f"correction over {tests} tests)."
+        "correction over the benchmarks of the row)."
     )
 
 
@@ -99,7 +97,8 @@ class _Column:
             for (kind, row), group in self.rows.groupby(["kind", "row"], sort=True)
         }
         self.spread = spread
-        self.bold = self._best_and_ties()
+        self.bold = self._may_be_best()
+        self.failed = {row: len(seeds) for (name, row), seeds in evidence.failures.items() if name == benchmark}
         self.marks = {
             one.row: (ABOVE if one.paired.mean > 0 else BELOW)
             for one in evidence.comparisons
@@ -112,6 +111,8 @@ class _Column:
             return Cell(MISSING)
         shown = self._summary(values).text(self.decimals, self.of if kind == "loss" else 0)
         mark = self.marks.get(row, "") if kind == "loss" else ""
+        failed = self.failed.get(row, 0) if kind == "loss" else 0
+        shown = f"{shown}, {failed} failed" if failed else shown
         return Cell(shown + mark, kind == "loss" and row in self.bold, float(values.mean()))
 
     def figures(self, row: str, kind: str) -> list[object]:
@@ -128,30 +129,18 @@ class _Column:
         one = Difference.of(values.to_numpy())
         return Summary(one.n, one.mean, (one.high - one.low) / 2)
 
-    def _best_and_ties(self) -> set[str]:
-        losses = {row: values for (kind, row), values in self.values.items() if kind == "loss"}
+    def _may_be_best(self) -> set[str]:
+        sign = -1.0 if self.goal == "minimise" else 1.0
+        losses = {row: sign * values for (kind, row), values in self.values.items() if kind == "loss"}
         if not losses:
             return set()
-        sign = -1.0 if self.goal == "minimise" else 1.0
-        best = max(losses, key=lambda row: sign * losses[row].mean())
-        others = [row for row in losses if row != best]
-        ps = holm([_p((losses[row] - losses[best]).dropna()) for row in others])
-        tied = {row for row, p in zip(others, ps, strict=True) if p >= ALPHA}
-        printed = f"{losses[best].mean():.{self.decimals}f}"
-        alike = {row for row, p in zip(others, ps, strict=True) if p != p and self._prints(losses[row]) == printed}
-        return {best} | tied | alike
-
-    def _prints(self, values: pd.Series) -> str:
-        return f"{values.mean():.{self.decimals}f}"
-
-
-def _p(differences: pd.Series) -> float:
-    """Return the p of a paired t-test; NaN where the differences do not scatter."""
-    if len(differences) < 2 or differences.nunique() == 1:
-        return math.nan
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # of differences that are equal but for rounding
-        return float(stats.ttest_1samp(differences.to_numpy(dtype=float), 0.0).pvalue)
+        common = pd.DataFrame(losses).dropna()
+        if len(common) == 1:
+            only = {str(row): float(value) for row, value in common.iloc[0].items()}
+            printed = f"{max(only.values()):.{self.decimals}f}"
+            return {row for row, value in only.items() if f"{value:.{self.decimals}f}" == printed}
+        kept = may_be_best(common.to_numpy(dtype=float))
+        return {str(row) for row, is_kept in zip(common.columns, kept, strict=True) if is_kept}
 
 
 def _contrast_notes(evidence: Evidence) -> Iterator[str]:

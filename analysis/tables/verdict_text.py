@@ -10,9 +10,9 @@ from analysis.evidence.comparison import Comparison
 from analysis.evidence.gather import Evidence
 from analysis.evidence.reproduction import Reproduction
 from analysis.evidence.verdict import Verdict
+from analysis.evidence.words import ANSWERS
+from analysis.tables.across import aggregate_cells
 from analysis.tables.table import decimals_for, interval_text
-
-ANSWERS = {True: "holds", False: "does not hold", None: "open"}
 
 
 def lines(evidence: Evidence) -> Iterator[str]:
@@ -36,10 +36,9 @@ def _headline(verdict: Verdict) -> Iterator[str]:
     yield f"{verdict.declared.in_words()}: {ANSWERS[verdict.holds]}"
     found = verdict.aggregate
     if found is not None:
-        yield (
-            f"  overall {verdict.label}; on average {found.mean:+.2f} margins [{found.low:+.2f}, {found.high:+.2f}] "
-            f"over {found.benchmarks} benchmarks"
-        )
+        mean, interval = (cell.text for cell in aggregate_cells(found.mean, found.low, found.high))
+        bounds = f" {interval}" if found.has_interval else ""
+        yield f"  overall {verdict.label}; on average {mean} margins{bounds} over {found.benchmarks} benchmarks"
     else:
         yield f"  overall {verdict.label}"
 
@@ -47,7 +46,8 @@ def _headline(verdict: Verdict) -> Iterator[str]:
 def _part(verdict: Verdict, benchmarks: list[str]) -> str:
     width = max(map(len, benchmarks))
     figures = "" if verdict.comparison is None else _figures(verdict.comparison)
-    return f"  {verdict.benchmark:{width}}  {verdict.label:12}  {figures}{verdict.reason}"
+    said = "; ".join([verdict.reason, *verdict.doubts])
+    return f"  {verdict.benchmark:{width}}  {verdict.label:12}  {figures}{said}"
 
 
 def _figures(one: Comparison) -> str:

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import pandas as pd
 
 from analysis.evidence.comparison import Comparison
 from analysis.evidence.gather import Evidence
 from analysis.evidence.reproduction import Reproduction
-from analysis.evidence.verdict import LEVEL, POWER, Verdict
+from analysis.evidence.verdict import Verdict
+from analysis.evidence.words import ANSWERS, INSENSITIVE, Bounds, turning_margin
 from analysis.statistics.differences import ALPHA
+from analysis.statistics.paired import CONFIDENCE
+from analysis.statistics.seeds import POWER
 from analysis.tables.across import aggregate_cells
 from analysis.tables.table import MISSING, Block, Cell, Table, decimals_for, interval_cell
 from suite.plan.power import detectable, power, seeds_for_p, seeds_needed, smallest_flip_p
 
-VERDICT_COLUMNS = ["claim", "benchmark", "label", "holds", "metric", "n", "mean", "low", "high", "margin", "reason"]
+VERDICT_COLUMNS = [
+    "claim", "benchmark", "label", "holds", "metric", "n", "mean", "low", "high", "level", "low_alone", "high_alone",
+    "margin", "not_worse_above", "seeds", "seeds_low", "seeds_high", "failed", "failed_against", "doubts", "reason",
+]  # fmt: skip
 TEST_COLUMNS = [
     "row", "against", "benchmark", "metric", "goal", "n", "mean", "std", "low", "high", "boot_low", "boot_high",
     "effect", "effect_low", "effect_high", "p_t", "p_holm", "p_flip", "p_better", "p_not_worse", "p_worse",
@@ -24,6 +30,8 @@ TEST_COLUMNS = [
 ]  # fmt: skip
 SEED_COLUMNS = ["benchmark", "metric", "margin", "noise", "comparisons", "n", "power", "needed", "detectable"]
 MOST_SEEDS = 1000
+#: One-sided tests at this level agree with two-sided 95 % intervals.
+LEVEL = ALPHA / 2
 
 
 def verdicts_table(evidence: Evidence) -> Table:
@@ -36,13 +44,14 @@ def verdicts_table(evidence: Evidence) -> Table:
     return Table(
         "verdicts",
         evidence.profile,
-        f"Claims of the registry, profile {evidence.profile}: better (above 0), not worse (above -margin), worse "
-        f"(below -margin) or inconclusive, by one-sided paired t-tests at {LEVEL:.1%} after Holm's correction over the "
-        "benchmarks of a claim; differences on the primary test metric, positive is better, with 95 % t-intervals. A "
-        "claim is about every benchmark: it fails where it is worse on one.",
-        ["", "verdict", "claim holds", "difference", "95 % interval", "margin", "n", "reason"],
+        f"Claims of the registry, profile {evidence.profile}: differences on the primary test metric, paired by seed, "
+        "positive is better, with simultaneous 95 % t-intervals over the benchmarks of a claim, by which words go: "
+        "docs/verdicts.md has the rules. The overall word goes by each benchmark's own 95 % interval where it says "
+        "everywhere (an intersection-union test), by the simultaneous ones where it says somewhere. Intervals are over "
+        "seeds, with the test set as it is: another test set may differ.",
+        ["", "verdict", "claim holds", "difference", "95 % interval", "margin", "n", "seeds to tell", "reason"],
         blocks,
-        [] if blocks else ["The registry declares no claim."],
+        list(_verdict_notes(evidence)) if blocks else ["The registry declares no claim."],
         pd.DataFrame(data, columns=VERDICT_COLUMNS),
         is_titled=True,
     )
@@ -82,15 +91,14 @@ def significance_table(evidence: Evidence) -> Table:
         if mine:
             blocks.append(Block(f"{benchmark}: {mine[0].metric}", [(one.row, _test_cells(one)) for one in mine]))
         data += [_test_figures(one) for one in mine]
-    tests = sum(not math.isnan(one.p_holm) for one in evidence.comparisons)
     smallest = smallest_flip_p(min((one.paired.n for one in evidence.comparisons), default=0))
     return Table(
         "significance",
         evidence.profile,
         f"Against {evidence.baseline or 'the baseline'}, profile {evidence.profile}: differences on the primary test "
         "metric paired by seed, positive is better; 95 % t-interval and bootstrap interval of the mean; Hedges' g of "
-        f"the paired differences; two-sided p of the paired t-test, the same after Holm's correction over {tests} "
-        "tests, and of the exact sign-flip permutation test; TOST p of equivalence within the margin.",
+        f"the paired differences; two-sided p of the paired t-test, the same after Holm's correction over the "
+        "benchmarks of a row, and of the exact sign-flip permutation test; TOST p of equivalence within the margin.",
         ["", "difference", "95 % t", "95 % bootstrap", "g", "p (t)", "p (Holm)", "p (flip)", "p (TOST)"],
         blocks,
         [f"The smallest p that the exact sign-flip test can give with the fewest seeds here is {smallest:.3g}."]
@@ -101,8 +109,10 @@ def significance_table(evidence: Evidence) -> Table:
     )
 
 
-def seeds_table(evidence: Evidence) -> Table:
-    """Say what the seeds at hand can show at the margin, and how many would show it, from the observed noise."""
+def seeds_table(evidence: Evidence) -> Table | None:
+    """Say what the seeds at hand can show at the margin, and how many would, from the noise; None without rows."""
+    if not evidence.comparisons:
+        return None
     rows, data = [], []
     for benchmark in evidence.benchmarks:
         mine = [one for one in evidence.comparisons if one.benchmark == benchmark and one.paired.n > 1]
@@ -119,7 +129,7 @@ def seeds_table(evidence: Evidence) -> Table:
         values = [margin, noise, n, chance, needed or math.inf, least]
         rows.append((benchmark, [Cell(text, value=value) for text, value in zip(cells, values, strict=True)]))
         data.append([benchmark, mine[0].metric, margin, noise, len(mine), n, chance, needed, least])
-    tests = sum(not math.isnan(one.p_holm) for one in evidence.comparisons)
+    tests = len(evidence.benchmarks)
     n = min((one.paired.n for one in evidence.comparisons if not one.is_same), default=0)
     return Table(
         "seeds",
@@ -132,7 +142,8 @@ def seeds_table(evidence: Evidence) -> Table:
         [Block("benchmark", rows)],
         [
             f"With {n} seeds the exact sign-flip test cannot give a p below {smallest_flip_p(n):.3g}; for the smallest "
-            f"of {tests} p to pass Holm's correction at {ALPHA:g} it needs {seeds_for_p(ALPHA, max(tests, 1))} seeds.",
+            f"of a row's {tests} p to pass Holm's correction at {ALPHA:g} it needs "
+            f"{seeds_for_p(ALPHA, max(tests, 1))} seeds.",
         ],
         pd.DataFrame(data, columns=SEED_COLUMNS),
     )
@@ -146,7 +157,8 @@ def _pooled(comparisons: Iterable[Comparison]) -> float:
 
 def _verdict_row(verdict: Verdict) -> tuple[str, list[Cell]]:
     one = verdict.comparison
-    cells = [Cell(verdict.label, bold=not verdict.benchmark), Cell(_holds(verdict.holds))]
+    answer = "" if one is not None and verdict.label == INSENSITIVE else ANSWERS[verdict.holds]
+    cells = [Cell(verdict.label, bold=not verdict.benchmark), Cell(answer or MISSING)]
     if one is None and verdict.aggregate is not None:
         found = verdict.aggregate
         mean, interval = aggregate_cells(found.mean, found.low, found.high)
@@ -157,22 +169,43 @@ def _verdict_row(verdict: Verdict) -> tuple[str, list[Cell]]:
         decimals = decimals_for(pd.Series([one.paired.mean, one.margin]), 3)
         cells += [*_difference(one, decimals), Cell(f"{one.margin:g}", value=one.margin)]
         cells.append(Cell(str(one.paired.n), value=one.paired.n))
-    return verdict.benchmark or "overall", [*cells, Cell(verdict.reason)]
+    needed = verdict.seeds
+    cells.append(Cell(MISSING) if needed is None else Cell(needed.text, value=needed.seeds or math.inf))
+    return verdict.benchmark or "overall", [*cells, Cell("; ".join([verdict.reason, *_own_doubts(verdict)]))]
+
+
+def _own_doubts(verdict: Verdict) -> tuple[str, ...]:
+    """Return the doubts that a line says: of its own benchmark, or overall how many there are."""
+    if verdict.benchmark or not verdict.doubts:
+        return verdict.doubts
+    return (f"with {len(verdict.doubts)} doubts, see the benchmarks",)
+
+
+def _verdict_notes(evidence: Evidence) -> Iterator[str]:
+    """Say why margins are what they are, and on which benchmarks "not worse" says nothing."""
+    for benchmark in evidence.benchmarks:
+        said = evidence.declared.margins.get(benchmark)
+        if said is not None and said.reason:
+            yield f"{benchmark}: margin {said.margin:g}, {said.reason}."
+    for one in evidence.sensitivity:
+        if one.is_blind:
+            yield f"{one.benchmark}: {one.reason}."
 
 
 def _verdict_figures(verdict: Verdict) -> list[object]:
-    one, found = verdict.comparison, verdict.aggregate
-    figures: list[object] = ["", "", math.nan, math.nan, math.nan, math.nan]
+    one, found, needed = verdict.comparison, verdict.aggregate, verdict.seeds
+    figures: list[object] = ["", "", *[math.nan] * 6, math.nan, math.nan]
     if one is not None:
-        figures = [one.metric, one.paired.n, one.paired.mean, one.paired.low, one.paired.high, one.margin]
+        paired, alone = one.paired, verdict.alone
+        turning = turning_margin(Bounds(paired.low, paired.high))
+        figures = [one.metric, paired.n, paired.mean, paired.low, paired.high, one.level, alone.low, alone.high]
+        figures += [one.margin, turning]
     elif found is not None:
-        figures = ["margins", "", found.mean, found.low, found.high, 1.0]
-    where = [verdict.claim, verdict.benchmark or "overall", verdict.label, _holds(verdict.holds)]
-    return [*where, *figures, verdict.reason]
-
-
-def _holds(holds: bool | None) -> str:
-    return {True: "yes", False: "no", None: "open"}[holds]
+        figures = ["margins", "", found.mean, found.low, found.high, CONFIDENCE, math.nan, math.nan, 1.0, math.nan]
+    where = [verdict.claim, verdict.benchmark or "overall", verdict.label, ANSWERS[verdict.holds]]
+    seeds = [None] * 3 if needed is None else [needed.seeds, needed.low, needed.high]
+    failed = ["", ""] if one is None else [len(one.failed), len(one.failed_against)]
+    return [*where, *figures, *seeds, *failed, "; ".join(verdict.doubts), verdict.reason]
 
 
 def _difference(one: Comparison, decimals: int) -> list[Cell]:

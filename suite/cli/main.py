@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from suite.cli.arguments import BAD_INPUT, FAILED, INTERRUPTED, OK, make_parser
+from suite.output import escape_what_cannot_be_shown
+from suite.permissions import permission_advice
 from suite.problems import COMMAND_LINE, InputError, Problem, choices
 
 #: The module of each command, imported when it is called: its ``execute`` takes the options and returns the status.
@@ -34,6 +36,7 @@ COMMANDS: Final = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status."""
+    escape_what_cannot_be_shown()
     try:
         if "" not in sys.path and os.getcwd() not in sys.path:
             sys.path.append(os.getcwd())  # the installed script would not find a user's own losses
@@ -51,7 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
-        print(f"error: {error.strerror or error}{where}; nothing that was computed is lost", file=sys.stderr)
+        advice = f". {permission_advice(error)}" if isinstance(error, PermissionError) else ""
+        print(f"error: {error.strerror or error}{where}; nothing that was computed is lost{advice}", file=sys.stderr)
         return FAILED
 
 

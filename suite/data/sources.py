@@ -110,7 +110,7 @@ def _debian(source: Source, folder: Path, on_bytes: OnBytes) -> None:
     settings = private / "apt.conf"
     # Hooks of the machine (desktop catalogues, cache cleaning) would act on the system's own state.
     hooks = ("Pre-Invoke", "Post-Invoke", "Post-Invoke-Success")
-    settings.write_text("".join(f"#clear APT::Update::{hook};\n" for hook in hooks))
+    settings.write_text("".join(f"#clear APT::Update::{hook};\n" for hook in hooks), encoding="utf-8")
     options = [f"--config-file={settings}"]
     for option in (
         f"Dir::State={private / 'state'}",
@@ -181,7 +181,9 @@ def _client(command: Sequence[str], folder: Path, on_bytes: OnBytes) -> None:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
     if process.returncode != 0:
-        raise SourceError(_complaint(log.read_text(errors="replace")) or f"exit status {process.returncode}")
+        raise SourceError(
+            _complaint(log.read_text(errors="replace", encoding="utf-8")) or f"exit status {process.returncode}"
+        )
 
 
 def _watch(process: subprocess.Popen[bytes], folder: Path, on_bytes: OnBytes) -> None:

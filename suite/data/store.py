@@ -12,6 +12,7 @@ from suite.data.checks import check
 from suite.data.errors import DataError
 from suite.data.fetching import Fetch, OnProgress
 from suite.data.schema import Dataset, did_you_mean, load_catalogue
+from suite.problems import InputError, Problem
 
 CATALOGUE = Path(__file__).with_name("catalogue.yaml")
 
@@ -64,8 +65,18 @@ class Status:
 
 
 def cache_dir() -> Path:
-    """Return the cache folder: ``SUITE_DATA_DIR``, or ``~/.cache/contrastive-suite``."""
-    return Path(os.environ.get("SUITE_DATA_DIR") or "~/.cache/contrastive-suite").expanduser().absolute()
+    """Return the cache folder: ``SUITE_DATA_DIR``, or ``~/.cache/contrastive-suite``.
+
+    Raises
+    ------
+    InputError
+        If there is no home folder to keep it in: a user without an entry in passwd, and ``HOME`` unset.
+    """
+    try:
+        return Path(os.environ.get("SUITE_DATA_DIR") or "~/.cache/contrastive-suite").expanduser().absolute()
+    except RuntimeError as error:
+        message = "name a folder for data sets with it: this user has no home folder"
+        raise InputError([Problem("environment", "SUITE_DATA_DIR", message)]) from error
 
 
 @cache

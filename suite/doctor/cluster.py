@@ -11,7 +11,7 @@ from suite.doctor.devices import Machine
 from suite.doctor.findings import Finding
 from suite.launch.jobs import LaunchError
 from suite.launch.kinds.slurm import SlurmLauncher
-from suite.launch.slurm import client as slurm
+from suite.launch.slurm import client
 from suite.launch.slurm.sbatch import check
 from suite.problems import InputError
 
@@ -45,8 +45,8 @@ def findings(
         yield Finding("slurm", "problem", f"not installed here: {', '.join(missing)}", ON_CLUSTER)
         return
     try:
-        configuration, partitions = slurm.configuration(), slurm.partitions()
-    except (slurm.SchedulerUnavailable, slurm.Refused) as error:
+        configuration, partitions = client.configuration(), client.partitions()
+    except (client.SchedulerUnavailable, client.Refused) as error:
         yield Finding(
             "slurm", "unknown", f"the controller does not answer: {error}", "try again later, or ask the site"
         )
@@ -84,7 +84,14 @@ def _accounting(configuration: Mapping[str, str]) -> Finding:
     else:
         ask = ["sacct", "--noheader", "--allocations", "--starttime", "now", "--format", "JobID"]
         try:
-            subprocess.run(ask, capture_output=True, text=True, timeout=slurm.PATIENCE_S, check=True)
+            subprocess.run(
+                ask,
+                capture_output=True,
+                timeout=client.PATIENCE_S,
+                check=True,
+                encoding="utf-8",
+                errors="replace",
+            )
         except subprocess.CalledProcessError as error:
             what = f"accounting does not answer: {' '.join(error.stderr.split())[:200]}"
         except subprocess.TimeoutExpired:
@@ -104,5 +111,5 @@ def _refusals(launcher: SlurmLauncher) -> Iterator[Finding]:
     except InputError as error:
         for problem in error.problems:
             yield Finding("slurm", "problem", str(problem), "correct the launcher's file, or say launcher.KEY=VALUE")
-    except (LaunchError, slurm.Refused) as error:
+    except (LaunchError, client.Refused) as error:
         yield Finding("slurm", "unknown", f"whether the site takes such jobs: {error}", "try again later")

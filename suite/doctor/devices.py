@@ -114,7 +114,15 @@ def _torch() -> dict[str, Any]:
     command = [sys.executable, "-c", "from suite.doctor import devices; devices.print_inspection()"]
     environment = {**os.environ, **code_first(Path(__file__).parents[2])}
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, env=environment)
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            env=environment,
+            encoding="utf-8",
+            errors="replace",
+        )
     except subprocess.TimeoutExpired:
         return {"error": f"it took more than {PATIENCE_S:g} s"}
     try:
@@ -128,7 +136,15 @@ def _torch() -> dict[str, Any]:
 
 def _nvidia_smi() -> list[str]:
     try:
-        done = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=30, check=True)
+        done = subprocess.run(
+            ["nvidia-smi", "-L"],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=True,
+            encoding="utf-8",
+            errors="replace",
+        )
     except (OSError, subprocess.SubprocessError):
         return []
     return [line.partition(" (UUID")[0] for line in done.stdout.splitlines() if line.startswith("GPU ")]

@@ -19,7 +19,7 @@ class Finding:
         ``python``, ``torch``, ``devices``, ``data``, ``disk``, ``tracking``, ``slurm``, ``probe``.
     state : str
         ``ok``; ``warning``: runs go on, with a drawback; ``problem``: runs would fail, or come out wrong;
-        ``unknown``: nobody answered.
+        ``unknown``: there was no answer.
     what : str
         What was found.
     advice : str

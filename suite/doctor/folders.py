@@ -93,7 +93,7 @@ def mount(folder: Path) -> Mount | None:
     """Return the file system that a folder lies on, None where the system does not tell."""
     with contextlib.suppress(OSError):
         real = nearest(folder).resolve()
-        lines = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
+        lines = [line.split() for line in Path("/proc/mounts").read_text(encoding="utf-8").splitlines()]
         mounts = [Mount(_unescaped(point), kind, tuple(options.split(","))) for _, point, kind, options, *_ in lines]
         over = [one for one in mounts if real.is_relative_to(one.point)]
         # of two on one point, the later one hides the earlier
@@ -107,7 +107,7 @@ def locks_fault(folder: Path) -> str | None:
     try:
         with held(file) as ours:
             if not ours:
-                return "a lock is refused though nobody holds it"
+                return "a lock is refused though no process holds it"
             if not is_held(file):
                 return "a lock is granted twice"
         return "a lock is still held after it was given back" if is_held(file) else None

@@ -56,7 +56,7 @@ def _version(uri: str, shown: str) -> Finding:
     ours, theirs = importlib.metadata.version("mlflow"), _ask(uri, "version")
     if isinstance(theirs, OSError):
         why = getattr(theirs, "reason", theirs)
-        return Finding("tracking", "problem", f"{shown}: nobody answers there ({why})", ADVICE)
+        return Finding("tracking", "problem", f"{shown}: no server answers there ({why})", ADVICE)
     if not theirs:
         return Finding("tracking", "unknown", f"{shown} does not tell its version", "look at the server's own log")
     if theirs.partition(".")[0] != ours.partition(".")[0]:

@@ -18,8 +18,9 @@ from suite.doctor import probe
 from suite.doctor.devices import Machine, torch_findings
 from suite.doctor.findings import Finding
 from suite.doctor.folders import nearest
+from suite.environment import in_own_environment
 from suite.launch.kinds.slurm import SlurmLauncher
-from suite.launch.slurm import client as slurm
+from suite.launch.slurm import client
 from suite.launch.slurm.sbatch import parameters, small
 from suite.masking import masked
 from suite.provenance.snapshot import SnapshotError, code_environment, take
@@ -74,7 +75,7 @@ class Visit:
         ------
         suite.launch.slurm.client.SchedulerUnavailable, suite.launch.slurm.client.Refused
         """
-        for task in slurm.queue():
+        for task in client.queue():
             if task.job == self.job:
                 return task.state, task.reason
         return "GONE", ""
@@ -82,7 +83,12 @@ class Visit:
     def last_words(self) -> str:
         """Return the end of what the job printed."""
         logs = sorted((self.folder / "jobs").glob("*_log.out"))
-        lines = [line for log in logs for line in log.read_text(errors="replace").splitlines() if line.strip()]
+        lines = [
+            line
+            for log in logs
+            for line in log.read_text(errors="replace", encoding="utf-8").splitlines()
+            if line.strip()
+        ]
         own = [line for line in lines if not line.startswith("srun: ")]
         return " / ".join((own or lines)[-3:])
 
@@ -158,7 +164,8 @@ def _submit(launcher: SlurmLauncher, folder: Path, sizes: Mapping[str, int], tra
     executor = submitit.SlurmExecutor(folder=folder / "jobs", python=launcher.python)
     executor.update_parameters(job_name=NAME, setup=setup, **parameters(small(launcher)))
     write_json(folder / "here.json", {"time": time.time()})
-    job = executor.submit(probe.probe, str(folder), dict(sizes), tracking_uri)
+    with in_own_environment():
+        job = executor.submit(probe.probe, str(folder), dict(sizes), tracking_uri)
     return Visit(folder, str(job.job_id))
 
 
@@ -169,13 +176,13 @@ def _folder_beside(out: Path) -> tempfile.TemporaryDirectory[str]:
 
 def _end(visit: Visit) -> None:
     """See the job off; where SLURM does not answer, its time limit will end it."""
-    with contextlib.suppress(slurm.SchedulerUnavailable, slurm.Refused):
+    with contextlib.suppress(client.SchedulerUnavailable, client.Refused):
         if not visit.is_heard:
-            slurm.cancel([visit.job])
+            client.cancel([visit.job])
         deadline = time.monotonic() + LEAVE_S
         while visit.state()[0] != "GONE" and time.monotonic() < deadline:
             time.sleep(ASK_S)
-        slurm.cancel([visit.job])
+        client.cancel([visit.job])
 
 
 def _cached(registry: Registry) -> dict[str, int]:
@@ -204,7 +211,7 @@ def _follow(visit: Visit, patience_s: float) -> dict[str, Any] | Finding:
             asked = time.monotonic()
             try:
                 state, reason = visit.state()
-            except (slurm.SchedulerUnavailable, slurm.Refused) as error:
+            except (client.SchedulerUnavailable, client.Refused) as error:
                 return Finding("probe", "unknown", f"SLURM stopped answering: {error}", "try again later")
         if state == "PENDING":
             visit.waited_s = time.monotonic() - began

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from suite.launch.jobs import Jobs
 from suite.plan.run import Run
-from suite.records.failures import is_final
+from suite.records.failures import identity, is_final
 from suite.records.launch import Worker
 from suite.records.record import Store
 
@@ -48,7 +48,7 @@ class View:
 
 
 class Display(Protocol):
-    """Shows a campaign to somebody."""
+    """Where a campaign is shown."""
 
     def say(self, text: str) -> None:
         """Show a line that stays."""
@@ -94,8 +94,11 @@ class Campaign:
         self._total = len(runs)
         self._store = store
         self._poll_s = poll_s
-        self._started = time.time()
-        self._failures_before = {run.key: store.record(run.key).failure() for run in runs}
+        of_launch = jobs.launch.spec.runs if jobs is not None else {}
+        self._failures_before = {
+            key: of_launch[key].failed_before if key in of_launch else identity(store.record(key).failure())
+            for key in self._open
+        }
         self._failed: list[Run] = []
         self._expected_s = self._spent_s = 0.0
         self._is_getting_on = True
@@ -184,8 +187,7 @@ class Campaign:
         failure = record.failure()
         if failure is None or not is_final(failure):
             return None
-        is_new = failure != self._failures_before[run.key] or failure["finished"] >= self._started
-        return "failed" if is_new else None
+        return "failed" if identity(failure) != self._failures_before[run.key] else None
 
     def _has_stopped(self) -> bool:
         if not self._interrupts:

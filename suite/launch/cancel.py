@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from suite.launch.jobs import kill
-from suite.launch.slurm import client as slurm
+from suite.launch.slurm import client
 from suite.launch.slurm.queue import UNKNOWN, InQueue, Look, look
 from suite.records.launch import Launch, all_launches
 from suite.records.record import Store
@@ -29,7 +29,7 @@ class Cancelled:
     tasks : int
         Array tasks that ended.
     silence : str
-        Why SLURM does not answer: its tasks end by themselves, once they see that nobody wants their runs.
+        Why SLURM does not answer: its tasks end by themselves, once they see that their runs are cancelled.
     """
 
     runs: int
@@ -89,13 +89,13 @@ def _end_tasks(launches: Collection[Launch], store: Store, patience_s: float) ->
         return 0, seen.silence if seen.tasks else ""
     try:
         # those that run end by themselves, when their workers have saved
-        slurm.cancel([one.task.job for one in found if one.task.state == "PENDING"])
+        client.cancel([one.task.job for one in found if one.task.state == "PENDING"])
         for one in found:
             one.launch.stop(one.pack, "cancelled")
         if not _wait(idle, patience_s):
-            slurm.cancel([one.task.job for one in idle()[0]])
+            client.cancel([one.task.job for one in idle()[0]])
             _wait(idle, patience_s)
-    except slurm.SchedulerUnavailable as error:
+    except client.SchedulerUnavailable as error:
         return count, str(error)
     return count, ""
 

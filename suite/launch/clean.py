@@ -1,7 +1,7 @@
 """Litter of a results folder: what launches, killed processes and old code leave behind, found and removed.
 
 What was computed is never litter: ``run.json``, ``events.jsonl``, ``result.json``, ``failure.json``. Nor is anything
-that changed in the last ten minutes, since somebody may be at work on it, or that lies in a record whose lock is held.
+that changed in the last ten minutes, since a process may be at work on it, or that lies in a record whose lock is held.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from suite.launch.slurm import client as slurm
+from suite.launch.slurm import client
 from suite.provenance.snapshot import snapshots
 from suite.records.arrays import JOB_PREFIX
 from suite.records.launch import Launch, all_launches
@@ -30,7 +30,7 @@ QUIET_S: Final = 600.0
 DAYS: Final = 14.0
 """How long the files of a launch with unfinished runs are kept: they tell what went wrong."""
 
-# The names that the suite gives: whatever else lies there is somebody's own.
+# The names that the suite gives: other files there are users' own.
 _LAUNCH: Final = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")
 _SNAPSHOT: Final = re.compile(r"[0-9a-f]{16}")
 _HALF_SNAPSHOT: Final = re.compile(r"\.[0-9a-f]{8}")
@@ -165,7 +165,7 @@ def _launches(store: Store, launches: Sequence[Launch], now: float, days: float)
             continue
         reason, option = "its runs are done", None
         if not is_done:
-            reason = f"nobody has worked at its unfinished runs for {days:g} days"
+            reason = f"no worker has been at its unfinished runs for {days:g} days"
             if has_jobs is None:
                 reason, option = f"{reason}, but its jobs may still be there: {queue.silence}", "--unknown"
         yield Litter("launch", launch.id, (launch.folder,), _size(launch.folder), reason, option)
@@ -191,8 +191,8 @@ class _Queue:
 
     def _ask(self) -> None:
         try:
-            self._names = [task.name for task in slurm.queue()]
-        except (slurm.SchedulerUnavailable, slurm.Refused) as error:
+            self._names = [task.name for task in client.queue()]
+        except (client.SchedulerUnavailable, client.Refused) as error:
             self.silence = str(error)
 
 
@@ -204,7 +204,7 @@ def _records(store: Store) -> Iterator[Litter]:
 
 
 def _of_record(record: Record) -> Litter | None:
-    """Return what can go of a record if nobody holds its lock."""
+    """Return what can go of a record if no process holds its lock."""
     entries = {entry.name: Path(entry.path) for entry in os.scandir(record.folder)}
     paths = [path for name, path in sorted(entries.items()) if _TEMPORARY.fullmatch(name)]
     if entries.keys() - {path.name for path in paths} <= {"lock", "log.txt", *CHECKPOINTS}:
@@ -254,7 +254,7 @@ def _temporary(store: Store, staying: Sequence[Launch]) -> Iterator[Litter]:
     folders = [store.out, *(path for launch in staying for path in (launch.folder, *launch.folder.glob("*/")))]
     for path in (path for folder in folders for path in _children(folder)):
         if _TEMPORARY.fullmatch(path.name) and path.is_file():
-            yield Litter("temporary", path.name, (path,), _size(path), "whoever wrote it was killed")
+            yield Litter("temporary", path.name, (path,), _size(path), "its writer was killed")
 
 
 def _children(folder: Path) -> list[Path]:
@@ -282,6 +282,6 @@ def _delete(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
         if path.exists():
-            raise OSError(f"{path} cannot be removed; it may belong to somebody else")
+            raise OSError(f"{path} cannot be removed; it may belong to another user")
     else:
         path.unlink(missing_ok=True)

@@ -23,7 +23,7 @@ class Jobs(Protocol):
     launch: Launch
 
     def begin(self, open_runs: Mapping[str, Run], detached: bool) -> None:
-        """Start what may be started now; if `detached`, everything: nobody will do so later.
+        """Start what may be started now; if `detached`, everything: the launcher leaves.
 
         Raises
         ------

@@ -9,6 +9,7 @@ from suite.launch.campaign import POLL_S, Campaign, Display, Outcome, View
 from suite.launch.data import fetch_missing
 from suite.launch.kind import kind_of
 from suite.launch.start import start
+from suite.permissions import share_with_group
 from suite.plan.plan import Plan
 from suite.plan.run import Run
 from suite.records.launch import forget_finished
@@ -79,6 +80,8 @@ def carry_out(registry: Registry, plan: Plan, store: Store, options: RunOptions,
     mirrored, error = True, None
     launcher = kind_of(registry)
     if to_do or awaited:
+        if launcher.share == "group":
+            share_with_group(store.out)
         store.prepare()
         fetch_missing(registry, plan.runs, options.mirror, options.offline, display.say)
         # what an earlier launch has in hand is in ours, too: should its workers die, ours take over

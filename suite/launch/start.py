@@ -9,6 +9,7 @@ from dataclasses import replace
 from suite.launch.kind import kind_of
 from suite.plan.run import Run
 from suite.process import importable
+from suite.records.failures import identity
 from suite.records.launch import Launch
 from suite.records.record import Store
 from suite.records.specs import LaunchSpec
@@ -32,7 +33,7 @@ def start(runs: Sequence[Run], registry: Registry, store: Store) -> Launch:
         out=store.out,
         created=time.time(),
         experiment=registry.document.experiment,
-        runs={run.key: run for run in runs},
+        runs={run.key: replace(run, failed_before=identity(store.record(run.key).failure())) for run in runs},
         packs=tuple(launcher.packs(runs, registry)),
         work=launcher.work_settings(),
         array=launcher.array_settings(),

@@ -133,7 +133,7 @@ def follow(record: Record, poll_s: float = 0.2) -> Iterator[str]:
     while True:
         running = record.is_running()
         if record.log.exists():
-            with record.log.open(errors="replace") as file:
+            with record.log.open(errors="replace", encoding="utf-8") as file:
                 file.seek(position)
                 text = file.read()
                 position = file.tell()

@@ -35,7 +35,9 @@ def git() -> str:
 
     def run(*arguments: str) -> str:
         command = ["git", "-C", str(folder), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+        return subprocess.run(
+            command, capture_output=True, check=True, timeout=10, encoding="utf-8", errors="replace"
+        ).stdout.strip()
 
     try:
         return run("rev-parse", "HEAD") + ("+dirty" if run("status", "--porcelain") else "")
@@ -59,7 +61,7 @@ def packages() -> dict[str, str]:
 def processor() -> str:
     """Return the processor's name as the system tells it."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()

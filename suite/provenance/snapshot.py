@@ -283,7 +283,7 @@ def _repositories(found: _Collection, folder: Path) -> Iterator[dict[str, Any]]:
     for number, ((top, commit), wanted) in enumerate(pathspecs.items(), 1):
         tracked = copied & _listed(top, wanted)
         untracked = copied & _listed(top, ["--others", "--exclude-standard", "--", *wanted])
-        if not tracked and not untracked:  # an environment that somebody's checkout ignores
+        if not tracked and not untracked:  # an environment that a checkout ignores
             continue
         patch = folder / ("uncommitted.patch" if number == 1 else f"uncommitted-{number}.patch")
         said = _git(Path(top), *_DIFF, *_PREFIXES, f"--output={patch}", "HEAD", "--", *wanted)

@@ -19,7 +19,7 @@ from suite.records.record import Store
 
 JOB_PREFIX = "suite-"
 HEARTBEAT_S = 20.0
-#: An array task that has shown no sign of life for so long is taken for lost, if nobody holds its lock either.
+#: An array task that has shown no sign of life for so long is taken for lost, if no process holds its lock either.
 SILENCE_S = 90.0
 
 
@@ -92,7 +92,7 @@ def batches(launch: Launch) -> list[Batch]:
 
 @dataclass(frozen=True)
 class TaskReport:
-    """What an array task says of itself.
+    """The report of an array task.
 
     Attributes
     ----------
@@ -116,7 +116,7 @@ class TaskReport:
 
 
 def report_task(launch: Launch, report: TaskReport) -> Path:
-    """Write what an array task says of itself; returns the file, whose age is the time since its last sign of life."""
+    """Write the report of an array task; returns the file, whose age is the time since its last sign of life."""
     folder = launch.folder / "tasks"
     folder.mkdir(exist_ok=True)
     file = folder / f"{report.pack}.json"
@@ -125,7 +125,7 @@ def report_task(launch: Launch, report: TaskReport) -> Path:
 
 
 def task_report(launch: Launch, pack: int) -> TaskReport | None:
-    """Return what the array task of a pack says of itself; None if it has never begun."""
+    """Return the latest report of a pack's array task; None if it has never begun."""
     said = read_json(launch.folder / "tasks" / f"{pack}.json")
     return TaskReport(**said) if said is not None else None
 

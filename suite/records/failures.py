@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import hashlib
+import json
 import time
 from collections.abc import Mapping
 from typing import Any, Final
@@ -39,6 +41,13 @@ def classify(error: Exception) -> str:
     if isinstance(error, MemoryError) or says_memory or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
         return "out_of_memory"
     return "user_code"
+
+
+def identity(failure: Mapping[str, Any] | None) -> str | None:
+    """Return what tells a failure from every other; None without one. No clock enters into an order of failures."""
+    if failure is None:
+        return None
+    return hashlib.sha256(json.dumps(failure, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def is_final(failure: Mapping[str, Any]) -> bool:
@@ -113,7 +122,7 @@ def record_failure(
         How many runs there were at most side by side, this one among them.
     traceback : str
     started : float, optional
-        Unix time at which the attempt began; now, if nobody lived to tell.
+        Unix time at which the attempt began; now, if its worker could not tell.
     """
     now = time.time()
     message, traceback = masked(message), masked(traceback)

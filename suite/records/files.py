@@ -1,10 +1,11 @@
-"""Files that several processes share: replaced whole, and locked by whoever works at what they stand for."""
+"""Files that several processes share: replaced whole, and locked by the process that works at what they stand for."""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
 import json
+import logging
 import os
 import time
 import uuid
@@ -12,6 +13,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
+
+logger = logging.getLogger("suite")
 
 
 def atomic_write(path: Path, write: Callable[[IO[bytes]], object], durable: bool = True) -> None:
@@ -43,10 +46,19 @@ def write_json(path: Path, value: Mapping[str, Any], durable: bool = True) -> No
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """Read a JSON object, or None if there is no such file."""
+    """Read a JSON object, or None if there is no such file, or none that is whole.
+
+    Files are replaced, never written in place: a torn one is what a lost node, or a disk, has left of it. It then says
+    nothing, and what it said is done again.
+    """
     try:
-        value: dict[str, Any] = json.loads(path.read_bytes())
+        value = json.loads(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        logger.warning("%s is damaged: it counts as missing", path)
         return None
     return value
 
@@ -79,8 +91,8 @@ def _opened(path: Path) -> IO[str]:
     for _ in range(10):  # `suite clean` may remove the folder in between
         with contextlib.suppress(FileNotFoundError, FileExistsError):
             path.parent.mkdir(parents=True, exist_ok=True)
-            return path.open("a")
-    return path.open("a")
+            return path.open("a", encoding="utf-8")
+    return path.open("a", encoding="utf-8")
 
 
 def _is_locked(file: IO[str], path: Path) -> bool:
@@ -95,7 +107,7 @@ def _is_locked(file: IO[str], path: Path) -> bool:
 def is_held(path: Path) -> bool:
     """Whether another process holds the flock of `path`."""
     try:
-        with path.open("r") as file:
+        with path.open("r", encoding="utf-8") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except FileNotFoundError:
         return False

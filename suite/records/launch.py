@@ -2,7 +2,7 @@
 
 ``launch.json`` (the runs and how they are packed), ``workers/<n>.<slot>.json`` (what a worker is doing, for displays),
 ``workers/<n>.<slot>.lock`` (flock'ed while it lives), ``stop`` (all workers end at their next step), ``<n>.stop``
-(those of pack n do), ``cancelled`` (the keys of runs that nobody wants any more), ``jobs/`` (submitit's files).
+(those of pack n do), ``cancelled`` (the keys of cancelled runs), ``jobs/`` (submitit's files).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
-from suite.records.failures import is_final
+from suite.records.failures import identity, is_final
 from suite.records.files import held, is_held, read_json, write_json
 from suite.records.record import Store
 from suite.records.specs import EMPTY, LaunchSpec, turns
@@ -27,7 +27,7 @@ from suite.records.specs import EMPTY, LaunchSpec, turns
 
 @dataclass(frozen=True)
 class Worker:
-    """What a worker says of itself.
+    """What a worker is doing, by its own report.
 
     Attributes
     ----------
@@ -121,14 +121,13 @@ class Launch:
         return result is not None and (replaces is None or result["record"] != replaces)
 
     def is_settled(self, key: str, store: Store) -> bool:
-        """Whether a run is done, or has failed since the launch was made."""
+        """Whether a run is done, or has another failure than the one that it had when the launch was made."""
         if self.is_done(key, store):
             return True
         failure = store.record(key).failure()
         if failure is None or not is_final(failure):
             return False
-        # the time is a node's, whose clock may differ: in the launch's own failures it does not matter
-        return failure.get("launch") == self.id or failure["finished"] >= self.spec.created
+        return failure.get("launch") == self.id or identity(failure) != self.spec.runs[key].failed_before
 
     def open_keys(self, store: Store, keys: Iterable[str] | None = None) -> Iterator[str]:
         """Yield those of the launch's runs, or of some of them, that are neither settled nor cancelled."""
@@ -154,14 +153,14 @@ class Launch:
         return None
 
     def cancel(self, keys: Collection[str]) -> None:
-        """Note runs that nobody wants any more: whoever executes one ends it at its next step."""
-        with (self.folder / "cancelled").open("a") as file:
+        """Note that runs are cancelled: a worker that executes one ends it at its next step."""
+        with (self.folder / "cancelled").open("a", encoding="utf-8") as file:
             file.write("".join(f"{key}\n" for key in keys))
 
     def cancelled(self) -> frozenset[str]:
-        """Return the keys of runs that nobody wants any more."""
+        """Return the keys of cancelled runs."""
         try:
-            return frozenset((self.folder / "cancelled").read_text().split())
+            return frozenset((self.folder / "cancelled").read_text(encoding="utf-8").split())
         except FileNotFoundError:
             return frozenset()
 
@@ -185,13 +184,13 @@ class Launch:
 
     def workers(self) -> list[Worker]:
         """Return what the living workers are doing."""
-        return [self._said(name) for name in self._names() if self._is_alive(name)]
+        return [self._report_of(name) for name in self._names() if self._is_alive(name)]
 
     def reports(self) -> list[Worker]:
         """Return what all workers said last, the dead ones among them."""
-        return [self._said(name) for name in self._names()]
+        return [self._report_of(name) for name in self._names()]
 
-    def _said(self, name: str) -> Worker:
+    def _report_of(self, name: str) -> Worker:
         said = read_json(self.folder / "workers" / f"{name}.json")
         number, slot = map(int, name.split("."))
         return Worker(**said) if said else Worker(number, slot=slot)

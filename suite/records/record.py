@@ -54,7 +54,7 @@ class Record:
 
     def is_done(self) -> bool:
         """Whether the run has its result."""
-        return (self.folder / "result.json").exists()
+        return self.result() is not None
 
     def begin(self, run: Mapping[str, Any]) -> str:
         """Write ``run.json`` and return the record's id, new for a new record and kept when one is continued."""
@@ -114,7 +114,7 @@ class Record:
         target = archive / f"{self.key}-{run['record'][:8] if run else uuid.uuid4().hex[:8]}"
         target.mkdir(parents=True, exist_ok=True)
         # the result goes first: without it the record is not done, whatever happens to the rest of this; then the
-        # checkpoint: once run.json is gone, nobody could tell that other code has made it
+        # checkpoint: once run.json is gone, nothing tells that other code has made it
         for name in ("result.json", *CHECKPOINTS, "run.json", "failure.json", "events.jsonl", "log.txt"):
             if (self.folder / name).exists():
                 os.replace(self.folder / name, target / name)

@@ -32,6 +32,8 @@ class RunSpec:
         The source that the run uses.
     replaces : str or None
         The id of the record whose result this run is to replace, if there is one.
+    failed_before : str or None
+        Which failure the record showed when the launch was made: one that is to be tried again.
     """
 
     key: str
@@ -45,6 +47,7 @@ class RunSpec:
     config: Mapping[str, Any] = field(repr=False)
     code: Mapping[str, str] = field(repr=False)
     replaces: str | None = None
+    failed_before: str | None = None
 
     @property
     def name(self) -> str:

@@ -17,6 +17,9 @@ from pydantic import ConfigDict, Field, TypeAdapter
 from suite.registry.launchers import STRICT
 
 Relation = Literal["better", "not_worse"]
+Failures = Literal["worst", "exclude"]
+"""What a failed seed counts as: the figure of the untrained encoder, else of chance; or nothing, which then forbids
+every word in favour of the loss that failed."""
 At = Literal["declared", "validated", "median"]
 """Which member of a loss's sweep: with its parameters as the registry declares them (the host method's temperature,
 say), the one that validation chose, or the one in the middle of the grid on validation."""
@@ -84,6 +87,25 @@ class Published:
 
 
 @dataclass(frozen=True)
+class Margin:
+    """The primary metric of a benchmark and the largest difference in it that is of no practical interest.
+
+    Attributes
+    ----------
+    metric, goal : str
+    margin : float
+    reason : str
+        Why a smaller difference is of no interest; empty if nothing is said.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    metric: Annotated[str, MinLen(1)]
+    goal: Literal["maximise", "minimise"]
+    margin: Annotated[float, Gt(0)]
+    reason: str = ""
+
+
+@dataclass(frozen=True)
 class Declared:
     """Everything that a registry says about results.
 
@@ -93,12 +115,17 @@ class Declared:
         The loss that others are compared with; empty if nothing is declared.
     claims : mapping of name to Claim
     published : mapping of benchmark to list of Published
+    margins : mapping of benchmark to Margin
+    failures : str
+        What a failed seed counts as.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
     baseline: str = ""
     claims: dict[str, Claim] = field(default_factory=dict)
     published: dict[str, list[Published]] = field(default_factory=dict)
+    margins: dict[str, Margin] = field(default_factory=dict)
+    failures: Failures = "worst"
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values, as :meth:`from_json` takes them."""

@@ -92,6 +92,8 @@ class Launcher:
         The same in steps: whichever comes first.
     max_attempts : int
         How often a run may take its worker down with it before it counts as failed.
+    share : "group" or None
+        Let the group of the results folder write what runs make there.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
@@ -100,6 +102,7 @@ class Launcher:
     checkpoint_minutes: Annotated[float, Gt(0)] = 1.0
     checkpoint_steps: Annotated[int, Ge(1)] | None = None
     max_attempts: Annotated[int, Ge(1)] = 3
+    share: Literal["group"] | None = None
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """Yield settings that do not go together: a field, and what is wrong with it."""

@@ -25,15 +25,21 @@ from suite.registry.launchers import Launcher, Resources, kinds
 from suite.registry.places import KeyPath, Lines, dotted, relative
 from suite.registry.registry import PROFILES, BenchmarkEntry, Document, Metric, Registry, Slice
 
-ROOT = Path(__file__).resolve().parents[2]
 GROUP: Final = "launchers@launcher"
 _FAILURES: Final = (HydraException, OmegaConfBaseException, ValueError)
 
 
+def shipped() -> Path:
+    """Return the folder with the suite's own ``benchmarks.yaml`` and ``launchers/``: of the checkout, or installed."""
+    package = Path(__file__).resolve().parents[1]
+    installed = package / "shipped"
+    return installed if installed.is_dir() else package.parent
+
+
 def default_registry() -> Path:
-    """Return ./benchmarks.yaml, or else the one that this checkout ships."""
+    """Return ./benchmarks.yaml, or else the one that the suite ships."""
     local = Path("benchmarks.yaml")
-    return local if local.exists() else ROOT / "benchmarks.yaml"
+    return local if local.exists() else shipped() / "benchmarks.yaml"
 
 
 def load(file: Path | None = None, overrides: Sequence[str] = (), launcher: str | None = None) -> Registry:
@@ -92,11 +98,11 @@ def _compose(
 ) -> dict[str, Any]:
     default, is_listed = _default_launcher(content, lines)
     where, name = (f"{COMMAND_LINE}: {list(launchers)[-1]}", list(launchers.values())[-1]) if launchers else default
-    offered = {f.stem: f for folder in (ROOT, file.parent) for f in (folder / "launchers").glob("*.yaml")}
+    offered = {f.stem: f for folder in (shipped(), file.parent) for f in (folder / "launchers").glob("*.yaml")}
     if name not in offered:
         raise InputError([Problem(where, "", f"no launcher {name!r}; {choices(name, sorted(offered))}")])
     lines.read(offered[name], ("launcher",))
-    fixed = [f"{'' if is_listed else '+'}{GROUP}={name}", f"hydra.searchpath=[file://{ROOT}]"]
+    fixed = [f"{'' if is_listed else '+'}{GROUP}={name}", f"hydra.searchpath=[file://{shipped()}]"]
     with initialize_config_dir(config_dir=str(file.parent), version_base=None):
         try:
             config = hydra_compose(file.stem, overrides=[*fixed, *map(_forced, overrides)])

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
@@ -61,6 +62,7 @@ class Lines:
             seen: dict[str, int] = {}
             for key, value in node.value:
                 line = key.start_mark.line + 1
+                problems += _misread(key, (*path, key.value), name)
                 if key.value in seen and key.value != "<<":
                     message = f"this key stands here twice; the first is in line {seen[key.value]}"
                     problems.append(Problem(f"{name}:{line}", dotted((*path, key.value)), message))
@@ -72,6 +74,7 @@ class Lines:
                 self._where.setdefault((*path, index), f"{name}:{value.start_mark.line + 1}")
                 self._walk(value, (*path, index), name, problems)
         if not isinstance(node, yaml.MappingNode):
+            problems += _misread(node, path, name)
             self._whole.add(path)
 
     def __call__(self, path: KeyPath) -> str:
@@ -88,9 +91,31 @@ class Lines:
         return COMMAND_LINE
 
 
+#: Plain words that YAML 1.1 reads as something else than what stands there.
+_OCTAL: Final = re.compile(r"[-+]?0[0-7_]+")
+_BASE_60: Final = re.compile(r"[-+]?\d[\d_]*(:[0-5]?\d)+(\.\d*)?")
+_SWITCHES: Final = {"yes": "true", "on": "true", "no": "false", "off": "false"}
+
+
+def _misread(node: yaml.Node, path: KeyPath, name: str) -> Iterator[Problem]:
+    """Find what YAML 1.1 reads in a way that its writer will not have meant."""
+    if not isinstance(node, yaml.ScalarNode) or node.style is not None:
+        return
+    text, kind = node.value, node.tag.rpartition(":")[2]
+    message = ""
+    if kind == "int" and _OCTAL.fullmatch(text):
+        message = f"{text} is an octal number here, {int(text.replace('_', ''), 8)}: write it without the leading 0"
+    elif kind in ("int", "float") and _BASE_60.fullmatch(text):
+        message = f"{text} is a number of base 60 here"
+    elif kind == "bool" and text.lower() in _SWITCHES:
+        message = f"{text} means {_SWITCHES[text.lower()]} here: write that"
+    if message:
+        yield Problem(f"{name}:{node.start_mark.line + 1}", dotted(path), f"{message}, or put it in quotes")
+
+
 def _parsed(file: Path, name: str) -> tuple[yaml.Node | None, Any]:
     try:
-        text = file.read_text()
+        text = file.read_text(encoding="utf-8")
     except FileNotFoundError:
         there = sorted(f.name for f in file.parent.glob("*.yaml"))
         hint = choices(file.name, there) if there else f"there is no YAML file in {file.parent}"

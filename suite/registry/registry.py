@@ -19,7 +19,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, PydanticUserError, Type
 from suite.problems import choices, refusal, shown
 from suite.provenance import targets
 from suite.provenance.targets import Target
-from suite.registry.claims import Claim, Declared, Published
+from suite.registry.claims import Claim, Declared, Failures, Margin, Published
 from suite.registry.launchers import STRICT, AnyKind, Resources
 
 if TYPE_CHECKING:
@@ -64,12 +64,15 @@ class Metric:
         ``maximise`` or ``minimise``.
     margin : float
         The largest difference that is of no practical interest, in the metric's unit.
+    margin_reason : str
+        Why it is of no interest. Printed with every verdict; it does not enter a run's key.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
     name: Annotated[str, MinLen(1)]
     goal: Literal["maximise", "minimise"]
     margin: Annotated[float, Gt(0)]
+    margin_reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -127,6 +130,8 @@ class Document:
     ----------
     claims : mapping of name to Claim
         What the runs are to decide; written down before they are run.
+    failures : str
+        What a failed seed counts as: ``worst``, the figure of the untrained encoder, else of chance; or ``exclude``.
     catalogues : list of str
         Files with data sets beside the suite's own, as :func:`suite.data.load_catalogue` reads them; a relative path
         starts at the registry.
@@ -142,6 +147,7 @@ class Document:
     selection_seeds: OptionalSeeds = field(default_factory=list)
     slices: dict[str, Slice] = field(default_factory=dict)
     claims: dict[str, Claim] = field(default_factory=dict)
+    failures: Failures = "worst"
     catalogues: list[str] = field(default_factory=list)
 
 
@@ -201,7 +207,9 @@ class Registry:
         """What the registry says about results: nothing of it enters a run's key."""
         document = self.document
         published = {name: entry.published for name, entry in document.benchmarks.items() if entry.published}
-        return Declared(document.baseline, document.claims, published)
+        metrics = {name: entry.metric for name, entry in document.benchmarks.items()}
+        margins = {name: Margin(m.name, m.goal, m.margin, m.margin_reason) for name, m in metrics.items()}
+        return Declared(document.baseline, document.claims, published, margins, document.failures)
 
     @functools.cached_property
     def checksums(self) -> Mapping[str, Mapping[str, str]]:

@@ -20,10 +20,18 @@ import pyarrow.parquet as pq
 
 from suite.problems import InputError, Problem
 
-SCHEMA = 1
+SCHEMA = 2
 RUNS = "runs.parquet"
 METADATA = b"contrastive-suite.manifest"
 CURVE = "curve."
+#: Columns that every bundle has. A value of a column of text may be missing, as may be the others of a frame.
+NEEDED = (
+    *("key", "record", "benchmark", "loss", "kind", "seed", "profile", "purpose", "metric", "goal", "failure"),
+    *("status", "run_id", "start", "end"),
+)
+TEXT = {*NEEDED, "git", "code", "packages", "hardware"} - {"seed", "start", "end"}
+ORIGINS = ("code", "packages", "hardware")
+STATES = {"RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED"}
 Manifest = dict[str, Any]
 
 
@@ -40,6 +48,8 @@ def read_runs(file: Path) -> tuple[pa.Table, Manifest]:
     names = [name for name in pq.read_schema(file).names if not name.startswith(CURVE)]
     table = pq.read_table(file, columns=names)
     check(file, "runs", manifest["sha256"]["runs"], table)
+    if problems := list(_wrong_columns(table)):
+        raise InputError([Problem(str(file), "", message) for message in problems])
     return table.replace_schema_metadata(None), manifest
 
 
@@ -68,7 +78,87 @@ def read_manifest(file: Path) -> Manifest:
         raise refusal(file, "is not a bundle of this suite; `python -m analysis export` makes one") from error
     if schema != SCHEMA:
         raise refusal(file, f"has schema {schema}, and this version of the suite reads schema {SCHEMA}")
+    if problems := list(_wrong_manifest(manifest)):
+        raise InputError([Problem(str(file), "", f"its manifest {message}") for message in problems])
+    said = declared_digest(manifest["declared"])
+    if said != manifest["sha256"]["declared"]:
+        message = f"was changed after its export: what it declares has sha256 {said[:12]}…, the manifest says"
+        raise refusal(file, f"{message} {manifest['sha256']['declared'][:12]}…; take the original, or name --registry")
+    lacking = [name for name in manifest["sha256"]["curves"] if not _has_curve(pq.read_schema(file), name)]
+    if lacking:
+        raise refusal(file, f"lacks the curves of {', '.join(lacking)}, which its manifest names")
     return dict(manifest)
+
+
+def declared_digest(declared: Mapping[str, Any]) -> str:
+    """Return the sha256 of what a registry claims: baseline, claims, margins, goals, published figures."""
+    return hashlib.sha256(json.dumps(declared, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _wrong_manifest(manifest: Mapping[str, Any]) -> Iterator[str]:
+    digests = manifest.get("sha256")
+    if not isinstance(manifest.get("experiment"), str):
+        yield "names no experiment"
+    if not isinstance(manifest.get("declared"), dict):
+        yield "has no declared claims"
+    if not isinstance(digests, dict):
+        yield "has no sha256 of its parts"
+        return
+    yield from (
+        f"has no sha256 of the {part}" for part in ("runs", "declared") if not isinstance(digests.get(part), str)
+    )
+    curves = digests.get("curves")
+    if not isinstance(curves, dict) or not all(isinstance(one, str) for one in curves.values()):
+        yield "has no sha256 of the curves"
+
+
+def _has_curve(schema: pa.Schema, name: str) -> bool:
+    parts = [f"{CURVE}{name}.{part}" for part in ("step", "value")]
+    return all(part in schema.names and pa.types.is_list(schema.field(part).type) for part in parts)
+
+
+def _wrong_columns(table: pa.Table) -> Iterator[str]:
+    """Yield what is wrong with the columns of runs: what is missing, and what holds something else than it should."""
+    for name in NEEDED:
+        if name not in table.column_names:
+            yield f"has no column {name}"
+    for name in table.column_names:
+        kind = table.schema.field(name).type
+        if name in TEXT or name.startswith("param."):
+            expected, holds = "text", pa.types.is_string(kind) or pa.types.is_large_string(kind)
+        elif name == "seed":
+            expected, holds = "whole numbers", pa.types.is_integer(kind)
+        elif name in ("start", "end"):
+            expected, holds = "times", pa.types.is_timestamp(kind)
+        else:
+            expected, holds = "numbers", pa.types.is_floating(kind)
+        if not holds:
+            yield f"column {name} holds {kind}, not {expected}"
+        else:
+            yield from _wrong_values(name, table[name])
+
+
+def _wrong_values(name: str, column: pa.ChunkedArray) -> Iterator[str]:
+    """Yield what is wrong with the values of a column of the right type."""
+    if name == "margin":
+        wrong = [value for value in pc.unique(column).to_pylist() if value is not None and not 0 < value < np.inf]
+        if any(value == value for value in wrong):
+            yield f"column margin holds {wrong[0]:g}, and a margin is above 0"
+    elif name == "status":
+        wrong = [value for value in pc.unique(column).to_pylist() if value not in STATES]
+        if wrong:
+            yield f"column status holds {wrong[0]!r}; it knows {', '.join(sorted(STATES))}"
+    elif name in ORIGINS and any(
+        value is not None and not _is_object(value) for value in pc.unique(column).to_pylist()
+    ):
+        yield f"column {name} holds what is no object of JSON"
+
+
+def _is_object(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), dict)
+    except ValueError:
+        return False
 
 
 def check(file: Path, what: str, expected: str, table: pa.Table) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 from suite.masking import masked
+from suite.permissions import keep_shared
 from suite.records.files import held
 from suite.tracking.address import sqlite_file, sqlite_uri
 
@@ -89,6 +90,7 @@ def _create_file(file: Path) -> None:
     for leftover in file.parent.glob(f"{glob.escape(new.name)}*"):
         leftover.unlink()
     MlflowClient(tracking_uri=sqlite_uri(new)).search_experiments(max_results=1)
+    keep_shared(new)
     os.replace(new, file)
 
 

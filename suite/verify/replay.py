@@ -102,6 +102,8 @@ class Replayer:
             stdout=subprocess.PIPE,
             stderr=self._log,
             text=True,
+            encoding="utf-8",
+            errors="replace",
         )
 
     def _settings(self, threads: int) -> dict[str, Any]:

@@ -21,7 +21,7 @@ METRICS: Final = ("val/", "test/")
 
 @dataclass(frozen=True)
 class LoggedRun:
-    """A finished run as somebody has logged it.
+    """A finished run as it was logged.
 
     Attributes
     ----------

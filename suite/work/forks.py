@@ -46,12 +46,12 @@ class Seat:
     ----------
     number : int
         Of the worker.
-    device : int or None
+    device : str or None
         The GPU that it sees; None leaves that as it is.
     """
 
     number: int
-    device: int | None = None
+    device: str | None = None
 
 
 def work_in_forks(folder: str, seats: Sequence[Seat], beside: int) -> None:
@@ -136,7 +136,7 @@ def _be_a_worker(launch: Launch, seat: Seat, beside: int, is_anew: bool, server:
 
 
 def _variables(seat: Seat) -> dict[str, str]:
-    return {} if seat.device is None else {"CUDA_VISIBLE_DEVICES": str(seat.device)}
+    return {} if seat.device is None else {"CUDA_VISIBLE_DEVICES": seat.device}
 
 
 def _output(launch: Launch, seat: Seat) -> Path:
@@ -146,7 +146,7 @@ def _output(launch: Launch, seat: Seat) -> Path:
 def _is_single_threaded() -> bool:
     """Whether a fork would lose no thread of this process; not if that cannot be told."""
     try:
-        names = [file.read_text().strip() for file in Path("/proc/self/task").glob("*/comm")]
+        names = [file.read_text(encoding="utf-8").strip() for file in Path("/proc/self/task").glob("*/comm")]
     except OSError:
         return False
     return len(names) - names.count(FORK_SAFE) == 1

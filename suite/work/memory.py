@@ -12,7 +12,7 @@ from pathlib import Path
 def start() -> None:
     """Measure from here on."""
     with contextlib.suppress(OSError):  # without it, the peak is that of the process's life so far: an upper bound
-        Path("/proc/self/clear_refs").write_text("5")  # proc(5): resets the peak resident set size
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # proc(5): resets the peak resident set size
     if _cuda_is_up():
         import torch
 
@@ -35,7 +35,7 @@ def peak() -> dict[str, float]:
 
 def _resident_mib() -> float:
     try:
-        match = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+        match = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="utf-8"))
     except OSError:
         match = None
     if match is not None:
@@ -52,7 +52,7 @@ def _cuda_is_up() -> bool:
 def oom_kills() -> int:
     """Return how many processes of this control group the kernel has killed for memory; 0 if it cannot tell."""
     try:
-        lines = Path("/proc/self/cgroup").read_text().splitlines()
+        lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
     except OSError:
         return 0
     for line in lines:
@@ -62,7 +62,9 @@ def oom_kills() -> int:
         root = Path("/sys/fs/cgroup") / controllers
         for name in ("memory.events", "memory.oom_control"):
             try:
-                match = re.search(r"^oom_kill (\d+)", (root / path.lstrip("/") / name).read_text(), re.MULTILINE)
+                match = re.search(
+                    r"^oom_kill (\d+)", (root / path.lstrip("/") / name).read_text(encoding="utf-8"), re.MULTILINE
+                )
             except OSError:
                 continue
             if match is not None:

@@ -31,7 +31,7 @@ class Spread:
     @classmethod
     def joined(cls) -> Spread:
         """Join the others, if the environment names any (``WORLD_SIZE``, as torchrun and submitit export it)."""
-        if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        if int(os.environ.get("WORLD_SIZE") or "1") == 1:
             return cls()
         import torch
 

@@ -73,7 +73,7 @@ def _construct(config: Mapping[str, Any], group: str) -> Any:
 @contextlib.contextmanager
 def logged(file: Path) -> Iterator[None]:
     """Send logging and prints of the block to a run's log."""
-    with file.open("a", buffering=1) as stream:
+    with file.open("a", buffering=1, encoding="utf-8", errors="backslashreplace") as stream:
         handler = logging.StreamHandler(stream)
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         root = logging.getLogger()

@@ -31,7 +31,7 @@ from suite.work.setup import prepare_process
 HOST = socket.gethostname()
 #: What SLURM sends to every process of a task; the pilot knows what it means, and says so by a file.
 WARNINGS = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM)
-#: What the kernel sends to a worker whose pilot dies: nobody sends it else.
+#: What the kernel sends to a worker whose pilot dies; nothing else sends it.
 PILOT_DIED = signal.SIGHUP
 
 
@@ -138,7 +138,8 @@ class RunWorker:
         result, before = record.result(), record.run()
         is_replaced = before is not None and before["record"] == run.replaces
         is_other_code = before is not None and machine.changed_modules(before["code"], run.code)
-        if result is not None or is_replaced or is_other_code:
+        is_unknown = before is None and record.checkpoint.exists()  # which code has made it, nothing tells any more
+        if result is not None or is_replaced or is_other_code or is_unknown:
             record.supersede(self.store.superseded)
 
     def state(self, phase: str, **run: Any) -> Worker:

@@ -7,8 +7,9 @@ import pytest
 import scikit_posthocs
 from scipy import stats
 
+from analysis.statistics.aggregates import hierarchical_bootstrap
 from analysis.statistics.differences import paired
-from analysis.statistics.ranks import _friedman, critical_difference, hierarchical_bootstrap, rank_power, ranks
+from analysis.statistics.ranks import _friedman, critical_difference, rank_power, ranks
 from analysis.tables.across import across_table
 from tests.analysis import evidences
 

@@ -244,7 +244,7 @@ def test_the_manifest_says_what_the_runs_were_made_with_and_where_they_differ(tm
     file, beside = write(campaign(), tmp_path)
     manifest = json.loads(beside.read_text())
     assert manifest == json.loads(pq.read_schema(file).metadata[METADATA])
-    assert manifest["schema"] == 1 and manifest["experiment"] == "first"
+    assert manifest["schema"] == 2 and manifest["experiment"] == "first"
     assert manifest["runs"] == {"mini": {"image": 4}}
     assert manifest["keys"] == ["image/infonce/0", "image/infonce/1", "image/infonce/2"]
     assert manifest["code"] == {"image": {"suite.pairs": {"v": 4}, "suite.training": {"v0": 2, "v1": 2}}}

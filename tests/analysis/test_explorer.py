@@ -1,6 +1,5 @@
 import json
 import math
-import os
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -16,6 +15,7 @@ from analysis.explorer.losses import ANGLES, HEADLINE, Scene, curves, key_number
 from analysis.explorer.table import markdown, public_losses
 from suite.losses import DySTreSS, InfoNCE, Loss, TemperatureFree
 from suite.problems import InputError
+from tests.cluster import environment
 
 ROOT = Path(__file__).parents[2]
 SCENE = Scene(positive=0.7, hardest=0.4, others=30)
@@ -197,8 +197,7 @@ def test_a_users_own_loss_from_the_current_directory(tmp_path: Path) -> None:
         "        return self.scale * (similarity + similarity**3)\n"
     )
     command = [sys.executable, "-m", "analysis", "losses", "--losses", "my_losses.Cubic@scale=2", "--json"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     printed = json.loads(done.stdout)
     (numbers,) = printed["losses"]

@@ -1,6 +1,6 @@
 import random
 
-from analysis.evidence.choice import MEDIAN, VALIDATED, choose, natural, row_label
+from analysis.evidence.choice import MEDIAN, VALIDATED, choose, incomplete, natural, row_label
 from analysis.read.collect import collect
 from tests.analysis.frames import logged, row
 
@@ -71,3 +71,26 @@ def test_names_of_rows() -> None:
 
 def test_natural_order() -> None:
     assert sorted(["t=10", "t=9", "t=1e-3", "s=50"], key=natural) == ["s=50", "t=1e-3", "t=9", "t=10"]
+
+
+def test_ties_are_said_and_broken_by_natural_order() -> None:
+    (choice,) = choose(
+        collect(logged(*sweep("image", {"10.0": [0.5, 0.7], "9.0": [0.7, 0.5], "1.0": [0.1, 0.1]}))).runs
+    )
+    assert choice.setting == "temperature=9.0" and choice.tied == ("temperature=10.0",)
+
+
+def test_a_sweep_whose_members_all_lack_a_seed_is_named_with_what_it_lacks() -> None:
+    rows = sweep("image", {"0.1": [0.9, 0.8], "0.2": [0.6, 0.5]})
+    runs = collect(logged(*(one for one in rows if (one["seed"] == 10) == ("=0.1" in one["loss"])))).runs
+    assert choose(runs) == []
+    (one,) = incomplete(runs)
+    assert one.missing == (("temperature=0.1", (11,)), ("temperature=0.2", (10,)))
+    assert "temperature=0.1 lacks 11; temperature=0.2 lacks 10" in one.text
+
+
+def test_the_uncertainty_of_a_choice_is_that_of_all_resamples_of_the_selection_seeds() -> None:
+    values = {"0.1": [0.9, 0.1], "0.2": [0.6, 0.6]}
+    (choice,) = choose(collect(logged(*sweep("image", values))).runs)
+    assert choice.setting == "temperature=0.2"
+    assert choice.support == (("temperature=0.2", 0.75), ("temperature=0.1", 0.25))

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
+from tests.cluster import environment
 from tests.conftest import REGISTRY, ROOT
 
 
@@ -45,9 +46,9 @@ def suite(folder: Path, *arguments: str, status: int = 0) -> str:
 
 def python(folder: Path, *arguments: str, status: int = 0) -> str:
     path = os.pathsep.join([str(ROOT), str(folder)])
-    environment = {**os.environ, "PYTHONPATH": path, "SUITE_DATA_DIR": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
+    variables = {**environment(), "PYTHONPATH": path, "SUITE_DATA_DIR": str(folder / "cache")}
     ended = subprocess.run(
-        [sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=300
+        [sys.executable, *arguments], cwd=folder, env=variables, capture_output=True, text=True, timeout=300
     )
     assert ended.returncode == status, ended.stdout + ended.stderr
     return ended.stdout if status == 0 else ended.stderr

@@ -19,7 +19,7 @@ from suite.doctor import Finding, devices, examine, folders, has_problem, to_jso
 from suite.doctor.devices import Machine
 from suite.doctor.folders import Mount, Space
 from suite.launch.kinds.slurm import SlurmLauncher
-from suite.launch.slurm import client as slurm
+from suite.launch.slurm import client
 from suite.records.record import Store
 from suite.registry.load import load
 from suite.tracking import create_store
@@ -254,7 +254,7 @@ def test_a_tracking_server_that_is_down_is_a_problem_and_its_password_is_not_pri
     uri = f"http://me:secret@127.0.0.1:{free_port()}"
     found = list(tracking.findings(uri, "toy"))
     assert [finding.state for finding in found] == ["problem"]
-    assert "nobody answers there" in found[0].what and "python -m suite sync" in found[0].advice
+    assert "no server answers there" in found[0].what and "python -m suite sync" in found[0].advice
     assert "secret" not in "".join(finding.what + finding.advice for finding in found)
 
 
@@ -289,7 +289,7 @@ def test_a_machine_without_slurm_is_told_so(tmp_path: Path, monkeypatch: pytest.
     ],
 )
 def test_time_limits_are_read_as_sinfo_prints_them(text: str, seconds: float) -> None:
-    assert slurm.limit_s(text) == seconds
+    assert client.limit_s(text) == seconds
 
 
 REPORT = {

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from suite.launch.slurm import client as slurm
+from suite.launch.slurm import client
 from suite.records.record import Store
 from tests.launch.simulated import Queue
 
@@ -14,7 +14,7 @@ from tests.launch.simulated import Queue
 @pytest.fixture(autouse=True)
 def at_home(monkeypatch: pytest.MonkeyPatch) -> None:
     """Belong to a cluster, and ask nobody which."""
-    monkeypatch.setattr(slurm, "identity", lambda: "me@here")
+    monkeypatch.setattr(client, "identity", lambda: "me@here")
 
 
 @pytest.fixture

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from suite.launch.kinds.slurm import SlurmLauncher
-from suite.launch.slurm import client as slurm
+from suite.launch.slurm import client
 from suite.plan.run import Run
 from suite.records.arrays import Batch, add_batch, note_job
+from suite.records.failures import identity
 from suite.records.launch import Launch
 from suite.records.record import Store
 from suite.records.specs import LaunchSpec, Pack
@@ -45,7 +46,7 @@ class Queue:
     ----------
     states : dict of job to state
         ``PENDING`` by default; a job in a state of the end has left the queue, and is in accounting.
-    others : list of slurm.Task
+    others : list of client.ArrayTask
         Jobs of other results folders.
     silent : bool
     accounts : dict of job to state
@@ -57,7 +58,7 @@ class Queue:
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder = folder
         self.states: dict[str, str] = {}
-        self.others: list[slurm.Task] = []
+        self.others: list[client.ArrayTask] = []
         self.silent = False
         self.asked = 0
         self.nodes = ""
@@ -71,7 +72,7 @@ class Queue:
             (folder / "bin" / name).chmod(0o755)
         monkeypatch.setenv("PATH", str(folder / "bin"), prepend=os.pathsep)
         for replaced in (self.queue, self.accounting, self.cancel, self.identity):
-            monkeypatch.setattr(slurm, replaced.__name__, replaced)
+            monkeypatch.setattr(client, replaced.__name__, replaced)
 
     def refuse(self, words: str, after: int = 0) -> None:
         """Let sbatch refuse, with these words, once it has taken so many."""
@@ -91,24 +92,26 @@ class Queue:
             for index in range(int(array[1]) + 1 if array else 1):
                 yield f"{job}_{index}" if array else job, name[1], index
 
-    def queue(self) -> list[slurm.Task]:
+    def queue(self) -> list[client.ArrayTask]:
         self.asked += 1
         if self.silent:
-            raise slurm.SchedulerUnavailable("squeue: Unable to contact slurm controller (connect failure)")
-        tasks = [slurm.Task(job, name, index, self.states.get(job, "PENDING")) for job, name, index in self.jobs()]
-        return self.others + [task for task in tasks if task.state not in slurm.ENDED]
+            raise client.SchedulerUnavailable("squeue: Unable to contact slurm controller (connect failure)")
+        tasks = [
+            client.ArrayTask(job, name, index, self.states.get(job, "PENDING")) for job, name, index in self.jobs()
+        ]
+        return self.others + [task for task in tasks if task.state not in client.ENDED]
 
-    def accounting(self, jobs: Sequence[str]) -> dict[str, slurm.Ended]:
+    def accounting(self, jobs: Sequence[str]) -> dict[str, client.Ended]:
         known = jobs if self.keeps_accounts else ()
         said = {**self.states, **self.accounts}
-        return {job: slurm.Ended(said[job], "1:0", self.nodes) for job in known if job in said}
+        return {job: client.Ended(said[job], "1:0", self.nodes) for job in known if job in said}
 
     def identity(self) -> str:
         return "me@here"
 
     def cancel(self, jobs: Sequence[str]) -> None:
         if self.silent:
-            raise slurm.SchedulerUnavailable("scancel: Unable to contact slurm controller (connect failure)")
+            raise client.SchedulerUnavailable("scancel: Unable to contact slurm controller (connect failure)")
         self.cancelled += jobs
         self.states |= dict.fromkeys(jobs, "CANCELLED")
 
@@ -120,7 +123,11 @@ def made_launch(store: Store, *packs: Sequence[str], replaces: str | None = None
 
 def launch_of(store: Store, packs: Sequence[Pack], replaces: str | None = None, **fields: Any) -> Launch:
     """Return a launch of packs: on a cluster, unless `fields` of its description say otherwise."""
-    runs = {key: run(key, replaces=replaces) for pack in packs for key in pack.keys}
+    runs = {
+        key: run(key, replaces=replaces, failed_before=identity(store.record(key).failure()))
+        for pack in packs
+        for key in pack.keys
+    }
     given: dict[str, Any] = {"kind": "slurm", "created": time.time(), "work": WORK, "array": ARRAY, **fields}
     return Launch.create(store, LaunchSpec(out=store.out, experiment="toy", runs=runs, packs=tuple(packs), **given))
 
@@ -137,16 +144,16 @@ def submitted(launch: Launch, *packs: int, job: str | None = "7") -> Batch:
     return batch if job is None else note_job(batch, job)
 
 
-def task(batch: Batch, index: int = 0, state: str = "PENDING", reason: str = "Resources") -> slurm.Task:
-    return slurm.Task(f"{batch.job or 7}_{index}", batch.name, index, state, reason)
+def task(batch: Batch, index: int = 0, state: str = "PENDING", reason: str = "Resources") -> client.ArrayTask:
+    return client.ArrayTask(f"{batch.job or 7}_{index}", batch.name, index, state, reason)
 
 
-def answers(*tasks: slurm.Task) -> Callable[[], list[slurm.Task]]:
+def answers(*tasks: client.ArrayTask) -> Callable[[], list[client.ArrayTask]]:
     return lambda: list(tasks)
 
 
-def silence() -> list[slurm.Task]:
-    raise slurm.SchedulerUnavailable("squeue did not answer within 60 s")
+def silence() -> list[client.ArrayTask]:
+    raise client.SchedulerUnavailable("squeue did not answer within 60 s")
 
 
 def fail(store: Store, key: str, launch: Launch, **fields: Any) -> None:

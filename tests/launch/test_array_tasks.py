@@ -11,7 +11,7 @@ import pytest
 
 from suite.launch.jobs import LaunchError
 from suite.launch.kinds.slurm import SlurmLauncher
-from suite.launch.slurm import client as slurm
+from suite.launch.slurm import client
 from suite.launch.slurm.sbatch import check, packs, parameters, slots
 from suite.problems import InputError
 from suite.records.specs import Pack
@@ -126,8 +126,8 @@ def test_workers_learn_how_many_threads_they_have() -> None:
 
 @pytest.mark.usefixtures("queue")
 def test_partitions_may_be_several_and_the_longest_limit_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(slurm, "partitions", lambda: {"short": "30:00", "long": "1-00:00:00"})
-    monkeypatch.setattr(slurm, "submission_problem", lambda script: None)
+    monkeypatch.setattr(client, "partitions", lambda: {"short": "30:00", "long": "1-00:00:00"})
+    monkeypatch.setattr(client, "submission_problem", lambda script: None)
     check(launcher(partition="short,long", time="4h"))
     for fields in ({"partition": "short,nowhere"}, {"partition": "short", "time": "4h"}, {"time": "4h"}):
         with pytest.raises(InputError):
@@ -137,10 +137,10 @@ def test_partitions_may_be_several_and_the_longest_limit_counts(monkeypatch: pyt
 @pytest.mark.usefixtures("queue")
 def test_a_controller_that_does_not_say_which_cluster_this_is_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
     def silent() -> str:
-        raise slurm.SchedulerUnavailable("Unable to contact slurm controller")
+        raise client.SchedulerUnavailable("Unable to contact slurm controller")
 
-    monkeypatch.setattr(slurm, "partitions", lambda: {"short": "30:00"})
-    monkeypatch.setattr(slurm, "submission_problem", lambda script: None)
-    monkeypatch.setattr(slurm, "identity", silent)
+    monkeypatch.setattr(client, "partitions", lambda: {"short": "30:00"})
+    monkeypatch.setattr(client, "submission_problem", lambda script: None)
+    monkeypatch.setattr(client, "identity", silent)
     with pytest.raises(LaunchError, match="nothing was submitted"):
         check(launcher(time="10m"))

@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -23,6 +22,7 @@ from tests.cluster import (
     suite_here,
     toy_registry,
 )
+from tests.waiting import PATIENCE_S, until
 
 SLOWLY = "benchmarks.blobs.profiles.mini.pause_s=0.2"  # 16 s a run: several commands fit into one
 LESS_SLOWLY = "benchmarks.blobs.profiles.mini.pause_s=0.1"
@@ -32,13 +32,6 @@ LESS_SLOWLY = "benchmarks.blobs.profiles.mini.pause_s=0.1"
 def folder(tmp_path: Path) -> Path:
     toy_registry(tmp_path)
     return tmp_path
-
-
-def until(condition: object, seconds: float = 90) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
 
 
 def test_a_campaign_runs_once_and_a_second_command_runs_nothing(folder: Path) -> None:
@@ -113,15 +106,15 @@ def test_ctrl_c_saves_what_was_done_and_the_printed_command_continues(folder: Pa
         command(folder, "run", *arguments), stdout=subprocess.PIPE, text=True, cwd=folder, env=environment()
     )
     started = folder / "results" / "runs"
-    until(lambda: sum('"metrics"' in p.read_text() for p in started.glob("*/events.jsonl")) == 2)
+    until(lambda: sum('"metrics"' in p.read_text() for p in started.glob("*/events.jsonl")) == 2, "both train")
     process.send_signal(signal.SIGINT)
-    printed, _ = process.communicate(timeout=60)
+    printed, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130
     (line,) = [line for line in printed.splitlines() if line.startswith("continue ")]
     assert {events_[-1]["event"] for events_ in events(folder).values()} == {"interrupted"}
     steps = {key: max(e["step"] for e in found if e["event"] == "metrics") for key, found in events(folder).items()}
     again = subprocess.run(
-        line.removeprefix("continue ").split(), cwd=folder, env=environment(), capture_output=True, timeout=120
+        line.removeprefix("continue ").split(), cwd=folder, env=environment(), capture_output=True, timeout=PATIENCE_S
     )
     assert again.returncode == 0, again.stderr
     for key, found in events(folder).items():
@@ -141,7 +134,7 @@ def test_a_detached_campaign_is_seen_followed_and_joined_by_the_next_command(fol
     assert done.returncode == 0
     assert "4 runs started" in done.stdout
     runs = folder / "results" / "runs"
-    until(lambda: any('"metrics"' in p.read_text() for p in runs.glob("*/events.jsonl")))
+    until(lambda: any('"metrics"' in p.read_text() for p in runs.glob("*/events.jsonl")), "one trains")
     made = plan(folder, *arguments)
     assert made["summary"]["running"] >= 1
     assert made["summary"]["running"] + made["summary"]["queued"] + made["summary"]["done"] == 4
@@ -174,16 +167,16 @@ def test_a_command_that_waits_takes_over_from_workers_that_die(folder: Path) -> 
     arguments = ["--profile", "mini", "--losses", "cosine", "--seeds", "0-1", SLOWLY]
     assert suite(folder, "run", *arguments, "--detach").returncode == 0
     runs = folder / "results" / "runs"
-    until(lambda: sum('"metrics"' in p.read_text() for p in runs.glob("*/events.jsonl")) == 2)
+    until(lambda: sum('"metrics"' in p.read_text() for p in runs.glob("*/events.jsonl")) == 2, "both train")
     (first,) = (folder / "results" / "launches").iterdir()
     victims = [json.loads(p.read_text())["process"] for p in first.glob("workers/*.json")]
     waiting = subprocess.Popen(
         command(folder, "run", *arguments), stdout=subprocess.PIPE, text=True, cwd=folder, env=environment()
     )
-    until(lambda: len(list((folder / "results" / "launches").iterdir())) == 2)
+    until(lambda: len(list((folder / "results" / "launches").iterdir())) == 2, "the second launch")
     for victim in victims:
         os.kill(victim, signal.SIGKILL)
-    printed, _ = waiting.communicate(timeout=180)
+    printed, _ = waiting.communicate(timeout=PATIENCE_S)
     assert waiting.returncode == 0, printed
     assert len(metrics(folder)) == 2
 
@@ -192,7 +185,7 @@ def test_cancel_stops_workers_and_leaves_nothing_half_written(folder: Path) -> N
     arguments = ["--profile", "mini", "--losses", "cosine", "--seeds", "0-3", SLOWLY]
     suite(folder, "run", *arguments, "--detach")
     runs = folder / "results" / "runs"
-    until(lambda: any('"metrics"' in p.read_text() for p in runs.glob("*/events.jsonl")))
+    until(lambda: any('"metrics"' in p.read_text() for p in runs.glob("*/events.jsonl")), "one trains")
     assert "4 runs cancelled, 2 workers ended" in suite(folder, "cancel").stdout
     assert plan(folder, *arguments)["summary"]["running"] == 0
     assert not [p for p in runs.rglob(".*") if p.is_file()]
@@ -209,7 +202,7 @@ def test_an_edited_loss_makes_its_own_runs_stale_and_nothing_moves_until_asked(t
     def here(*words: str) -> subprocess.CompletedProcess[str]:
         path = {**environment(), "PYTHONPATH": str(checkout)}
         full = command(checkout, *words)
-        return subprocess.run(full, capture_output=True, text=True, cwd=checkout, env=path, timeout=120)
+        return subprocess.run(full, capture_output=True, text=True, cwd=checkout, env=path, timeout=PATIENCE_S)
 
     assert here("run", *arguments).returncode == 0
     before = metrics(checkout)
@@ -244,12 +237,12 @@ def test_a_full_disk_is_one_clear_error_and_nothing_is_lost(folder: Path) -> Non
             command(folder, "run", *arguments, uri), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
             cwd=folder, env=environment()
         )  # fmt: skip
-        until(lambda: sum('"metrics"' in p.read_text() for p in disk.glob("runs/*/events.jsonl")) == 2)
+        until(lambda: sum('"metrics"' in p.read_text() for p in disk.glob("runs/*/events.jsonl")) == 2, "both train")
         filler = disk / "filler"
         with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
             while file.write(b"\0" * 4096):
                 pass
-        _, error = process.communicate(timeout=120)
+        _, error = process.communicate(timeout=PATIENCE_S)
         assert process.returncode == 1
         assert error.count("No space left on device") == 1, error
         assert "nothing that was computed is lost" in error
@@ -273,7 +266,8 @@ def test_a_results_folder_that_cannot_be_written_is_one_clear_error(folder: Path
         if os.geteuid() != 0 or subprocess.run(mounted, capture_output=True).returncode:
             pytest.skip("a read-only file system needs root (to root, permissions do not apply)")
     try:
-        done = suite(folder, "run", "--profile", "smoke", "--losses", "cosine", "--seeds", "0")
+        line = command(folder, "run", "--profile", "smoke", "--losses", "cosine", "--seeds", "0")
+        done = subprocess.run(line, capture_output=True, text=True, cwd=folder, env=environment(), timeout=PATIENCE_S)
         assert done.returncode == 1
         assert len(done.stderr.strip().splitlines()) == 1
         assert str(results) in done.stderr
@@ -296,10 +290,10 @@ def test_a_tracking_server_that_is_down_stops_nothing_and_sync_completes_it(fold
 
 def test_workers_that_cannot_work_at_all_end_the_campaign_with_their_last_words(folder: Path) -> None:
     (folder / "torch.py").write_text("raise ImportError('broken installation')")
-    path = {**environment(), "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"}
+    path = {**environment(is_forked=False), "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"}
     select = ["--profile", "smoke", "--losses", "cosine", "--seeds", "0", "launcher.workers=1"]
     done = subprocess.run(
-        command(folder, "run", *select), capture_output=True, text=True, cwd=folder, env=path, timeout=120
+        command(folder, "run", *select), capture_output=True, text=True, cwd=folder, env=path, timeout=PATIENCE_S
     )
     assert done.returncode == 1
     assert "broken installation" in done.stderr

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from suite.launch.cancel import cancel
-from suite.launch.slurm import client as slurm
+from suite.launch.slurm import client
 from suite.records.arrays import TaskReport, batches, report_task
 from suite.records.launch import Launch, Worker
 from suite.records.record import Store
@@ -28,7 +28,7 @@ def leaves(monkeypatch: pytest.MonkeyPatch, queue: Queue, *launches: Launch) -> 
     """Let running tasks leave at their next look at the stop file, as pilots do."""
     ask = queue.queue
 
-    def answer() -> list[slurm.Task]:
+    def answer() -> list[client.ArrayTask]:
         for one in ask():
             for launch in launches:
                 for batch in (b for b in batches(launch) if b.name == one.name):
@@ -36,7 +36,7 @@ def leaves(monkeypatch: pytest.MonkeyPatch, queue: Queue, *launches: Launch) -> 
                         queue.states[one.job] = "COMPLETED"
         return ask()
 
-    monkeypatch.setattr(slurm, "queue", answer)
+    monkeypatch.setattr(client, "queue", answer)
 
 
 def test_waiting_tasks_are_taken_out_of_the_queue_and_running_ones_leave_by_themselves(
@@ -103,9 +103,9 @@ def test_silence_that_begins_in_between_is_said(store: Store, queue: Queue, monk
     put(queue, launch, 0)
 
     def unreachable(jobs: list[str]) -> None:
-        raise slurm.SchedulerUnavailable("scancel: Unable to contact slurm controller")
+        raise client.SchedulerUnavailable("scancel: Unable to contact slurm controller")
 
-    monkeypatch.setattr(slurm, "cancel", unreachable)
+    monkeypatch.setattr(client, "cancel", unreachable)
     found = cancel(store, patience_s=0.1)
     assert (found.runs, found.silence) == (1, "scancel: Unable to contact slurm controller")
 

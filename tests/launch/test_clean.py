@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from suite.launch.clean import Litter, describe, find, remove
-from suite.launch.slurm import client as slurm
-from suite.launch.slurm.client import SchedulerUnavailable, Task
+from suite.launch.slurm import client
+from suite.launch.slurm.client import ArrayTask, SchedulerUnavailable
 from suite.provenance.snapshot import Snapshot, snapshots, take
 from suite.records.launch import Launch
 from suite.records.record import Record, Store
@@ -23,29 +23,29 @@ DONE, FAILED, OPEN = "d" * 64, "f" * 64, "0" * 64
 
 
 @pytest.fixture
-def queue(monkeypatch: pytest.MonkeyPatch) -> list[Task]:
+def queue(monkeypatch: pytest.MonkeyPatch) -> list[ArrayTask]:
     """What SLURM has; without this fixture, asking it is an error."""
-    tasks: list[Task] = []
-    monkeypatch.setattr(slurm, "queue", lambda: list(tasks))
+    tasks: list[ArrayTask] = []
+    monkeypatch.setattr(client, "queue", lambda: list(tasks))
     return tasks
 
 
 @pytest.fixture
 def silent(monkeypatch: pytest.MonkeyPatch) -> None:
-    def queue() -> list[Task]:
+    def queue() -> list[ArrayTask]:
         raise SchedulerUnavailable("squeue did not answer")
 
-    monkeypatch.setattr(slurm, "queue", queue)
+    monkeypatch.setattr(client, "queue", queue)
 
 
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     """A results folder, a month old, without litter; two of its records and a launch are being worked at."""
 
-    def queue() -> list[Task]:
+    def queue() -> list[ArrayTask]:
         raise AssertionError("there was no need to ask SLURM")
 
-    monkeypatch.setattr(slurm, "queue", queue)
+    monkeypatch.setattr(client, "queue", queue)
     store = Store(tmp_path / "results")
     store.prepare()
     record(store, DONE, "run.json", "result.json", "events.jsonl", "log.txt", "lock")
@@ -210,13 +210,16 @@ def test_a_launch_that_has_got_a_worker_since_it_was_found_is_not_removed(store:
     assert not remove(store, litter)
 
 
-def test_a_launch_with_jobs_in_the_queue_stays_whatever_its_age(store: Store, queue: list[Task]) -> None:
+def test_a_launch_with_jobs_in_the_queue_stays_whatever_its_age(store: Store, queue: list[ArrayTask]) -> None:
     before = tree(store)
     waiting, ended = launch(store, [OPEN], "slurm"), launch(store, [FAILED], "slurm")
     done = launch(store, [DONE], "slurm")
     for made in (waiting, ended, done):
         backdate(made.folder, 30 * DAY)
-    queue += [Task("7_0", f"suite-{waiting.id}-0", 0, "PENDING"), Task("8_0", f"suite-{done.id}-3", 0, "RUNNING")]
+    queue += [
+        ArrayTask("7_0", f"suite-{waiting.id}-0", 0, "PENDING"),
+        ArrayTask("8_0", f"suite-{done.id}-3", 0, "RUNNING"),
+    ]
     assert [litter.name for litter in find(store)] == [ended.id]
     queue.clear()
     assert {litter.name for litter in found_and_removed(store, before)} == {waiting.id, ended.id, done.id}
@@ -244,7 +247,7 @@ def test_silence_of_slurm_does_not_keep_a_launch_whose_runs_are_done_nor_a_local
 
 
 def test_of_another_users_launch_the_queue_of_this_user_says_nothing(
-    store: Store, queue: list[Task], monkeypatch: pytest.MonkeyPatch
+    store: Store, queue: list[ArrayTask], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = launch(store, [OPEN], "slurm")
     backdate(made.folder, 30 * DAY)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from suite.launch.slurm import client as slurm
+from suite.launch.slurm import client
 from suite.launch.slurm import pilot as module
 from suite.launch.slurm.pilot import Pilot
 from suite.records.arrays import TaskReport, report_task, task_report
@@ -69,7 +69,7 @@ def test_a_run_that_never_gets_on_within_the_time_limit_is_noticed(
         report_task(launch, TaskReport(0, "7_0", "there", "requeued", "timeout", restarts - 1))
         life = Pilot(launch, 0)
         life.report = TaskReport(0, "7_0", "here", restarts=restarts)
-        life._begin_again(task_report(launch, 0))
+        life._note_interruptions(task_report(launch, 0))
     assert fruitless_interruptions(store.record(A), launch.id) == expected
 
 
@@ -90,8 +90,8 @@ def test_a_sign_of_life_that_cannot_be_written_ends_nothing(store: Store, monkey
         raise OSError(116, "Stale file handle")
 
     monkeypatch.setattr(module, "report_task", fail)
-    life._said = -1e9
-    life._pass_on()
+    life._reported_at = -1e9
+    life._look_around()
 
 
 def test_a_controller_that_restarts_during_the_warning_is_waited_for_while_there_is_time(
@@ -102,7 +102,7 @@ def test_a_controller_that_restarts_during_the_warning_is_waited_for_while_there
 
     def state(job: str) -> str:
         if now[0] < 1000.0 + ARRAY.signal_seconds - 10:
-            raise slurm.SchedulerUnavailable("Unable to contact slurm controller")
+            raise client.SchedulerUnavailable("Unable to contact slurm controller")
         return "RUNNING"
 
     class Clock:
@@ -113,11 +113,11 @@ def test_a_controller_that_restarts_during_the_warning_is_waited_for_while_there
             now[0] += seconds
 
     monkeypatch.setattr(module, "time", Clock)
-    monkeypatch.setattr(slurm, "state", state)
-    monkeypatch.setattr(slurm, "requeue", lambda job: None)
-    life._hear(signal.SIGUSR2, None)
-    life._pass_on()
-    life._land()
+    monkeypatch.setattr(client, "state", state)
+    monkeypatch.setattr(client, "requeue", lambda job: None)
+    life._note_signal(signal.SIGUSR2, None)
+    life._look_around()
+    life._leave()
     assert life.report.state == "requeued"
 
 
@@ -164,12 +164,12 @@ def test_a_task_whose_workers_used_up_all_patience_asks_for_another_life_all_the
 ) -> None:
     life = Pilot(made_launch(store, [A]), 0)
     requeued: list[str] = []
-    monkeypatch.setattr(slurm, "state", lambda job: "RUNNING")
-    monkeypatch.setattr(slurm, "requeue", requeued.append)
-    life._hear(signal.SIGTERM, None)
-    life._pass_on()
-    life._heard -= life._patience() + 1
-    life._land()
+    monkeypatch.setattr(client, "state", lambda job: "RUNNING")
+    monkeypatch.setattr(client, "requeue", requeued.append)
+    life._note_signal(signal.SIGTERM, None)
+    life._look_around()
+    life._signalled_at -= life._patience() + 1
+    life._leave()
     assert (life.report.state, len(requeued)) == ("requeued", 1)
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from suite import data
 from tests.cluster import ROOT, command, environment, events, metrics, mlflow_runs, suite, suite_here, toy_registry
+from tests.waiting import PATIENCE_S
 
 SMOKE = ["--profile", "smoke", "--seeds", "0", "--benchmarks", "image", "recommendation"]
 SMOKE += ["--losses", "infonce", "temperature_free"]
@@ -48,7 +49,7 @@ class Siege:
                 command(place, "run", *self.arguments), cwd=place, env=environment(), text=True,
                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
             )  # fmt: skip
-        time.sleep(self.draw.uniform(0.2, 6.0))
+        time.sleep(self.draw.uniform(0.1, 3.0))
         victims = [self.launcher.pid] if self.draw.random() < 0.5 and self.launcher.poll() is None else []
         workers = living_workers(place)
         victims += [workers[self.draw.integers(len(workers))]] if workers and self.draw.random() < 0.7 else []
@@ -63,7 +64,7 @@ class Siege:
 
     def finish(self, place: Path) -> None:
         if self.launcher is not None:
-            self.launcher.wait(timeout=240)
+            self.launcher.wait(timeout=PATIENCE_S)
             self.launcher = None
         done = suite(place, "run", *self.arguments)
         assert done.returncode == 0, done.stdout + done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,39 +13,19 @@ import suite.launch.kinds
 from suite.registry.launchers import kinds
 from tests.cluster import ROOT, suite_here, toy_registry
 
-KIND = '''\
-"""The launcher kind ``twice``: a debug launcher with a setting, a check and a cost of its own."""
-
-from dataclasses import dataclass
-from typing import Literal
-
-from suite.launch.kinds.debug import DebugLauncher
-from suite.problems import InputError, Problem
-
-
-@dataclass(frozen=True)
-class TwiceLauncher(DebugLauncher):
-    kind: Literal["twice"]
-    queue: str = "short"
-
-    def check(self, runs):
-        super().check(runs)
-        if self.queue != "short":
-            raise InputError([Problem("launcher", "queue", f"the site has no queue {self.queue!r}")])
-
-    def cost(self, runs, registry, clock):
-        return f"{len(runs)} runs in queue {self.queue}"
-'''
+EXAMPLE = re.compile(r"^```python\n# suite/launch/kinds/polite.py\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A toy registry, and one file in a folder of kinds."""
     (tmp_path / "kinds").mkdir()
-    (tmp_path / "kinds" / "twice.py").write_text(KIND)
+    example = EXAMPLE.search((ROOT / "CONTRIBUTING.md").read_text())
+    assert example is not None
+    (tmp_path / "kinds" / "polite.py").write_text(example[1])
     toy_registry(tmp_path)
     (tmp_path / "launchers").mkdir()
-    (tmp_path / "launchers" / "twice.yaml").write_text("kind: twice\n")
+    (tmp_path / "launchers" / "polite.yaml").write_text("kind: polite\n")
     monkeypatch.setattr(suite.launch.kinds, "__path__", [*suite.launch.kinds.__path__, str(tmp_path / "kinds")])
     kinds.cache_clear()
     yield tmp_path
@@ -52,15 +33,15 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def test_a_new_kind_is_one_file(project: Path) -> None:
-    assert list(kinds()) == ["debug", "local", "slurm", "twice"]
-    chosen = ("--launcher", "twice", "--losses", "cosine", "--seeds", "0", "--profile", "smoke")
+    assert list(kinds()) == ["debug", "local", "polite", "slurm"]
+    chosen = ("--launcher", "polite", "--losses", "cosine", "--seeds", "0", "--profile", "smoke")
     planned = suite_here(project, "plan", *chosen)
-    assert "1 runs in queue short" in planned.stdout, planned.stderr
-    refused = suite_here(project, "run", *chosen, "launcher.queue=long")
+    assert "1 runs, and 10 are allowed" in planned.stdout, planned.stderr
+    refused = suite_here(project, "run", *chosen, "launcher.most=0")
     assert (refused.returncode, refused.stdout) == (2, "")
-    assert "the site has no queue 'long'" in refused.stderr
-    unknown = suite_here(project, "run", *chosen, "launcher.queeu=short")
-    assert "did you mean 'queue'?" in unknown.stderr
+    assert "1 runs are more than 0" in refused.stderr
+    unknown = suite_here(project, "run", *chosen, "launcher.mosst=1")
+    assert "did you mean 'most'?" in unknown.stderr
     done = suite_here(project, "run", *chosen)
     assert done.returncode == 0, done.stderr
     assert "nothing to run: 1 of 1 runs are done" in suite_here(project, "run", *chosen).stdout

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from suite.launch.cancel import cancel
-from suite.launch.slurm import client as slurm
+from suite.launch.slurm import client
 from suite.plan.plan import Selection, make_plan
 from suite.records.arrays import TaskReport, task_report
 from suite.records.files import is_held
@@ -27,6 +27,7 @@ from suite.registry.load import load
 from suite.work.worker import work
 from tests.cluster import TOY, environment
 from tests.launch.simulated import LAUNCHER, submitted, task
+from tests.waiting import PATIENCE_S, until
 
 SCONTROL = """\
 #!/bin/sh
@@ -36,14 +37,6 @@ echo "JobId=7 ArrayJobId=7 JobState=$(cat "$(dirname "$0")/state") Reason=None"
 HUNGRY = "  greedy: {_target_: tests.toys.Greedy}\n  insatiable: {_target_: tests.launch.toys.Insatiable}\n"
 REGISTRY = TOY.replace("losses:\n", f"losses:\n{HUNGRY}", 1)
 PAUSE = "benchmarks.blobs.profiles.mini.pause_s={}"
-
-
-def until(condition: Callable[[], Any], what: str, seconds: float = 60) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"in vain: {what}"
-        time.sleep(0.02)
-    return found
 
 
 class Site:
@@ -74,14 +67,14 @@ class Site:
         """Choose what SLURM says of the job."""
         (self.bin / "state").write_text(state)
 
-    def live(self, restarts: int = 0, **variables: str) -> subprocess.Popen[bytes]:
+    def live(self, restarts: int = 0, is_forked: bool = True, **variables: str) -> subprocess.Popen[bytes]:
         """Start the array task, with all of its processes in one group."""
         given = {"PATH": f"{self.bin}:{os.environ['PATH']}", "SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "0"}
         given |= {"CUDA_VISIBLE_DEVICES": "", "SLURM_RESTART_COUNT": str(restarts)}
         code = f"from suite.launch.slurm.pilot import pilot; pilot({str(self.launch.folder)!r}, 0)"
         life = subprocess.Popen(
             [sys.executable, "-c", code],
-            env={**environment(), **given, **variables},
+            env={**environment(is_forked), **given, **variables},
             stdout=(self.bin / "log").open("ab"), stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
         self.lives.append(life)
@@ -89,7 +82,7 @@ class Site:
 
     def ends(self, life: subprocess.Popen[bytes]) -> TaskReport:
         """Wait for the array task's end; return what it said last."""
-        assert life.wait(60) == 0, (self.bin / "log").read_text()
+        assert life.wait(PATIENCE_S) == 0, (self.bin / "log").read_text()
         said = task_report(self.launch, 0)
         assert said is not None
         return said
@@ -202,7 +195,7 @@ def test_a_task_goes_back_into_the_queue_only_where_slurm_would_not_see_to_it_or
 
 def test_workers_that_die_are_replaced_and_a_run_that_kills_its_own_is_given_up(site: Callable[..., Site]) -> None:
     here = site("cosine", "dies", slots=2, max_attempts=2)
-    life = here.live(CUDA_VISIBLE_DEVICES="3,5")
+    life = here.live(is_forked=False, CUDA_VISIBLE_DEVICES="3,5")  # /proc shows the environment of a program's start
     worker = here.trains()
     visible: set[str] = set()
 
@@ -258,11 +251,11 @@ def test_cancelled_runs_end_at_their_next_step_and_their_task_is_not_requeued(
     life = here.live()
     here.trains()
 
-    def queued() -> list[slurm.Task]:
+    def queued() -> list[client.ArrayTask]:
         return [task(batch, 0, "RUNNING")] if life.poll() is None else []
 
-    monkeypatch.setattr(slurm, "queue", queued)
-    monkeypatch.setattr(slurm, "cancel", lambda jobs: None if not jobs else pytest.fail("it leaves by itself"))
+    monkeypatch.setattr(client, "queue", queued)
+    monkeypatch.setattr(client, "cancel", lambda jobs: None if not jobs else pytest.fail("it leaves by itself"))
     found = cancel(here.store)
     assert (found.runs, found.tasks, found.silence) == (1, 1, "")
     assert (here.ends(life).state, here.requeues()) == ("ended", 0)

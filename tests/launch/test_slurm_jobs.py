@@ -8,7 +8,7 @@ import pytest
 
 from suite.launch.campaign import Campaign
 from suite.launch.jobs import LaunchError
-from suite.launch.slurm import client as slurm
+from suite.launch.slurm import client
 from suite.launch.slurm.jobs import SlurmJobs
 from suite.launch.slurm.queue import look
 from suite.records.arrays import TaskReport, batches, report_task
@@ -87,7 +87,7 @@ def lose(queue: Queue, state: str) -> None:
         ("OUT_OF_MEMORY", True, "out_of_memory", "ended as OUT_OF_MEMORY"),
         ("TIMEOUT", True, "timeout", "ended as TIMEOUT"),
         ("FAILED", True, "killed", "ended as FAILED"),
-        ("NODE_FAIL", False, "killed", "ended, nobody knows how"),
+        ("NODE_FAIL", False, "killed", "ended, it is not known how"),
     ],
 )
 def test_a_lost_task_is_tried_again_as_often_as_the_launcher_says(
@@ -113,6 +113,20 @@ def test_a_lost_task_is_tried_again_as_often_as_the_launcher_says(
     assert failure is not None
     assert (failure["class"], failure["again"], failure["launch"]) == (kind, False, launch.id)
     assert words in failure["message"] and "2 times in all" in failure["message"]
+
+
+def test_a_lost_task_whose_log_is_empty_has_failed_like_others(store: Store, queue: Queue) -> None:
+    launch = made_launch(store, [A])
+    jobs = jobs_of(launch, store, max_attempts=1)
+    jobs.begin(runs([A]), detached=False)
+    report_task(launch, TaskReport(0, "100", "gpu1"))
+    (launch.folder / "jobs" / "100_0_log.out").write_text("\n")
+    lose(queue, "FAILED")
+    for _ in range(2):
+        jobs.tend(runs([A]), False)
+    failure = store.record(A).failure()
+    assert failure is not None
+    assert "ended as FAILED, 1 times in all: (nothing)" in failure["message"]
 
 
 def test_a_task_that_was_not_in_the_queue_for_a_moment_only_is_not_lost(store: Store, queue: Queue) -> None:
@@ -230,7 +244,7 @@ def test_a_detached_launch_leaves_when_the_last_pack_is_sent_and_sends_none_twic
 def test_the_cap_counts_the_tasks_of_other_results_folders_from_the_first_submission_on(
     store: Store, queue: Queue
 ) -> None:
-    queue.others = [slurm.Task(f"9_{index}", "suite-elsewhere-0", index, "RUNNING") for index in range(3)]
+    queue.others = [client.ArrayTask(f"9_{index}", "suite-elsewhere-0", index, "RUNNING") for index in range(3)]
     launch = made_launch(store, *([key] for key in keys(9)))
     jobs_of(launch, store, max_queued=5).begin(runs(keys(9)), detached=False)
     assert len(queue.queue()) == 5
@@ -287,7 +301,7 @@ def test_an_unfinished_state_in_accounting_is_not_how_a_task_ended(store: Store,
     queue.accounts["100"] = "RUNNING"  # accounting is seconds behind the queue
     jobs.tend(runs([A]), False)
     failure = store.record(A).failure()
-    assert failure is not None and "ended, nobody knows how" in failure["message"]
+    assert failure is not None and "ended, it is not known how" in failure["message"]
 
 
 def test_a_failure_counts_though_the_nodes_clock_is_slow(store: Store) -> None:

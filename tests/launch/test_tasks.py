@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from suite.launch.slurm import client as slurm
+from suite.launch.campaign import Campaign
+from suite.launch.slurm import client
+from suite.launch.slurm.jobs import SlurmJobs
 from suite.launch.slurm.queue import UNKNOWN, look
 from suite.launch.view import queued
 from suite.records.arrays import SILENCE_S, TaskReport, batches, open_launches, order, orphans, report_task, task_report
@@ -16,7 +18,21 @@ from suite.records.files import held
 from suite.records.launch import all_launches
 from suite.records.record import Store
 from suite.records.specs import Pack
-from tests.launch.simulated import A, B, C, D, answers, fail, launch_of, made_launch, silence, submitted, task
+from tests.launch.simulated import (
+    LAUNCHER,
+    A,
+    B,
+    C,
+    D,
+    answers,
+    fail,
+    launch_of,
+    made_launch,
+    run,
+    silence,
+    submitted,
+    task,
+)
 
 
 def test_what_a_launcher_notes_of_its_arrays_is_read_back_in_order(store: Store) -> None:
@@ -34,8 +50,8 @@ def test_an_array_whose_launcher_died_before_it_knew_the_id_is_found_by_its_name
 ) -> None:
     launch = made_launch(store, [A], [B], [C])
     batch = submitted(launch, 2, 0, job=None)
-    in_queue = [task(batch, 0, "RUNNING"), task(batch, 1), slurm.Task("8_0", "suite-else-0", 0, "PENDING")]
-    monkeypatch.setattr(slurm, "queue", answers(*in_queue))
+    in_queue = [task(batch, 0, "RUNNING"), task(batch, 1), client.ArrayTask("8_0", "suite-else-0", 0, "PENDING")]
+    monkeypatch.setattr(client, "queue", answers(*in_queue))
     seen = look(open_launches(store))
     assert [(one.pack, one.wanted(), one.task.state) for one in seen.tasks] == [
         (2, [C], "RUNNING"),
@@ -53,7 +69,7 @@ def test_while_slurm_is_silent_every_task_that_may_be_there_keeps_its_runs(
     submitted(launch, 2, job=None)
     report_task(launch, TaskReport(0, "5_0", "here"))
     report_task(launch, TaskReport(1, "5_1", "here", state="ended"))
-    monkeypatch.setattr(slurm, "queue", silence)
+    monkeypatch.setattr(client, "queue", silence)
     seen = look(open_launches(store))
     assert [(one.pack, one.task.job, one.task.state) for one in seen.tasks] == [(0, "5_0", UNKNOWN), (2, "?", UNKNOWN)]
     assert "did not answer" in seen.silence
@@ -68,13 +84,13 @@ def test_a_state_that_nobody_knows_counts_as_active_and_states_of_the_end_do_not
     launch = made_launch(store, [A], [B], [C], [D])
     batch = submitted(launch, 0, 1, 2, 3)
     states = ("POWERING_UP_SOMETHING", "COMPLETING", "NODE_FAIL", "COMPLETED")
-    monkeypatch.setattr(slurm, "queue", answers(*(task(batch, index, state) for index, state in enumerate(states))))
+    monkeypatch.setattr(client, "queue", answers(*(task(batch, index, state) for index, state in enumerate(states))))
     assert look([launch]).of(launch).keys() == {0, 1}
 
 
 def test_nobody_is_asked_where_nothing_was_submitted(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     made_launch(store, [A])
-    monkeypatch.setattr(slurm, "queue", silence)  # as on a machine without SLURM
+    monkeypatch.setattr(client, "queue", silence)  # as on a machine without SLURM
     assert look(open_launches(store)).silence == ""
 
 
@@ -82,7 +98,7 @@ def test_runs_that_nobody_wants_any_more_are_in_nobodys_hands(store: Store, monk
     launch = made_launch(store, [A, B], [C])
     batch = submitted(launch, 0, 1)
     launch.cancel([A, C])
-    monkeypatch.setattr(slurm, "queue", answers(task(batch, 0, "RUNNING"), task(batch, 1, "COMPLETING")))
+    monkeypatch.setattr(client, "queue", answers(task(batch, 0, "RUNNING"), task(batch, 1, "COMPLETING")))
     assert queued(store).keys() == {B}
     launch.cancel([B])
     assert open_launches(store) == []
@@ -122,14 +138,14 @@ def test_a_task_takes_over_only_runs_that_need_as_many_processes(store: Store) -
 
 
 def test_a_run_is_settled_by_its_own_result_and_by_a_failure_that_stands(store: Store) -> None:
+    earlier = made_launch(store, [D])
+    fail(store, D, earlier)  # why this launch is made
     launch = made_launch(store, [A, B, C, D])
     assert [key for key in (A, B, C, D) if launch.is_settled(key, store)] == []
     store.record(A).folder.mkdir()
     store.record(A).finish({"record": "r"})
     fail(store, B, launch)
     fail(store, C, launch, again=True)  # it ran out of memory, and is tried once more
-    earlier = made_launch(store, [D])
-    fail(store, D, earlier, finished=launch.spec.created - 1)  # why this launch was made
     assert [key for key in (A, B, C, D) if launch.is_settled(key, store)] == [A, B]
     earlier.cancel([D])
     launch.cancel([C])
@@ -155,7 +171,21 @@ def test_what_tasks_say_of_themselves_survives_the_launchers_end(store: Store) -
     assert (task_report(found, 0), task_report(found, 1)) == (said, None)
 
 
-def test_a_failure_in_this_launch_settles_it_though_the_nodes_clock_is_slow(store: Store) -> None:
-    launch = made_launch(store, [A])
-    fail(store, A, launch, finished=launch.spec.created - 300)
-    assert launch.is_settled(A, store)
+@pytest.mark.parametrize("ahead_s", [-600, 600])
+def test_failures_are_told_apart_whatever_the_nodes_clock_says(store: Store, ahead_s: float) -> None:
+    """Before, a failure of a node whose clock was ahead settled every later launch until that time had passed."""
+    first = made_launch(store, [A])
+    fail(store, A, first, finished=first.spec.created + ahead_s)
+    assert first.is_settled(A, store)
+    second = made_launch(store, [A])
+    assert not second.is_settled(A, store), "it is what this launch is to try again"
+    campaign = Campaign(SlurmJobs(second, LAUNCHER, store), [run(A)], store)
+    assert campaign._outcome(run(A)) is None
+    fail(store, A, second, finished=first.spec.created + ahead_s - 1)
+    assert second.is_settled(A, store) and campaign._outcome(run(A)) == "failed"
+
+
+def test_a_failure_in_another_launch_settles_the_one_that_was_made_before_it(store: Store) -> None:
+    ours, theirs = made_launch(store, [A]), made_launch(store, [A])
+    fail(store, A, theirs, finished=ours.spec.created - 300)
+    assert ours.is_settled(A, store)

@@ -258,6 +258,23 @@ def test_states(project: Project) -> None:
     assert [run.state for run in planned(project, selection).runs[4:7]] == ["missing"] * 3
 
 
+def test_there_is_one_definition_of_what_is_to_do(project: Project) -> None:
+    selection = Selection(("blobs",), ("all",), ("0-1",), "smoke")
+    store = Store(project.folder / "results")
+    done, crashed, hopeless, missing = planned(project, selection).runs
+    record(store, done, 3.0)
+    for run, kind in ((crashed, "user_code"), (hopeless, "non_finite")):
+        write_json(record(store, run) / "failure.json", {"class": kind, "message": "no", "record": "f"})
+    plan = planned(project, selection)
+    assert [run.key for run in plan.to_do()] == [crashed.key, missing.key]
+    assert [run.key for run in plan.to_do(("failed",))] == [crashed.key, hopeless.key, missing.key]
+    assert [run.key for run in plan.to_do(("done",))] == [done.key, crashed.key, missing.key]
+    assert plan.to_json()["summary"]["to_do_s"] == 6.0, "the time of what run would start"
+    queued_elsewhere = make_plan(load(None), selection, store, {missing.key: "array task 7_0: PENDING"})
+    assert [run.key for run in queued_elsewhere.to_do()] == [crashed.key]
+    assert queued_elsewhere.runs[-1].reason == "array task 7_0: PENDING"
+
+
 def test_an_edited_loss_makes_its_own_runs_stale_and_says_why(project: Project) -> None:
     head = "from suite.losses.base import LogitLoss\n"
     body = "class Mine(LogitLoss):\n    def logits(self, similarity): return {} * similarity\n"

@@ -41,6 +41,21 @@ def test_the_registry_tells_what_is_declared(project: Project) -> None:
     assert Declared.from_json(declared.to_json()) == declared
 
 
+def test_margins_with_their_reasons_and_the_rule_for_failures_are_declared_and_enter_no_key(project: Project) -> None:
+    def keys() -> list[str]:
+        return [run.key for run in make_plan(load(), Selection(profile="smoke"), Store(Path("results"))).runs]
+
+    before, declared = keys(), load().declared
+    assert declared.failures == "worst" and {one.reason for one in declared.margins.values()} == {""}
+    first = "    metric: {name: accuracy, goal: maximise, margin: 0.01}\n    host_temperature: 0.5\n    references"
+    project.edit(first, first.replace("0.01}", "0.01, margin_reason: a convention}"))
+    project.edit(END, "failures: exclude\n" + END)
+    declared = load().declared
+    assert declared.failures == "exclude" and "a convention" in {one.reason for one in declared.margins.values()}
+    assert Declared.from_json(declared.to_json()) == declared
+    assert keys() == before
+
+
 def test_the_shipped_registry_claims_what_its_papers_do_and_prints_no_figure_of_them() -> None:
     declared = load(ROOT / "benchmarks.yaml").declared
     said = {(claim.loss, claim.relation, claim.than, claim.at) for claim in declared.claims.values()}

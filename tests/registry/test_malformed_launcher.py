@@ -24,7 +24,7 @@ LAUNCHERS = [
     ("yaml", "kind: local\nworkers: [\n", [("launchers/mine.yaml:3", "not valid YAML")]),
     (
         "slurm",
-        "kind: slurm\ntime: 4:00:00\nmemory: 16\nsignal: HUP\ngpu: 2\ntarget: soon\ncpus: 0\n",
+        "kind: slurm\ntime: 14400\nmemory: 16\nsignal: HUP\ngpu: 2\ntarget: soon\ncpus: 0\n",
         [
             ("launchers/mine.yaml:2: launcher.time", "14400", "90m, 4h or 1d 12h"),
             ("launchers/mine.yaml:3: launcher.memory", "16 will not do", "16G or 500M"),

@@ -21,6 +21,7 @@ import psutil
 
 from tests.slurm import configuration, warden
 from tests.slurm.configuration import GPUS, NODES
+from tests.waiting import PATIENCE_S
 
 PACKAGES = {
     "slurmctld": "slurm-wlm",
@@ -170,7 +171,7 @@ class Cluster:
         self.start_daemon(name)
         self._wait_for_start(name, lambda: self.nodes()[name] in USABLE, f"{name} to be used again")
 
-    def wait_for(self, condition: Callable[[], Any], what: str = "the condition", timeout: float = 60) -> Any:
+    def wait_for(self, condition: Callable[[], Any], what: str = "the condition", timeout: float = PATIENCE_S) -> Any:
         """Poll until a condition holds; return its value.
 
         Raises
@@ -186,7 +187,7 @@ class Cluster:
             time.sleep(0.1)
         return value
 
-    def wait_until_idle(self, timeout: float = 60) -> None:
+    def wait_until_idle(self, timeout: float = PATIENCE_S) -> None:
         """Wait until no job is left and both nodes are idle."""
         self.wait_for(lambda: not self.jobs() and self._is_idle(), "an idle cluster", timeout)
 
@@ -270,12 +271,12 @@ class Cluster:
         self.run("scontrol", "update", f"NodeName={name}", "State=DOWN", "Reason=killed")
 
     def _wait_for_start(self, name: str, condition: Callable[[], bool], what: str) -> None:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE_S
         while not condition():
             if self._wardens[name].poll() is not None:
                 raise ClusterError(self._with_log(name, f"{name} ended with status {self._wardens[name].returncode}"))
             if time.monotonic() > deadline:
-                raise ClusterError(self._with_log(name, f"waited a minute in vain for {what}"))
+                raise ClusterError(self._with_log(name, f"waited in vain for {what}"))
             time.sleep(0.05)
 
     def _log(self, name: str) -> Path:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.cluster import environment
+from tests.slurm import forked
 from tests.slurm.cluster import Cluster, obstacle
 
 
@@ -31,6 +36,20 @@ def make_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[
 def slurm(make_cluster: Callable[..., Cluster]) -> Cluster:
     """The cluster that the tests of a process share, with accounting."""
     return make_cluster()
+
+
+@pytest.fixture(scope="session")
+def forked_python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """An interpreter for array tasks of which many are alike: see :mod:`tests.slurm.forked`."""
+    folder = tmp_path_factory.mktemp("nursery")
+    program, place = folder / "python", str(folder / "socket")
+    program.write_text(forked.script(place))
+    program.chmod(0o755)
+    code = f"import nursery; nursery.listen({place!r})"
+    with subprocess.Popen([sys.executable, "-c", code], env=environment(), stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None and server.stdout.readline() == "listening\n"
+        yield program
+        server.kill()
 
 
 @pytest.fixture

@@ -2,13 +2,22 @@
 
 import json
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.cluster import command, environment, events, metrics, mlflow_runs, suite, suite_here, toy_registry
+from tests.cluster import (
+    command,
+    environment,
+    events,
+    metrics,
+    mlflow_runs,
+    prepare_store,
+    suite,
+    suite_here,
+    toy_registry,
+)
 from tests.slurm.cluster import Cluster
+from tests.waiting import PATIENCE_S, until
 
 SITE = ["--launcher", "slurm", "launcher.gpus=0", "launcher.cpus=1", "launcher.memory=1G", "launcher.poll_seconds=1"]
 SITE += ["launcher.time=10m", "launcher.target=1s", "launcher.checkpoint_minutes=0.01"]
@@ -27,14 +36,6 @@ def named(folder: Path) -> Figures:
     return {(run["loss"], run["seed"]): found[key] for key, run in runs.items()}
 
 
-def until(condition: Callable[[], Any], what: str, seconds: float = 90) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"in vain: {what}"
-        time.sleep(0.1)
-    return found
-
-
 class Site:
     """A folder with the toy registry, on a cluster."""
 
@@ -47,6 +48,7 @@ class Site:
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start `run` and stay attached to it."""
+        prepare_store(self.folder)
         launcher = subprocess.Popen(
             command(self.folder, "run", *SITE, *arguments),
             cwd=self.folder, env=environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -60,7 +62,7 @@ class Site:
         return done.stdout
 
     def ended(self, launcher: subprocess.Popen[str], status: int = 0) -> str:
-        printed, _ = launcher.communicate(timeout=240)
+        printed, _ = launcher.communicate(timeout=PATIENCE_S)
         assert launcher.returncode == status, printed
         return printed
 

@@ -37,11 +37,14 @@ def arrays(folder: Path) -> list[int]:
     return sorted((len(json.loads(file.read_text())["packs"]) for file in files), reverse=True)
 
 
-def test_thirty_five_tasks_become_four_arrays_where_ten_fit_and_nobody_keeps_accounts(strict: Site) -> None:
+def test_thirty_five_tasks_become_four_arrays_where_ten_fit_and_nobody_keeps_accounts(
+    strict: Site, forked_python: Path
+) -> None:
     assert not strict.cluster.accounting
-    printed = strict.run(*MANY, "references", "--seeds", "0-10")  # 11 + 11 + 11 untrained + 1 chance
+    python = f"launcher.python={forked_python}"
+    printed = strict.run(*MANY, "references", "--seeds", "0-10", python)  # 11 + 11 + 11 untrained + 1 chance
     assert "34 runs done" in printed
-    strict.run(*MANY[:4], "--losses", "cosine", "--seeds", "11")
+    strict.run(*MANY[:4], "--losses", "cosine", "--seeds", "11", python)
     assert arrays(strict.folder) == [10, 10, 10, 4, 1]
     found = metrics(strict.folder)
     assert len(found) == 35
@@ -49,7 +52,7 @@ def test_thirty_five_tasks_become_four_arrays_where_ten_fit_and_nobody_keeps_acc
     assert all([e["event"] for e in happened].count("started") == 1 for happened in events(strict.folder).values())
 
 
-def test_submissions_are_held_back_by_the_cap_on_queued_jobs(strict: Site) -> None:
+def test_submissions_are_held_back_by_the_cap_on_queued_jobs(strict: Site, forked_python: Path) -> None:
     seen: list[int] = []
     done = threading.Event()
 
@@ -60,7 +63,7 @@ def test_submissions_are_held_back_by_the_cap_on_queued_jobs(strict: Site) -> No
     watcher = threading.Thread(target=watch)
     watcher.start()
     try:
-        printed = strict.run(*MANY, "--seeds", "0-3", "launcher.max_queued=5")
+        printed = strict.run(*MANY, "--seeds", "0-3", "launcher.max_queued=5", f"launcher.python={forked_python}")
     finally:
         done.set()
         watcher.join()

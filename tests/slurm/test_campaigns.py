@@ -13,7 +13,8 @@ import pytest
 
 from tests.cluster import ROOT, command, environment, events, metrics, plan, suite, suite_here, toy_registry
 from tests.slurm.cluster import Cluster
-from tests.slurm.sites import FOUR, SITE, SLOWLY, TWO, Figures, Site, named, until
+from tests.slurm.sites import FOUR, SITE, SLOWLY, TWO, Figures, Site, named
+from tests.waiting import PATIENCE_S, until
 
 FAST = "benchmarks.blobs.profiles.mini.pause_s=0.0"
 
@@ -151,7 +152,7 @@ def test_code_edited_after_submission_is_not_what_runs_and_plan_says_stale(site:
     def here(*words: str) -> subprocess.CompletedProcess[str]:
         variables = {**environment(), "PYTHONPATH": str(checkout)}
         full = command(checkout, *words)
-        return subprocess.run(full, capture_output=True, text=True, cwd=checkout, env=variables, timeout=120)
+        return subprocess.run(full, capture_output=True, text=True, cwd=checkout, env=variables, timeout=PATIENCE_S)
 
     site.cluster.run("scontrol", "update", "nodename=gpu[1-2]", "state=drain", "reason=test")
     try:

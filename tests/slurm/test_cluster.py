@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import submitit
 from tests.cluster import ROOT, environment
 from tests.slurm import cluster as module
 from tests.slurm.cluster import Cluster, ClusterError, obstacle
+from tests.waiting import PATIENCE_S, until
 
 SMALL = ("--cpus-per-task=1", "--mem=50")
 
@@ -41,13 +41,6 @@ def is_job_there(folder: Path) -> bool:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder for another cluster, not as deep as ``tmp_path``."""
     return tmp_path_factory.mktemp("other")
-
-
-def until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, f"waited a minute in vain for {what}"
-        time.sleep(0.1)
 
 
 def seen_devices(index: int) -> tuple[int, str]:
@@ -145,7 +138,7 @@ signal.pause()
 def test_it_is_started_and_stopped_from_the_command_line(folder: Path) -> None:
     def command(*words: str) -> tuple[int, str]:
         line = [sys.executable, "-m", "tests.slurm", *words]
-        done = subprocess.run(line, capture_output=True, text=True, cwd=ROOT, env=environment(), timeout=120)
+        done = subprocess.run(line, capture_output=True, text=True, cwd=ROOT, env=environment(), timeout=PATIENCE_S)
         return done.returncode, done.stdout + done.stderr
 
     assert command("status", str(folder)) == (2, f"error: no cluster runs in {folder}\n")

@@ -12,7 +12,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -21,8 +20,8 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-#: On an idle machine seconds would do; the tests also pass beside a campaign that takes all cores.
-PATIENCE_S = 300.0
+from tests.waiting import PATIENCE_S, until
+
 PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None)
 
@@ -37,14 +36,6 @@ def free_port() -> int:
 def dies_with_us(number: signal.Signals) -> Callable[[], None]:
     """Return what a child calls before exec, to get this signal when the process of the tests is gone."""
     return lambda: LIBC.prctl(PR_SET_PDEATHSIG, number)
-
-
-def until(condition: Callable[[], bool], what: str, seconds: float = PATIENCE_S) -> None:
-    """Wait for a condition; fail, naming it, if it does not come true in time."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"within {seconds:g} s: {what}"
-        time.sleep(0.1)
 
 
 def postgres_programs() -> Path:

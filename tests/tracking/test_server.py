@@ -16,8 +16,9 @@ import pytest
 from suite.doctor import tracking as doctor
 from tests.cluster import TOY, command, environment
 from tests.tracking.gated import GATE
-from tests.tracking.servers import MlflowServer, Postgres, until
+from tests.tracking.servers import MlflowServer, Postgres
 from tests.tracking.stores import client
+from tests.waiting import PATIENCE_S, until
 
 NOT_UP_TO_DATE = "MLflow is not up to date"
 #: What the server's log says of a request.
@@ -87,7 +88,7 @@ class Campaign:
 
 def ended(process: subprocess.Popen[str]) -> str:
     """Wait for a command, which must succeed, and return what it printed."""
-    printed, _ = process.communicate(timeout=180)
+    printed, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, printed
     return printed
 

@@ -18,12 +18,15 @@ from suite.losses import (
     DCL,
     DCLW,
     MACL,
+    PPS,
     DySTreSS,
+    FocalInfoNCE,
     InfoNCE,
     ISogCLR,
     LearnableTemperature,
     Loss,
     MonotoneTemperature,
+    RelativeSigLIP,
     SigLIP,
     TemperatureFree,
     TemperatureSchedule,
@@ -59,6 +62,9 @@ LOSSES: dict[str, Callable[[], Loss]] = {
     "dcl": DCL,
     "dclw": DCLW,
     "siglip": SigLIP,
+    "relative_siglip": RelativeSigLIP,
+    "pps": PPS,
+    "focal": FocalInfoNCE,
     "isogclr": ISogCLR,
     "whole": Whole,
 }
@@ -79,7 +85,9 @@ def _step(loss: Loss, pairs: str, rows: slice, model: nn.Module) -> dict[str, An
     """Return value, gradients and state of one step on some rows of the batch."""
     labels = torch.tensor([0, 1, 0, 2, 1, 0])  # one anchor has no positive
     views = (model(_draw(seed, SAMPLES, 7)[rows]) for seed in (1, 2))
-    loss.double().prepare(Training(SAMPLES, 1, 1))
+    training = Training(SAMPLES, 1, 1)
+    loss.double().prepare(training)
+    loss.start(training.step(0))
     value = loss(PAIRS[pairs](*views, labels[rows]))
     value.backward()
     gradients = {name: parameter.grad for name, parameter in loss.named_parameters()}

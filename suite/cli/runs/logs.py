@@ -16,7 +16,12 @@ def execute(options: argparse.Namespace) -> int:
     key = found_key(store, options.key)
     if options.task:
         file = task_log(store, key)
-        print(file.read_text(errors="replace") if file is not None else "no array task has had this run", end="")
+        print(
+            file.read_text(errors="replace", encoding="utf-8")
+            if file is not None
+            else "no array task has had this run",
+            end="",
+        )
         return OK
     record = store.record(key)
     if not record.log.exists():

@@ -15,5 +15,5 @@ def execute(options: argparse.Namespace) -> int:
     if options.output is None:
         print(text, end="")
     else:
-        options.output.write_text(text)
+        options.output.write_text(text, encoding="utf-8")
     return OK

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from suite.environment import in_own_environment
 from suite.launch.jobs import Jobs
 from suite.launch.kinds.local import LocalLauncher
 from suite.plan.run import Run
@@ -45,7 +46,8 @@ class DebugJobs:
         """Carry out the launch here and now."""
         from suite.work.worker import work
 
-        work(str(self.launch.folder), 0)
+        with in_own_environment():
+            work(str(self.launch.folder), 0)
 
     def tend(self, open_runs: Mapping[str, Run], is_getting_on: bool) -> None:
         """Do nothing."""

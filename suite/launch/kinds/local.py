@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt
 
+from suite.environment import in_own_environment
 from suite.launch.jobs import Jobs, LaunchError, kill
 from suite.launch.kind import Kind
 from suite.launch.packing import deal
@@ -117,7 +118,7 @@ class LocalJobs:
         Raises
         ------
         LaunchError
-            If `detached` and there is room for none: nobody would start one later.
+            If `detached` and there is room for none: no launcher would start one later.
         """
         self._start(min(len(open_runs), self.parallel() - len(self.workers())), self.parallel())
         if detached and not self._jobs:
@@ -211,16 +212,17 @@ class LocalJobs:
             return sys.platform == "linux" and not self._gpus and self._launcher.worker_threads() == 1
         return self._launcher.start == "fork"
 
-    def _submit(self, seats: Sequence[Seat], device: int | None, *work: Any) -> None:
+    def _submit(self, seats: Sequence[Seat], device: str | None, *work: Any) -> None:
         """Submit a job that is, or starts, the workers of some seats."""
         devices = [] if device is None else [device]
         self._executor.update_parameters(
             timeout_min=60 * self._launcher.timeout_hours,
             gpus_per_node=len(devices),
-            visible_gpus=devices,
             stderr_to_stdout=True,
         )
-        with _inherited(self._environment), _streams_to(self.launch.folder / "controllers.log"):
+        # set past submitit, which takes numbers alone: a slice of a GPU has a name, as in MIG-377e...
+        self._executor.parameters["visible_gpus"] = devices
+        with in_own_environment(self._environment), _outliving(), _streams_to(self.launch.folder / "controllers.log"):
             job = self._executor.submit(*work)
         for seat in seats:
             self.launch.submitted(seat.number, int(job.job_id))
@@ -233,7 +235,7 @@ class LocalJobs:
         """Return the end of what the last worker that said anything has said."""
         files = (self.launch.folder / "jobs").glob("*.out")
         for file in sorted(files, key=lambda file: file.stat().st_mtime, reverse=True):
-            if said := file.read_text(errors="replace").splitlines():
+            if said := file.read_text(errors="replace", encoding="utf-8").splitlines():
                 return "\n".join(said[-30:])
         return ""
 
@@ -244,7 +246,7 @@ def _streams_to(file: Path) -> Iterator[None]:
     sys.stdout.flush()
     sys.stderr.flush()
     saved = [os.dup(number) for number in (0, 1, 2)]
-    with open(os.devnull) as nothing, file.open("ab") as log:
+    with open(os.devnull, encoding="utf-8") as nothing, file.open("ab") as log:
         for number, stream in enumerate((nothing, log, log)):
             os.dup2(stream.fileno(), number)
     try:
@@ -256,19 +258,12 @@ def _streams_to(file: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _inherited(environment: Mapping[str, str]) -> Iterator[None]:
-    """Let processes started in the block inherit these variables, and outlive a Ctrl-C and a closed terminal."""
-    before = {name: os.environ.get(name) for name in environment}
+def _outliving() -> Iterator[None]:
+    """Let processes started in the block outlive a Ctrl-C and a closed terminal."""
     signals = [signal.SIGINT, signal.SIGHUP]
     handlers = [signal.signal(number, signal.SIG_IGN) for number in signals]
-    os.environ.update(environment)
     try:
         yield
     finally:
         for number, handler in zip(signals, handlers, strict=True):
             signal.signal(number, handler)
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

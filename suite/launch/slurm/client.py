@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from suite.environment import own_environment
 from suite.records.arrays import JOB_PREFIX
 
 PATIENCE_S = 60.0
@@ -30,7 +31,7 @@ class Refused(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Task:
+class ArrayTask:
     """An array task, or a plain job, as the queue shows it.
 
     Attributes
@@ -65,7 +66,7 @@ class Ended:
     nodes: str
 
 
-def queue() -> list[Task]:
+def queue() -> list[ArrayTask]:
     """Return this user's jobs of the suite that wait or run, every array task by itself.
 
     Raises
@@ -78,7 +79,7 @@ def queue() -> list[Task]:
     for line in lines:
         job, index, state, reason, nodes, name = line.strip().split("|", 5)
         if name.startswith(JOB_PREFIX):
-            tasks.append(Task(job, name, int(index) if index.isdigit() else 0, state, reason, nodes))
+            tasks.append(ArrayTask(job, name, int(index) if index.isdigit() else 0, state, reason, nodes))
     return tasks
 
 
@@ -246,9 +247,18 @@ def _told(*command: str) -> str:
 
 def _answer(*command: str, given: str | None = None) -> str:
     """Run a command of SLURM; its standard output, or an exception that tells silence from refusal."""
-    environment = {**os.environ, "SLURM_BITSTR_LEN": "0"}  # or long lists of array tasks end in "..."
+    environment = own_environment(SLURM_BITSTR_LEN="0")  # or long lists of array tasks end in "..."
     try:
-        done = subprocess.run(command, input=given, capture_output=True, text=True, timeout=PATIENCE_S, env=environment)
+        done = subprocess.run(
+            command,
+            input=given,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            env=environment,
+            encoding="utf-8",
+            errors="replace",
+        )
     except FileNotFoundError as error:
         raise SchedulerUnavailable(f"{command[0]} is not installed here") from error
     except subprocess.TimeoutExpired as error:

@@ -9,15 +9,16 @@ import subprocess
 import time
 from collections.abc import Collection, Mapping, Sequence
 
+from suite.environment import in_own_environment
 from suite.launch.jobs import LaunchError
 from suite.launch.kinds.slurm import SlurmLauncher
 from suite.launch.packing import arrays
-from suite.launch.slurm import client as slurm
+from suite.launch.slurm import client
 from suite.launch.slurm.queue import Look, look
 from suite.launch.slurm.sbatch import parameters
 from suite.plan.run import Run
 from suite.provenance.snapshot import code_environment
-from suite.records.arrays import add_batch, batches, note_job, open_launches, remove_batch
+from suite.records.arrays import add_batch, batches, note_job, open_launches, remove_batch, task_report
 from suite.records.failures import deaths, record_failure
 from suite.records.launch import Launch, Worker, living_workers
 from suite.records.record import Store
@@ -99,7 +100,7 @@ class SlurmJobs:
         return self._notice
 
     def stop(self, hard: bool) -> bool:
-        """Return True: jobs stay in the queue, whoever looks on."""
+        """Return True: jobs stay in the queue when the launcher leaves."""
         return True
 
     def close(self) -> None:
@@ -120,7 +121,7 @@ class SlurmJobs:
         self._submit(sorted(open_packs - submitted.keys()) + sorted(fit), len(open_packs))
 
     def _out_of_hand(self, open_runs: Mapping[str, Run]) -> set[int]:
-        """Return the packs with open runs that no array task has, and that nobody executes."""
+        """Return the packs with open runs that neither an array task nor a worker has in hand."""
         keys = {key for one in self._look.tasks for key in one.wanted()}
         keys |= {str(worker.key) for worker in living_workers(self._store) if worker.key}
         keys |= self.launch.cancelled()
@@ -150,17 +151,19 @@ class SlurmJobs:
         """Return the lost packs that are tried again; what was lost too often has failed."""
         if not lost:
             return set()
-        ended = slurm.accounting([submitted[number][-1] for number in lost])
+        ended = client.accounting([submitted[number][-1] for number in lost])
         fit = set()
         for number in lost:
             job = submitted[number][-1]
             known = ended.get(job)
-            if known is not None and known.state not in {*slurm.ENDED, "PREEMPTED"}:
+            if known is not None and known.state not in {*client.ENDED, "PREEMPTED"}:
+                if known.state == "PENDING" and task_report(self.launch, number) is None:
+                    continue  # it has not begun, though the queue does not show it: that is no loss
                 known = None  # accounting lags behind
             if known is not None and known.state in ("NODE_FAIL", "BOOT_FAIL") and known.nodes:
                 self._unfit.add(known.nodes)
             if len(submitted[number]) - self._given_up.get(number, 0) >= self._launcher.max_attempts:
-                how = f"ended as {known.state}" if known is not None else "ended, nobody knows how"
+                how = f"ended as {known.state}" if known is not None else "ended, it is not known how"
                 self._fail(number, CLASSES.get(known.state if known else "", "killed"), f"array task {job} {how}")
                 self._given_up[number] = len(submitted[number])
             if not all(self._is_settled(key) for key in self._packs[number].keys):
@@ -211,11 +214,11 @@ class SlurmJobs:
             given["exclude"] = ",".join(sorted(self._unfit))
         executor.update_parameters(job_name=batch.name, setup=self._setup, **given)
         try:
-            with executor.batch():
+            with in_own_environment(), executor.batch():
                 jobs = [executor.submit(pilot, str(self.launch.folder), number) for number in chosen]
         except (submitit.core.utils.FailedJobError, subprocess.SubprocessError) as error:
             said = str(error).strip().splitlines()[-1]
-            if not slurm.is_silence(said):  # else the array may be in the queue all the same, to be found by its name
+            if not client.is_silence(said):  # else the array may be in the queue all the same, to be found by its name
                 remove_batch(batch)
             return said
         job = jobs[0].job_id.partition("_")[0]
@@ -233,13 +236,14 @@ class SlurmJobs:
         if isinstance(self._launcher.max_array_size, int):
             return self._launcher.max_array_size
         try:
-            return int(slurm.configuration()["MaxArraySize"])
-        except (slurm.SchedulerUnavailable, KeyError, ValueError):
+            return int(client.configuration()["MaxArraySize"])
+        except (client.SchedulerUnavailable, KeyError, ValueError):
             return 1000
 
     def _last_words(self) -> str:
         logs = sorted((self.launch.folder / "jobs").glob("*_log.out"), key=lambda file: file.stat().st_mtime)
-        return "\n".join(logs[-1].read_text(errors="replace").splitlines()[-15:]) if logs else "(nothing)"
+        said = logs[-1].read_text(encoding="utf-8", errors="replace").strip() if logs else ""
+        return "\n".join(said.splitlines()[-15:]) or "(nothing)"
 
 
 def _describe(seen: Look) -> str:

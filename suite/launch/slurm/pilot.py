@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 
-from suite.launch.slurm import client as slurm
+from suite.environment import RENDEZVOUS, TEXT
+from suite.launch.slurm import client
 from suite.process import THREADS
 from suite.records.arrays import HEARTBEAT_S, TaskReport, batches, order, report_task, task_report
 from suite.records.failures import record_failure, unfinished_step, wants_memory
@@ -36,7 +37,7 @@ KILLED = "killed"
 
 
 def pilot(folder: str, pack: int) -> None:
-    """Be the array task of a pack: carry out its runs, and what lost tasks of the launch have left.
+    """Carry out the runs of a pack as its array task, and those that lost tasks of the launch have left.
 
     Parameters
     ----------
@@ -46,7 +47,7 @@ def pilot(folder: str, pack: int) -> None:
         Number of the pack.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    Pilot(Launch(Path(folder)), pack).fly()
+    Pilot(Launch(Path(folder)), pack).run()
 
 
 @dataclass(frozen=True)
@@ -72,38 +73,38 @@ class Pilot:
         self.is_spread = self.content.processes > 1
         self.report = TaskReport(pack, self.job, socket.gethostname(), restarts=_restarts())
         self._signals: list[int] = []
-        self._heard = 0.0
-        self._said = 0.0
+        self._signalled_at = 0.0
+        self._reported_at = 0.0
         self._oom_kills = memory.oom_kills()
         self._most_deaths = launch.spec.work.max_attempts * len(self.content.keys)
 
-    def fly(self) -> None:
+    def run(self) -> None:
         """Work until nothing is left, or until SLURM wants the allocation back."""
         for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM):
-            signal.signal(number, self._hear)
+            signal.signal(number, self._note_signal)
         if self.rank:  # the first process of a spread run decides; the others only keep their worker alive
             self._work([Seat(0, _devices(1)[0])])
             return
         before = task_report(self.launch, self.pack)
-        with held(self._say().with_suffix(".lock")):
+        with held(self._write_report().with_suffix(".lock")):
             self.launch.go_on(self.pack)
-            self._begin_again(before)
+            self._note_interruptions(before)
             slots = 1 if self.is_spread else self._slots()
-            # a task whose runs others have done meanwhile starts nobody: the others of a spread run are there already
+            # a task whose runs others have done meanwhile starts no worker; those of a spread run are there already
             while (self.is_spread or self._is_work_left()) and self._work(_seats(slots)) and slots > 1:
                 slots //= 2  # what ran out of memory gets more of it
-            self._land()
+            self._leave()
 
     def _slots(self) -> int:
         """Return how many runs go side by side: half as many each time that the whole task was lost."""
         lost = sum(self.pack in batch.packs for batch in batches(self.launch)) - 1
         return max(1, self.content.slots >> max(0, lost))
 
-    def _hear(self, number: int, frame: FrameType | None) -> None:
+    def _note_signal(self, number: int, frame: FrameType | None) -> None:
         self._signals.append(number)
-        self._heard = self._heard or time.monotonic()
+        self._signalled_at = self._signalled_at or time.monotonic()
 
-    def _begin_again(self, before: TaskReport | None) -> None:
+    def _note_interruptions(self, before: TaskReport | None) -> None:
         """Note that the runs which an earlier life of this task had in hand were not ended by their own fault."""
         if not self.report.restarts or (before is not None and before.reason == KILLED):
             return
@@ -123,7 +124,7 @@ class Pilot:
         deaths = 0
         while workers:
             time.sleep(POLL_S)
-            self._pass_on()
+            self._look_around()
             for seat in seats:
                 worker = workers.get(seat.slot)
                 if worker is None or worker.poll() is None:
@@ -133,12 +134,12 @@ class Pilot:
                     continue
                 deaths += 1
                 logger.error("worker %d.%d ended with %d", self.pack, seat.slot, worker.returncode)
-                self._blame_memory(worker, len(seats))
+                self._record_memory_kill(worker, len(seats))
                 if self.is_spread:  # its partners cannot go on without it: all start again together
                     self._start_over()
                 elif deaths <= self._most_deaths:
                     workers[seat.slot] = self._start(seat, len(seats))
-            if self._heard and time.monotonic() - self._heard > self._patience():
+            if self._signalled_at and time.monotonic() - self._signalled_at > self._patience():
                 for worker in workers.values():
                     worker.kill()
         records = map(self.store.record, self.content.keys)
@@ -152,7 +153,8 @@ class Pilot:
             self._requeue()
 
     def _start(self, seat: Seat, beside: int) -> subprocess.Popen[bytes]:
-        environment = {**os.environ, **dict.fromkeys(THREADS, str(self.launch.threads(self.pack)))}
+        environment = {name: value for name, value in os.environ.items() if name not in RENDEZVOUS} | TEXT
+        environment |= dict.fromkeys(THREADS, str(self.launch.threads(self.pack)))
         environment["SUITE_PILOT"] = str(os.getpid())
         if seat.devices is not None:
             environment["CUDA_VISIBLE_DEVICES"] = seat.devices
@@ -161,11 +163,11 @@ class Pilot:
         arguments = [str(self.launch.folder), str(self.pack), str(seat.slot), str(beside)]
         return subprocess.Popen([sys.executable, "-m", "suite.work.worker", *arguments], env=environment)
 
-    def _pass_on(self) -> None:
-        """Tell the workers of a warning, and the file system that this task lives."""
-        if time.monotonic() - self._said > HEARTBEAT_S and not self.rank:
+    def _look_around(self) -> None:
+        """Show that this task lives, and pass the warning of a time limit on to the workers."""
+        if time.monotonic() - self._reported_at > HEARTBEAT_S and not self.rank:
             with contextlib.suppress(OSError):  # a file server that hiccups must not cost the runs their workers
-                self._say()
+                self._write_report()
         if self._signals and self.report.reason == "":
             ahead = signal.Signals[f"SIG{self.settings.signal}"]
             reason = "timeout" if ahead in self._signals else "terminated"
@@ -178,8 +180,8 @@ class Pilot:
         terminated = signal.SIGTERM in self._signals and self.settings.signal != "TERM"
         return KILL_WAIT_S if terminated else self.settings.signal_seconds - RESERVE_S
 
-    def _blame_memory(self, worker: subprocess.Popen[bytes], beside: int) -> None:
-        """Record what the kernel's killer for memory leaves nobody to record."""
+    def _record_memory_kill(self, worker: subprocess.Popen[bytes], beside: int) -> None:
+        """Record the failure of a run whose worker the kernel has killed for memory."""
         kills = memory.oom_kills()
         if worker.returncode != -signal.SIGKILL or kills <= self._oom_kills:
             return
@@ -192,13 +194,13 @@ class Pilot:
                     message = f"the kernel killed it for memory, {beside} runs side by side in {self.settings.memory}"
                     record_failure(record, self.launch.id, "out_of_memory", message, 1, beside)
 
-    def _land(self) -> None:
+    def _leave(self) -> None:
         """Leave, or go back into the queue if SLURM ends a task that has work left."""
         if self._signals and self._is_work_left() and self.report.restarts < self.settings.max_requeues:
             self._requeue()
         if self.report.state != "requeued":
             self.report = replace(self.report, state="ended")
-            self._say()
+            self._write_report()
 
     def _is_work_left(self) -> bool:
         if self.launch.stop_reason() is not None:
@@ -208,28 +210,28 @@ class Pilot:
     def _requeue(self) -> None:
         """Ask for another life, unless SLURM is ending this one for good, or gives one anyhow."""
         ahead = self.settings.signal_seconds if self.report.reason == "timeout" else KILL_WAIT_S
-        deadline = (self._heard or time.monotonic()) + ahead
+        deadline = (self._signalled_at or time.monotonic()) + ahead
         while True:
             try:
-                if slurm.state(self.job) != "RUNNING":
+                if client.state(self.job) != "RUNNING":
                     return
                 self.report = replace(self.report, state="requeued")
-                self._say()
-                slurm.requeue(self.job)
+                self._write_report()
+                client.requeue(self.job)
                 logger.info("requeued (%s); the next life goes on from the checkpoints", self.report.reason)
                 return
-            except slurm.SchedulerUnavailable as error:
+            except client.SchedulerUnavailable as error:
                 logger.warning("%s", error)
                 if time.monotonic() > deadline:
                     break
                 time.sleep(1)
-            except slurm.Refused as error:
+            except client.Refused as error:
                 logger.error("SLURM does not requeue this task: %s", error)
                 break
         self.report = replace(self.report, state="running")
 
-    def _say(self) -> Path:
-        self._said = time.monotonic()
+    def _write_report(self) -> Path:
+        self._reported_at = time.monotonic()
         return report_task(self.launch, self.report)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from suite.launch.slurm import client as slurm
+from suite.launch.slurm import client
 from suite.records.arrays import Batch, batches, task_report
 from suite.records.launch import Launch
 
@@ -20,16 +20,16 @@ class InQueue:
     ----------
     launch : Launch
     pack : int
-    task : slurm.Task
+    task : client.ArrayTask
         With state :data:`UNKNOWN` if SLURM does not answer.
     """
 
     launch: Launch
     pack: int
-    task: slurm.Task
+    task: client.ArrayTask
 
     def wanted(self) -> list[str]:
-        """Return the runs that it has in hand, without those that nobody wants any more."""
+        """Return the runs that it has in hand, without cancelled runs."""
         cancelled = self.launch.cancelled()
         return [key for key in self.launch.spec.packs[self.pack].keys if key not in cancelled]
 
@@ -64,15 +64,15 @@ def look(launches: Iterable[Launch], always: bool = False) -> Look:
     if not listed and not always:
         return Look([])
     try:
-        queued, here = slurm.queue(), slurm.identity()
-    except slurm.SchedulerUnavailable as error:
+        queued, here = client.queue(), client.identity()
+    except client.SchedulerUnavailable as error:
         return Look(list(_perhaps(listed)), str(error))
     strange = [batch for batch in listed if batch.launch.spec.submitter not in ("", here)]
     named = {batch.name: batch for batch in listed}
     found = [
         InQueue(named[task.name].launch, named[task.name].packs[task.index], task)
         for task in queued
-        if task.name in named and task.state not in slurm.ENDED
+        if task.name in named and task.state not in client.ENDED
     ]
     return Look([*found, *_perhaps(strange)], total=len(queued))
 
@@ -83,4 +83,4 @@ def _perhaps(listed: Iterable[Batch]) -> Iterator[InQueue]:
         for index, pack in enumerate(batch.packs):
             report = task_report(batch.launch, pack)
             if report is None or report.state != "ended":
-                yield InQueue(batch.launch, pack, slurm.Task(jobs.get(pack, "?"), batch.name, index, UNKNOWN))
+                yield InQueue(batch.launch, pack, client.ArrayTask(jobs.get(pack, "?"), batch.name, index, UNKNOWN))

@@ -10,7 +10,7 @@ from typing import Any
 from suite.launch.jobs import LaunchError
 from suite.launch.kinds.slurm import SlurmLauncher
 from suite.launch.packing import Demand, pack, side_by_side
-from suite.launch.slurm import client as slurm
+from suite.launch.slurm import client
 from suite.plan.run import Run
 from suite.problems import InputError, Problem, choices
 from suite.records.specs import Pack, turns
@@ -112,26 +112,26 @@ def check(launcher: SlurmLauncher) -> None:
         If SLURM does not answer.
     """
     try:
-        known = slurm.partitions()
+        known = client.partitions()
         named = launcher.partition.split(",") if launcher.partition is not None else list(known)[:1]
         for partition in named:
             if partition not in known:
                 message = f"the site has no partition {partition!r}; {choices(partition, known)}"
                 raise InputError([Problem("launcher", "partition", message)])
-        slurm.identity()  # what a launch is signed with: better silent now than in the middle of it
-        if named and launcher.time_s > max(slurm.limit_s(known[partition]) for partition in named):
+        client.identity()  # what a launch is signed with: better silent now than in the middle of it
+        if named and launcher.time_s > max(client.limit_s(known[partition]) for partition in named):
             limits = " and ".join(f"{partition} lets jobs run ({known[partition]})" for partition in named)
             message = f"{launcher.time} is longer than partition {limits}"
             advice = "ask for less: a run that needs longer goes on, requeued"
             raise InputError([Problem("launcher", "time", f"{message}; {advice}")])
-        refusal = slurm.submission_problem(script(launcher))
+        refusal = client.submission_problem(script(launcher))
         # also said while all nodes are down or drained: then even of a small job
         if refusal is not None and NO_NODE in refusal:
-            if slurm.submission_problem(script(small(launcher))) is not None:
+            if client.submission_problem(script(small(launcher))) is not None:
                 return
             much = f"{launcher.cpus} cpus, {launcher.memory} of memory and {launcher.gpus} GPUs"
             refusal = f"no node has {much}; sinfo -o '%P %c %m %G' lists what there is"
-    except slurm.SchedulerUnavailable as error:
+    except client.SchedulerUnavailable as error:
         raise LaunchError(f"{error}; nothing was submitted") from error
     if refusal is not None:
         raise InputError([Problem("launcher", "", f"SLURM would not carry out such jobs: {refusal}")])

@@ -1,0 +1,60 @@
+"""What a failed seed counts as: never as a missing value."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import pandas as pd
+
+from suite.registry.claims import Failures
+
+#: Whose figure a failed seed counts as under ``worst``: of the first that was run.
+FLOORS = ("untrained", "chance")
+
+Failed = Mapping[tuple[str, str], tuple[int, ...]]
+"""The failed evaluation seeds by benchmark and row."""
+
+
+def with_failures(runs: pd.DataFrame, failed: pd.DataFrame, rule: Failures) -> pd.DataFrame:
+    """Return runs and failed runs together, with the column `failed`.
+
+    Parameters
+    ----------
+    runs, failed : DataFrame
+        Of :class:`analysis.read.collect.Collected`, of one profile.
+    rule : str
+        Under ``worst`` the test metric of a failed evaluation run is the untrained encoder's with its seed, else the
+        mean of the untrained encoder's or of chance; it is NaN where neither was run, and under ``exclude``.
+    """
+    mine = failed[failed["purpose"] == "evaluation"]
+    if mine.empty:
+        return runs.assign(failed=False)
+    floors = runs[(runs["kind"] == "reference") & (runs["purpose"] == "evaluation")]
+    figures = [
+        _floor(floors[floors["benchmark"] == benchmark], seed) if rule == "worst" else math.nan
+        for benchmark, seed in zip(mine["benchmark"], mine["seed"], strict=True)
+    ]
+    described = runs.drop_duplicates("benchmark").set_index("benchmark")
+    told = {name: mine["benchmark"].map(described[name]) for name in ("metric", "goal", "margin") if name in runs}
+    counted = mine.assign(**told, test=figures, failed=True)
+    counted = counted[counted["benchmark"].isin(described.index)]
+    return pd.concat([runs.assign(failed=False), counted], ignore_index=True).astype({"seed": runs["seed"].dtype})
+
+
+def failures_of(rows: pd.DataFrame) -> Failed:
+    """Return the failed seeds of rows with the column `failed`."""
+    mine = rows[rows["failed"]]
+    return {
+        (str(benchmark), str(row)): tuple(sorted(int(seed) for seed in seeds))
+        for (benchmark, row), seeds in mine.groupby(["benchmark", "row"])["seed"]
+    }
+
+
+def _floor(here: pd.DataFrame, seed: int) -> float:
+    for name in FLOORS:
+        mine = here[here["loss"] == name]
+        if len(mine):
+            paired = mine.loc[mine["seed"] == seed, "test"]
+            return float((paired if len(paired) else mine["test"]).astype(float).mean())
+    return math.nan

@@ -1,0 +1,228 @@
+"""Inputs on which a verdict once said what the data do not support: each with what it must say."""
+
+import json
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis.evidence.gather import Evidence, gather
+from analysis.evidence.verdict import Verdict
+from analysis.evidence.words import Bounds, answer, by_margin, turning_margin, word
+from analysis.read.collect import collect
+from analysis.tables.across import across_table
+from analysis.tables.main import main_table
+from analysis.tables.verdict_text import lines
+from analysis.tables.verdicts import seeds_table, significance_table, verdicts_table
+from suite.registry.claims import Claim, Declared
+from tests.analysis.frames import logged, row
+from tests.analysis.test_verdict import BETTER, MARGIN, NOT_WORSE, SPREAD, runs
+
+FIVE = ("a", "b", "c", "d", "e")
+
+
+def evidence(rows: list[dict], claim: Claim = NOT_WORSE, accept_changes: bool = False, **declared: object) -> Evidence:
+    said = Declared("infonce", {"claim": claim}, **declared)  # type: ignore[arg-type]
+    return gather(collect(logged(*rows)), said, "mini", accept_changes)
+
+
+def judged(rows: list[dict], claim: Claim = NOT_WORSE, **others: object) -> dict[str, Verdict]:
+    return {one.benchmark: one for one in evidence(rows, claim, **others).verdicts}  # type: ignore[arg-type]
+
+
+def failing(rows: list[dict], seeds: tuple[int, ...] = (3, 4)) -> list[dict]:
+    return [
+        {**one, "status": "FAILED", "failure": "non_finite: loss", "test/accuracy": None}
+        if one["loss"] == "free" and one["seed"] in seeds
+        else one
+        for one in rows
+    ]
+
+
+def untrained(benchmarks: tuple[str, ...], value: float = 0.3) -> list[dict]:
+    return [row(name, "untrained", s, value, kind="reference", margin=MARGIN) for name in benchmarks for s in range(5)]
+
+
+def test_a_worse_on_common_seeds_is_neither_bold_nor_first() -> None:
+    rows = []
+    for name in FIVE:
+        for seed, deviation in enumerate(SPREAD):
+            level = 0.9 if seed < 3 else 0.4
+            rows.append(row(name, "infonce", seed, level, margin=MARGIN))
+            if seed < 3:
+                rows.append(row(name, "x", seed, level - 0.02 + 0.0005 * deviation, margin=MARGIN))
+    found = evidence(rows)
+    data = main_table(found).data
+    assert set(data.loc[data["best"], "row"]) == {"infonce"}
+    ranks = across_table(found)
+    assert ranks is not None and ranks.data.set_index("row")["mean_rank"].to_dict() == {"infonce": 1.0, "x": 2.0}
+
+
+def test_b_a_claim_of_better_fails_where_the_loss_is_surely_below() -> None:
+    found = judged(runs(dict.fromkeys(FIVE, -0.006), 0.0003), BETTER)
+    assert {found[name].label for name in FIVE} == {"worse within the margin"}
+    assert found[""].holds is False and found[""].label == "worse within the margin"
+    straddling = judged(runs({"a": -0.0135}, 0.004), BETTER)["a"]
+    assert straddling.label == "inconclusive" and straddling.holds is False
+
+
+def test_d_failed_seeds_count_as_untrained_and_stand_in_line_and_cell() -> None:
+    rows = failing(runs(dict.fromkeys(FIVE, 0.02))) + untrained(FIVE)
+    found = evidence(rows)
+    overall, *parts = found.verdicts
+    assert overall.holds is None and {part.label for part in parts} == {"inconclusive"}
+    assert all("free failed on 2 of 5 seeds (counted as the untrained" in "; ".join(part.doubts) for part in parts)
+    assert all("free failed on 2 of 5 seeds" in line for line in lines(found) if line.startswith("  a "))
+    cell = dict(main_table(found).blocks[0].rows)["free"][0].text
+    assert "(5), 2 failed" in cell
+    (figure,) = main_table(found).data.query("row == 'free' and benchmark == 'a'")["mean"]
+    finished = [one["test/accuracy"] for one in rows if one["loss"] == "free" and one["benchmark"] == "a"][:3]
+    assert figure == pytest.approx((sum(finished) + 2 * 0.3) / 5)
+
+
+@pytest.mark.parametrize("rule", ["exclude", "worst"])
+def test_d_failures_that_nothing_stands_for_forbid_better_and_not_worse(rule: str) -> None:
+    references = untrained(FIVE) if rule == "exclude" else []
+    found = judged(failing(runs(dict.fromkeys(FIVE, 0.02))) + references, failures=rule)
+    assert found[""].holds is None and found[""].label == "inconclusive"
+    assert all("better, but of the seeds that did not fail" in found[name].reason for name in FIVE)
+    worse = judged(failing(runs({"a": -0.03})) + references, failures=rule)
+    assert worse["a"].label == "worse" and worse[""].holds is False
+
+
+def test_a_failed_run_with_another_configuration_or_a_finished_one_in_its_place_is_no_failure() -> None:
+    finished = [{**one, "param.loss.scale": "1"} for one in runs({"a": 0.0})]
+    failed = {**finished[1], "status": "FAILED", "run_id": "x", "start": pd.Timestamp(9, unit="s", tz="UTC")}
+    assert judged([*finished, failed])["a"].doubts == ()
+    other = {**failed, "seed": 7, "param.loss.scale": "2"}
+    assert judged([*finished, other])["a"].doubts == ()
+    assert "free failed on 1 of 6 seeds" in judged([*finished, {**failed, "seed": 7}])["a"].doubts[0]
+
+
+def test_e_a_margin_changed_while_runs_existed_is_listed_and_not_judged_by_unless_asked() -> None:
+    rows = [{**one, "margin": 0.02 if one["seed"] > 2 else MARGIN} for one in runs({"a": 0.0, "b": 0.0})]
+    rows = [{**one, "start": pd.Timestamp(one["seed"], unit="s", tz="UTC")} for one in rows]
+    found = judged(rows)
+    assert found["a"].label == "inconclusive" and found[""].holds is None
+    assert "the margin was 0.01 (6 runs), then 0.02 (4 runs)" in found["a"].doubts[0]
+    asked = judged(rows, accept_changes=True)
+    assert asked[""].holds is True and asked["a"].doubts == found["a"].doubts
+
+
+def test_f_better_by_a_fifth_of_the_margin_is_said_to_be_within_it() -> None:
+    found = judged(runs(dict.fromkeys(FIVE, 0.0) | {"a": 0.002}, 0.0005), BETTER)
+    assert found["a"].label == "better within the margin" and found["b"].label == "equivalent"
+    assert found[""].label == "better within the margin" and found[""].holds is True
+
+
+def test_g_the_overall_verdict_needs_no_correction_and_the_parts_agree_with_their_intervals() -> None:
+    names = [f"b{i}" for i in range(20)]
+    found = judged(runs(dict.fromkeys(names, -0.001), 0.005))
+    assert found[""].label == "not worse" or found[""].label == "equivalent"
+    assert found[""].holds is True
+    for name in names:
+        one = found[name].comparison
+        assert one is not None and found[name].label == word(Bounds(one.paired.low, one.paired.high), MARGIN)
+
+
+def test_h_every_inconclusive_row_says_how_many_seeds_after_the_correction_with_an_interval() -> None:
+    found = judged(runs(dict.fromkeys(FIVE, -0.004), 0.01))
+    for name in FIVE:
+        needed = found[name].seeds
+        assert found[name].label == "inconclusive" and needed is not None
+        assert needed.level == pytest.approx(0.025 / 5)
+        assert needed.low is not None and needed.seeds is not None and needed.high is not None
+        assert needed.low < needed.seeds < needed.high and needed.text in found[name].reason
+
+
+def test_k_marks_do_not_depend_on_unrelated_rows() -> None:
+    rows = runs({"a": 0.004, "b": 0.0})
+    rng = np.random.default_rng(0)
+    noise = [
+        row(b, f"n{i}", s, 0.7 + rng.normal(0, 0.01), margin=MARGIN) for b in "ab" for i in range(8) for s in range(5)
+    ]
+    marks = [
+        significance_table(evidence(some)).data.query("row == 'free'")["p_holm"].tolist()
+        for some in (rows, rows + noise)
+    ]
+    assert marks[0] == marks[1]
+
+
+def test_n_fewer_than_four_benchmarks_have_no_interval_and_no_nan() -> None:
+    found = evidence(runs({"a": 0.0, "b": 0.01}))
+    said = "\n".join(lines(found)) + json.dumps(
+        [[c.text for _, cells in b.rows for c in cells] for b in verdicts_table(found).blocks]
+    )
+    assert "nan" not in said
+
+
+def test_o_one_benchmark_far_off_leaves_the_median_and_the_interquartile_mean_where_the_others_are() -> None:
+    found = judged(runs(dict.fromkeys(FIVE, 0.001) | {"e": -0.31}))[""].aggregate
+    assert found is not None and found.mean < -6
+    assert found.median.value == pytest.approx(0.1) and found.middle.value == pytest.approx(0.1)
+    table = across_table(evidence(runs(dict.fromkeys(FIVE, 0.001) | {"e": -0.31})))
+    assert table is not None
+    mean = dict(table.blocks[0].rows)["free"][2].text
+    assert mean == "-6"
+
+
+def test_p_differences_without_scatter_give_no_verdict() -> None:
+    found = judged(runs({"a": 0.0}, noise=0.0))
+    assert found["a"].label == "inconclusive" and found[""].holds is None and "no noise to go by" in found["a"].reason
+
+
+def test_q_confounded_hardware_is_named() -> None:
+    rows = [
+        {
+            **one,
+            "hardware": json.dumps({"gpu": "A100" if one["loss"] == "free" else "T4"}),
+            "git": f"abc{'+dirty' * (one['loss'] == 'free')}",
+        }
+        for one in runs({"a": 0.0})
+    ]
+    doubts = judged(rows)["a"].doubts
+    assert len(doubts) == 1 and "hardware (gpu)" in doubts[0] and "uncommitted code" in doubts[0]
+    mixed = [{**one, "hardware": json.dumps({"gpu": "A100" if one["seed"] % 2 else "T4"})} for one in runs({"a": 0.0})]
+    assert judged(mixed)["a"].doubts == ()
+
+
+def test_t_a_profile_with_one_loss_has_no_verdict_and_no_count_of_seeds() -> None:
+    found = evidence([row("a", "infonce", seed, 0.5, margin=MARGIN) for seed in range(3)])
+    assert found.verdicts == () and seeds_table(found) is None
+
+
+def swept(spread: float) -> list[dict]:
+    same = {"purpose": "selection", "margin": MARGIN}
+    levels = {0.1: 0.5, 0.2: 0.5 + spread}
+    return [
+        row("a", f"infonce@temperature={t}", seed, None, **same, **{"val/accuracy": level})
+        for t, level in levels.items()
+        for seed in (10, 11)
+    ]
+
+
+def test_where_the_worst_setting_passes_not_worse_is_insensitive_and_does_not_count() -> None:
+    rows = runs({"a": 0.0, "b": 0.0})
+    blind, seeing = judged(rows + swept(0.009)), judged(rows + swept(0.02))
+    assert blind["a"].label == "insensitive" and blind["a"].holds is None and not blind["a"].counts
+    assert "spans 0.009" in blind["a"].reason and "equivalent by the interval" in blind["a"].reason
+    assert blind[""].holds is True and "1 of 2 benchmarks could tell" in blind[""].reason
+    assert seeing["a"].label == "equivalent" and seeing[""].holds is True
+    alone = judged([one for one in rows if one["benchmark"] == "a"] + swept(0.009))
+    assert alone[""].label == "insensitive" and alone[""].holds is None
+    assert judged(runs({"a": -0.02}) + swept(0.009))[""].holds is False
+
+
+@pytest.mark.parametrize("bounds", [Bounds(-0.3, 0.2), Bounds(0.1, 0.4), Bounds(-0.5, -0.1), Bounds(-0.2, 0.3)])
+def test_the_word_by_margin_is_that_of_every_margin(bounds: Bounds) -> None:
+    ranges = by_margin(bounds)
+    assert ranges[0].low == 0 and ranges[-1].high == math.inf
+    for margin in np.linspace(0.005, 0.7, 140):
+        (said,) = (one.word for one in ranges if one.low < margin <= one.high)
+        if not np.isclose(margin, [abs(bounds.low), abs(bounds.high)]).any():
+            assert said == word(bounds, margin)
+    turning = turning_margin(bounds)
+    assert answer(bounds, turning + 1e-9, "not_worse") and (
+        turning == 0 or not answer(bounds, turning - 1e-9, "not_worse")
+    )

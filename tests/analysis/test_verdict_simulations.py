@@ -1,0 +1,37 @@
+"""The page of simulations: what it promises of normal seeds, and that it says what its script computes."""
+
+import re
+
+import pytest
+
+from tests.analysis.verdict_simulations import ERRORS, NOISES, PAGE, TEXT, coverage, holds_the_best, overall_error
+
+NORMAL = NOISES["normal"]
+
+
+def test_the_page_is_that_of_the_script() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert page.startswith(TEXT)
+    (row,) = re.findall(r"\| better, at 0 \| ([\d. /]+) \|", page)
+    assert row == " / ".join(f"{ERRORS['better, at 0'](NORMAL, n):.3f}" for n in (5, 10, 20))
+
+
+@pytest.mark.parametrize("name", ERRORS)
+@pytest.mark.parametrize("n", [5, 20])
+def test_words_err_in_a_fortieth_of_normal_campaigns_at_their_boundary(name: str, n: int) -> None:
+    assert ERRORS[name](NORMAL, n) <= 0.025 + 3 * 0.0025
+
+
+@pytest.mark.parametrize("benchmarks", [1, 5, 20])
+def test_simultaneous_intervals_cover(benchmarks: int) -> None:
+    assert coverage(NORMAL, 5, benchmarks) == pytest.approx(0.95, abs=0.0105)
+
+
+@pytest.mark.parametrize("losses", [5, 10, 30])
+def test_the_bold_set_holds_the_best(losses: int) -> None:
+    assert holds_the_best(NORMAL, 5, losses) >= 0.95 - 0.015
+
+
+@pytest.mark.parametrize("claim", ["not worse", "better"])
+def test_overall_verdicts_err_in_a_fortieth(claim: str) -> None:
+    assert overall_error(NORMAL, 5, 5, claim, 2000) <= 0.025 + 3 * 0.0035

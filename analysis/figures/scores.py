@@ -88,7 +88,7 @@ def _beyond(here: pd.DataFrame, references: Sequence[str]) -> tuple[list[str], l
     losses = here.loc[here["kind"] == "loss", "test"].astype(float)
     low, high = losses.min(), losses.max()
     reach = AWAY * (high - low)
-    means = here[here["row"].isin(references)].groupby("row")["test"].mean().reindex(references).dropna()
+    means = here[here["row"].isin(references)].groupby("row")["test"].mean().reindex(list(references)).dropna()
     below, above = means[means < low - reach], means[means > high + reach]
     return _written(below, "← {} {}"), _written(above, "{} {} →")
 

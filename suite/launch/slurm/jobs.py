@@ -9,7 +9,6 @@ import subprocess
 import time
 from collections.abc import Collection, Mapping, Sequence
 
-from suite.environment import in_own_environment
 from suite.launch.jobs import LaunchError
 from suite.launch.packing import arrays
 from suite.launch.slurm import client
@@ -17,6 +16,7 @@ from suite.launch.slurm.queue import Look, look
 from suite.launch.slurm.sbatch import parameters
 from suite.launch.slurm.settings import SlurmSettings
 from suite.plan.run import Run
+from suite.process import in_own_environment
 from suite.provenance.snapshot import code_environment
 from suite.records.arrays import add_batch, batches, note_job, open_launches, remove_batch, task_report
 from suite.records.failures import deaths, record_failure

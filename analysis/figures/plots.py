@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 import pandas as pd
 from matplotlib.figure import Figure
 
+from analysis.evidence import series
 from analysis.evidence.gather import Evidence
 from analysis.figures import (
     cost,
@@ -27,7 +28,6 @@ from analysis.figures import (
     pairs,
     ranks,
     scores,
-    series,
     temperature,
 )
 from analysis.figures.canvas import Drawing, NothingToDraw, settle

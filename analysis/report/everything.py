@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Executor, Future
 from pathlib import Path
 
+from analysis.evidence import series
 from analysis.evidence.gather import Evidence
-from analysis.figures import plots, series
+from analysis.figures import plots
 from analysis.read.logged import Logged
 from analysis.report import paragraph, scores
 from analysis.report.drilldown import run_ids

@@ -9,8 +9,8 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final
 
-from suite.masking import masked
 from suite.records.record import Record
+from suite.text.masking import masked
 
 REMEDIES: Final[Mapping[str, str]] = {
     "out_of_memory": "tried once more with fewer runs beside it",

@@ -5,9 +5,9 @@ import matplotlib as mpl
 import pandas as pd
 import pytest
 
-from analysis import processes
 from analysis.evidence.gather import Evidence
 from analysis.figures.plots import OF_CURVES, OF_RESULTS, begin, images, tasks, write
+from analysis.processes.pool import beside
 from tests.analysis import evidences
 from tests.analysis.evidences import LOSSES, evidence, logged
 
@@ -43,7 +43,7 @@ def test_the_same_runs_give_the_same_bytes_whatever_the_settings_the_order_of_th
     shuffled = points.sample(frac=1.0, random_state=0)
     with mpl.rc_context({"font.size": 30, "lines.linewidth": 9, "svg.hashsalt": None}):
         again = images(campaign, logged(campaign, shuffled.sort_values(["run_id", "name", "step"])))
-    with processes.beside(["analysis.figures.plots"]) as pool:
+    with beside(["analysis.figures.plots"]) as pool:
         elsewhere = [one.result() for one in begin(campaign, logged(campaign, points), pool)]
     assert elsewhere == again
     content = {path.name: path.read_bytes() for path in written}

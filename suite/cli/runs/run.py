@@ -17,10 +17,10 @@ from suite.data import DataError
 from suite.launch.jobs import LaunchError
 from suite.launch.run import Report, RunOptions, carry_out
 from suite.launch.view import continue_command
-from suite.masking import masked
 from suite.plan.plan import Plan, rerun_states
 from suite.provenance.snapshot import SnapshotError
 from suite.records.record import Store
+from suite.text.masking import masked
 from suite.tracking import default_uri
 
 

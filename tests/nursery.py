@@ -4,7 +4,8 @@ Importing both costs a new process seven seconds of a core, and campaigns under 
 :class:`subprocess.Popen` lets a helper process, the nursery, fork what would run ``python -m module`` or ``python -c
 code``. All else is as it would be: the new process is a child of the one that asked for it, with a number of its own,
 the directory, environment, streams, ignored signals, session and command line that it would have, ``sys.path`` made
-from its own ``PYTHONPATH``, and no module of the suite imported. It starts others in the same way.
+from its own ``PYTHONPATH``, and no module of the suite imported. It starts others in the same way. Its
+``/proc/NUMBER/environ`` alone is that of the helper.
 
 Only processes whose environment has :data:`WANTED` are forked, see :func:`tests.cluster.environment`; what a batch
 system starts is not.

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from suite.environment import KEPT, in_own_environment, is_foreign, own_environment
 from suite.launch.slurm import client
+from suite.process import KEPT, in_own_environment, is_foreign, own_environment
 from tests.conftest import Project
 
 FOREIGN = {

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from analysis import processes
+from analysis.processes.pool import beside
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,7 +63,7 @@ class Loaded:
 def report(options: argparse.Namespace) -> None:
     """Write tables, figures and the page."""
     loaded = _load(options)
-    with processes.beside(["analysis.figures.plots"]) as pool:
+    with beside(["analysis.figures.plots"]) as pool:
         from analysis.report.everything import write_everything
 
         evidence = loaded.evidence()
@@ -125,7 +125,7 @@ def select(options: argparse.Namespace) -> None:
 def plots(options: argparse.Namespace) -> None:
     """Write the figures."""
     loaded = _load(options)
-    with processes.beside(["analysis.figures.plots"]) as pool:
+    with beside(["analysis.figures.plots"]) as pool:
         from analysis.figures.plots import begin, write
 
         begun = {profile: begin(one, loaded.logged, pool) for profile, one in loaded.evidence().items()}

@@ -16,6 +16,8 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
+from analysis.evidence.gather import Evidence
+from analysis.evidence.series import MOST_SEEDS, of_losses
 from analysis.figures.style import COLUMN, DPI, PAGE
 from analysis.tables.table import ARROWS
 
@@ -222,3 +224,9 @@ def counted(numbers: Iterable[int], what: str = "seed") -> str:
     known = sorted(set(numbers)) or [0]
     shown = f"{known[0]}" if len(known) == 1 else f"{known[0]} to {known[-1]}"
     return f"{shown} {what}{'' if known == [1] else 's'}"
+
+
+def seeds(evidence: Evidence, drawn: Iterable[int]) -> str:
+    """Write how many seeds are drawn, and of how many if not all are."""
+    most = int(of_losses(evidence).groupby(["benchmark", "row"]).size().max())
+    return f"{counted(drawn)}{f', the lowest of up to {most}' if most > MOST_SEEDS else ''}"

@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 
 from analysis.evidence.choice import natural
 from analysis.evidence.gather import Evidence
-from analysis.figures.canvas import Drawing, NothingToDraw, grid, legend, wrapped
-from analysis.figures.series import LOSS, NEGATIVE, POSITIVE, by_row, seeds
+from analysis.evidence.series import LOSS, NEGATIVE, POSITIVE, by_row
+from analysis.figures.canvas import Drawing, NothingToDraw, grid, legend, seeds, wrapped
 from analysis.figures.style import handle, look, styled
 
 PANELS = {LOSS: "training loss / its first value", POSITIVE: "cosine of positives", NEGATIVE: "cosine of negatives"}

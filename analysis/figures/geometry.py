@@ -11,8 +11,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 
 from analysis.evidence.choice import natural
 from analysis.evidence.gather import Evidence
-from analysis.figures.canvas import MOST, Drawing, NothingToDraw, grid, legend, wrapped
-from analysis.figures.series import ALIGNMENT, EFFECTIVE_RANK, UNIFORMITY, by_row, seeds
+from analysis.evidence.series import ALIGNMENT, EFFECTIVE_RANK, UNIFORMITY, by_row
+from analysis.figures.canvas import MOST, Drawing, NothingToDraw, grid, legend, seeds, wrapped
 from analysis.figures.style import COLUMN, PAGE, handle, look, styled
 
 SERIES = (ALIGNMENT, UNIFORMITY, EFFECTIVE_RANK)

@@ -10,6 +10,7 @@ from matplotlib.patches import Patch
 
 from analysis.evidence.choice import natural
 from analysis.evidence.gather import Evidence
+from analysis.evidence.series import HISTOGRAM_NEGATIVE, HISTOGRAM_POSITIVE, by_row
 from analysis.figures.canvas import (
     Drawing,
     NothingToDraw,
@@ -20,9 +21,9 @@ from analysis.figures.canvas import (
     percent,
     row_height,
     say,
+    seeds,
     wrapped,
 )
-from analysis.figures.series import HISTOGRAM_NEGATIVE, HISTOGRAM_POSITIVE, by_row, seeds
 from analysis.figures.style import Look, look, styled
 
 SERIES = (HISTOGRAM_POSITIVE, HISTOGRAM_NEGATIVE)

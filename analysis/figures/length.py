@@ -8,8 +8,8 @@ from matplotlib.ticker import MaxNLocator
 
 from analysis.evidence.comparison import described
 from analysis.evidence.gather import Evidence
-from analysis.figures.canvas import Drawing, NothingToDraw, legend, metric_label, panels, wrapped
-from analysis.figures.series import by_row, seeds
+from analysis.evidence.series import by_row
+from analysis.figures.canvas import Drawing, NothingToDraw, legend, metric_label, panels, seeds, wrapped
 from analysis.figures.style import handle, look, styled
 
 PREFIX = "train/"

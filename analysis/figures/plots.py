@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 import pandas as pd
 from matplotlib.figure import Figure
 
+from analysis.evidence import series
 from analysis.evidence.gather import Evidence
 from analysis.figures import (
     cost,
@@ -23,10 +24,10 @@ from analysis.figures import (
     geometry,
     histograms,
     length,
+    margins,
     pairs,
     ranks,
     scores,
-    series,
     temperature,
 )
 from analysis.figures.canvas import Drawing, NothingToDraw, settle
@@ -39,6 +40,7 @@ Names = tuple[str, ...]
 
 OF_RESULTS: Final[dict[str, Callable[[Evidence], Drawing]]] = {
     "forest": forest.figure,
+    "margins": margins.figure,
     "scores": scores.figure,
     "differences": differences.figure,
     "pairs": pairs.figure,

@@ -60,7 +60,7 @@ def figure(evidence: Evidence) -> Drawing:
         raise NothingToDraw("No loss has a run with evaluation seeds.")
     benchmarks = [name for name in evidence.benchmarks if (losses["benchmark"] == name).any()]
     rows = list(evidence.labels)
-    lines = dict(zip(evidence.references, REFERENCE_LINES, strict=False))
+    lines: dict[str, Any] = dict(zip(evidence.references, REFERENCE_LINES, strict=False))
     with styled():
         parts = {name: evidence.rows[evidence.rows["benchmark"] == name] for name in benchmarks}
         height = row_height(rows, 0.3)
@@ -88,7 +88,7 @@ def _beyond(here: pd.DataFrame, references: Sequence[str]) -> tuple[list[str], l
     losses = here.loc[here["kind"] == "loss", "test"].astype(float)
     low, high = losses.min(), losses.max()
     reach = AWAY * (high - low)
-    means = here[here["row"].isin(references)].groupby("row")["test"].mean().reindex(references).dropna()
+    means = here[here["row"].isin(references)].groupby("row")["test"].mean().reindex(list(references)).dropna()
     below, above = means[means < low - reach], means[means > high + reach]
     return _written(below, "← {} {}"), _written(above, "{} {} →")
 
@@ -101,7 +101,7 @@ def _panel(
     axis: Axes,
     here: pd.DataFrame,
     rows: Sequence[str],
-    lines: dict[str, Dashes],
+    lines: dict[str, Any],
     beyond: tuple[list[str], list[str]],
 ) -> None:
     metric, goal, _ = described(here)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from analysis.read import bundle
 from analysis.read.logged import Logged
-from suite.masking import masked
 from suite.problems import InputError, Problem
 from suite.registry.claims import Declared
+from suite.text.masking import masked
 from suite.tracking import default_uri, experiments, frame
 from suite.tracking.frame import deleted_experiments
 from suite.tracking.series import series

@@ -6,13 +6,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Executor, Future
 from pathlib import Path
 
+from analysis.evidence import series
 from analysis.evidence.gather import Evidence
-from analysis.figures import plots, series
+from analysis.figures import plots
 from analysis.read.logged import Logged
+from analysis.report import paragraph, scores
 from analysis.report.drilldown import run_ids
 from analysis.report.page import Figure, write_report
 from analysis.tables import render
 from analysis.tables.main import Spread
+from analysis.tables.render import folder_of
 from analysis.tables.tables import all_tables
 
 
@@ -37,6 +40,9 @@ def write_everything(
     begun = {profile: plots.begin(one, held, pool) for profile, one in evidence.items()}
     tables = {profile: all_tables(one, spread) for profile, one in evidence.items()}
     files = [path for made in tables.values() for path in render.write(made, out / "tables")]
+    for profile, one in evidence.items():
+        folder = out / "tables" / folder_of(profile)
+        files += [scores.write(one, logged.runs, folder), *paragraph.write(one, folder)]
     figures = {profile: _figures(drawn) for profile, drawn in begun.items()}
     page = write_report(list(evidence.values()), tables, figures, held, out / "report.html")
     for profile, drawn in begun.items():

@@ -16,6 +16,7 @@ from analysis.evidence.gather import Evidence, Verdict
 from analysis.read.logged import Logged
 from analysis.report import doubts, words
 from analysis.report.drilldown import MAX_POINTS, as_json, drilldown
+from analysis.report.paragraph import paragraph
 from analysis.report.provenance import provenance
 from analysis.tables import html as html_table
 from analysis.tables import render
@@ -71,11 +72,17 @@ class ProfileView:
     tables: list[Table]
     figures: list[FigureView]
     missing: list[Table]
+    paragraph: str
 
     @property
     def name(self) -> str:
         """The name of the profile."""
         return self.evidence.profile
+
+    @property
+    def folder(self) -> str:
+        """The folder with the files of the profile."""
+        return render.folder_of(self.evidence.profile)
 
     @property
     def labels(self) -> list[str]:
@@ -181,6 +188,7 @@ def _profile(evidence: Evidence, tables: Sequence[Table], figures: Iterable[Figu
         tables=[_without(table, said) for table in tables if table.name not in SAID_OTHERWISE],
         figures=[FigureView(name, caption, _address(svg)) for name, caption, svg in figures],
         missing=[table for table in missing if table is not None],
+        paragraph=paragraph(evidence),
     )
 
 

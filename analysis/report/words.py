@@ -25,8 +25,11 @@ def slug(text: str) -> str:
 
 
 def reason_of(verdict: Verdict) -> str:
-    """Return the reason as a sentence."""
-    return sentence(capital(verdict.reason))
+    """Return the reason as a sentence, with what a reader must know beside it; overall only how much that is."""
+    doubts = verdict.doubts
+    if not verdict.benchmark and doubts:
+        doubts = (f"with {len(doubts)} doubt{'s' if len(doubts) > 1 else ''}, said by benchmark below",)
+    return sentence(capital("; ".join([verdict.reason, *doubts])))
 
 
 def sentence(text: str) -> str:

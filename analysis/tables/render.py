@@ -118,11 +118,16 @@ def write(tables: Iterable[Table], folder: Path) -> list[Path]:
     written = []
     for table in tables:
         for suffix, make in FORMATS.items():
-            path = folder / _slug(table.profile) / (_slug(table.name) + suffix)
+            path = folder / folder_of(table.profile) / (_slug(table.name) + suffix)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(make(table), encoding="utf-8")
             written.append(path)
     return written
+
+
+def folder_of(profile: str) -> str:
+    """Return the name of the folder with the files of a profile."""
+    return _slug(profile)
 
 
 def escape_latex(text: str) -> str:

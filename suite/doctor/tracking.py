@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from suite.doctor.findings import Finding
-from suite.masking import masked
+from suite.text.masking import masked
 from suite.tracking import store
 from suite.tracking.address import sqlite_file
 

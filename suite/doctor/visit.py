@@ -18,15 +18,15 @@ from suite.doctor import probe
 from suite.doctor.devices import Machine, torch_findings
 from suite.doctor.findings import Finding
 from suite.doctor.folders import nearest
-from suite.environment import in_own_environment
 from suite.launch.kinds.slurm import SlurmLauncher
 from suite.launch.slurm import client
 from suite.launch.slurm.sbatch import parameters, small
-from suite.masking import masked
+from suite.process import in_own_environment
 from suite.provenance.snapshot import SnapshotError, code_environment, take
 from suite.records.arrays import JOB_PREFIX
 from suite.records.files import held, read_json, write_json
 from suite.records.record import Store
+from suite.text.masking import masked
 
 if TYPE_CHECKING:
     from suite.registry.registry import Registry

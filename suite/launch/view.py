@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from suite.masking import masked
 from suite.plan.plan import Plan
 from suite.plan.run import Run
 from suite.records.arrays import batches, open_launches, task_report
 from suite.records.launch import Launch, all_launches, live_launches
 from suite.records.record import Record, Store
+from suite.text.masking import masked
 
 if TYPE_CHECKING:
     from suite.launch.slurm.queue import InQueue, Look

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from suite.masking import masked
+from suite.text.masking import masked
 
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "hydra-core", "submitit", "mlflow")
 

@@ -9,9 +9,9 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final
 
-from suite.masking import masked
-from suite.naming import clean_text
 from suite.records.record import Record
+from suite.text.masking import masked
+from suite.text.naming import clean_text
 
 REMEDIES: Final[Mapping[str, str]] = {
     "out_of_memory": "tried once more with fewer runs beside it",

@@ -10,12 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from suite.naming import is_path
 from suite.problems import InputError, Problem, choices, shown
 from suite.provenance import targets
 from suite.registry.claims import Claim
 from suite.registry.places import KeyPath, Lines, dotted
 from suite.registry.registry import BenchmarkEntry, Document, LossEntry, Registry, bind
+from suite.text.naming import is_path
 
 if TYPE_CHECKING:
     from suite.data import Store

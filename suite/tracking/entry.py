@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from suite.naming import clean_name, clean_text
+from suite.text.naming import clean_name, clean_text
 
 PARAM_LIMIT = 6000
 TAG_LIMIT = 5000

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from suite.masking import masked
+from suite.text.masking import masked
 from suite.tracking.mirror import Mirror, is_running
 
 LONGEST_WAIT_S = 60.0

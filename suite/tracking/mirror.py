@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from suite.masking import masked
 from suite.records.files import is_held
+from suite.text.masking import masked
 from suite.tracking import store
 from suite.tracking.entry import TAG_LIMIT, Events, Point, Record, fingerprint, origin, read_record
 

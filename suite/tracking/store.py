@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from suite.masking import masked
 from suite.permissions import keep_shared
 from suite.records.files import held
+from suite.text.masking import masked
 from suite.tracking.address import sqlite_file, sqlite_uri
 
 #: A tracking server that does not answer must be noticed within seconds, not MLflow's four minutes.

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from suite.naming import clean_name
 from suite.plan.run import Run
 from suite.records.record import Store
+from suite.text.naming import clean_name
 from suite.tracking.entry import flatten, shorten
 
 COLUMNS: Final = ("key", "benchmark", "loss", "seed", "profile", "kind", "status")

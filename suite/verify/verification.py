@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from suite.data import DataError
-from suite.naming import clean_name
 from suite.plan.run import Run, run_of
 from suite.provenance.machine import changed_modules
 from suite.registry.registry import Registry
+from suite.text.naming import clean_name
 from suite.verify.replay import Replay, Replayer
 from suite.verify.results import LoggedRun, settings_of
 

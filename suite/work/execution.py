@@ -13,13 +13,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from suite.masking import masked
-from suite.naming import clashes, clean_text
 from suite.provenance import machine, targets
 from suite.records.failures import classify, record_failure
 from suite.records.launch import Launch, Worker
 from suite.records.record import Record, Store
 from suite.records.specs import RunSpec
+from suite.text.masking import masked
+from suite.text.naming import clashes, clean_text
 from suite.work import checkpoints, memory
 from suite.work.partners import Spread
 from suite.work.setup import build, device, logged

@@ -15,7 +15,7 @@ from matplotlib.text import Text
 from scipy import stats
 
 from analysis.evidence.gather import Evidence
-from analysis.figures import cost, differences, length, pairs, plots, scores
+from analysis.figures import cost, differences, length, margins, pairs, plots, scores
 from analysis.figures.canvas import NothingToDraw, lines_of, settle, wrapped
 from analysis.figures.style import styled
 from analysis.statistics.differences import holm
@@ -125,6 +125,21 @@ def test_the_primary_metric_over_training_is_drawn_where_it_is_logged(two: Evide
     assert mine["mean"].to_numpy() == pytest.approx(logged.groupby("step")["value"].mean().to_numpy())
     with pytest.raises(NothingToDraw, match="No benchmark logged its primary metric"):
         length.figure(two, points[points["name"] != "train/accuracy"])
+
+
+def test_every_verdict_has_a_bar_that_turns_where_its_interval_ends(two: Evidence) -> None:
+    (axis,) = margins.figure(two).figure.axes
+    free = next(one for one in two.verdicts if one.benchmark == "graph")
+    assert free.comparison is not None and free.label == "worse"
+    said = [text.get_text() for text in axis.texts]
+    paired = free.comparison.paired
+    words = f"worse, from {-paired.high:.2g} inconclusive, from {-paired.low:.2g} worse within the margin"
+    assert words in said
+    assert free.declared.in_words() in said
+    ends = {round(bar.get_x(), 9) for bar in axis.patches}
+    assert round(-paired.high / 0.01, 9) in ends and round(-paired.low / 0.01, 9) in ends
+    with pytest.raises(NothingToDraw, match="No claim is declared"):
+        margins.figure(replace(two, verdicts=()))
 
 
 def test_long_names_are_broken_at_their_joints_and_cut_after_three_lines() -> None:

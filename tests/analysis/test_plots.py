@@ -5,9 +5,9 @@ import matplotlib as mpl
 import pandas as pd
 import pytest
 
-from analysis import processes
 from analysis.evidence.gather import Evidence
 from analysis.figures.plots import OF_CURVES, OF_RESULTS, begin, images, tasks, write
+from analysis.processes.pool import beside
 from tests.analysis import evidences
 from tests.analysis.evidences import LOSSES, evidence, logged
 
@@ -43,7 +43,7 @@ def test_the_same_runs_give_the_same_bytes_whatever_the_settings_the_order_of_th
     shuffled = points.sample(frac=1.0, random_state=0)
     with mpl.rc_context({"font.size": 30, "lines.linewidth": 9, "svg.hashsalt": None}):
         again = images(campaign, logged(campaign, shuffled.sort_values(["run_id", "name", "step"])))
-    with processes.beside(["analysis.figures.plots"]) as pool:
+    with beside(["analysis.figures.plots"]) as pool:
         elsewhere = [one.result() for one in begin(campaign, logged(campaign, points), pool)]
     assert elsewhere == again
     content = {path.name: path.read_bytes() for path in written}
@@ -85,6 +85,6 @@ def test_an_unknown_loss_and_eight_benchmarks_are_drawn() -> None:
     many = evidence([f"benchmark_{i}" for i in range(8)], losses=[*LOSSES, "somebody_s_loss"], seeds=range(2))
     todo = tasks(many, logged(many, evidences.curves(many)))
     assert {name: len(draw().figure.axes) for name, draw in todo.items()} == {
-        "forest": 1, "scores": 8, "differences": 8, "pairs": 9, "cost": 8, "length": 8,
+        "forest": 1, "margins": 1, "scores": 8, "differences": 8, "pairs": 9, "cost": 8, "length": 8,
         "temperature": 8, "ranks": 1, "curves": 24, "histograms": 8, "geometry": 16,
     }  # fmt: skip

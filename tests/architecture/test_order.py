@@ -13,9 +13,6 @@ import pytest
 
 from tests.conftest import ROOT
 
-#: A kind starts its jobs when asked to, and the jobs read the kind's settings. To be cut: no other circle may come.
-KIND, JOBS = "suite.launch.kinds.slurm", ("suite.launch.slurm.jobs", "suite.launch.slurm.sbatch")
-
 
 def lint(folder: Path) -> subprocess.CompletedProcess[str]:
     """Run import-linter as `make lint` does."""
@@ -67,8 +64,6 @@ def test_an_import_against_the_order_fails(copy: Path, module: str, line: str, c
 
 def test_no_module_imports_itself_by_way_of_others() -> None:
     graph = grimp.build_graph("suite", "analysis", cache_dir=None)
-    for jobs in JOBS:
-        graph.remove_import(importer=KIND, imported=jobs)
     imports = {name: graph.find_modules_directly_imported_by(name) for name in graph.modules}
     assert len(imports) > 200
     graphlib.TopologicalSorter(imports).prepare()  # raises CycleError with the circle

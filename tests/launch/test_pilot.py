@@ -67,14 +67,14 @@ class Site:
         """Choose what SLURM says of the job."""
         (self.bin / "state").write_text(state)
 
-    def live(self, restarts: int = 0, **variables: str) -> subprocess.Popen[bytes]:
+    def live(self, restarts: int = 0, is_forked: bool = True, **variables: str) -> subprocess.Popen[bytes]:
         """Start the array task, with all of its processes in one group."""
         given = {"PATH": f"{self.bin}:{os.environ['PATH']}", "SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "0"}
         given |= {"CUDA_VISIBLE_DEVICES": "", "SLURM_RESTART_COUNT": str(restarts)}
         code = f"from suite.launch.slurm.pilot import pilot; pilot({str(self.launch.folder)!r}, 0)"
         life = subprocess.Popen(
             [sys.executable, "-c", code],
-            env={**environment(), **given, **variables},
+            env={**environment(is_forked), **given, **variables},
             stdout=(self.bin / "log").open("ab"), stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
         self.lives.append(life)
@@ -195,7 +195,7 @@ def test_a_task_goes_back_into_the_queue_only_where_slurm_would_not_see_to_it_or
 
 def test_workers_that_die_are_replaced_and_a_run_that_kills_its_own_is_given_up(site: Callable[..., Site]) -> None:
     here = site("cosine", "dies", slots=2, max_attempts=2)
-    life = here.live(CUDA_VISIBLE_DEVICES="3,5")
+    life = here.live(is_forked=False, CUDA_VISIBLE_DEVICES="3,5")  # /proc shows the environment of a program's start
     worker = here.trains()
     visible: set[str] = set()
 

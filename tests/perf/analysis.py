@@ -28,7 +28,7 @@ import psutil
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from analysis import processes  # noqa: E402
+from analysis.processes.pool import beside  # noqa: E402
 from analysis.read.collect import Collected, collect  # noqa: E402
 from analysis.read.load import load  # noqa: E402
 from analysis.read.logged import Logged  # noqa: E402
@@ -171,7 +171,7 @@ def tenfold(logged: Logged) -> Logged:
 
 def everything(logged: Logged, collected: Collected, out: Path) -> None:
     """Make all that is made of collected runs, as ``python -m analysis report`` does."""
-    with processes.beside(["analysis.figures.plots"]) as pool:
+    with beside(["analysis.figures.plots"]) as pool:
         from analysis.evidence.gather import gather
         from analysis.report.everything import write_everything
 

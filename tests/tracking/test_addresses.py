@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from analysis.read.load import NothingToShow, experiment_in
-from suite.masking import masked
+from suite.text.masking import masked
 from suite.tracking import Mirror, TrackingUnavailable, create_store, default_uri, frame
 from suite.tracking.address import sqlite_file, sqlite_uri
 from tests.conftest import Project

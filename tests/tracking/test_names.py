@@ -8,7 +8,7 @@ import pytest
 from mlflow.exceptions import MlflowException
 from mlflow.utils.validation import _validate_metric_name
 
-from suite.naming import clashes, clean_name, is_path
+from suite.text.naming import clashes, clean_name, is_path
 from suite.tracking import LiveMirror, default_uri, frame
 from tests.records_factory import write_run
 from tests.tracking.stores import EXPERIMENT, mirror, only

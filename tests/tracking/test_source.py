@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from analysis.read.collect import collect
-from suite.naming import clean_name
+from suite.text.naming import clean_name
 from suite.tracking import default_uri, frame
 from suite.tracking.entry import CODE_DIGITS, TAG_LIMIT, Events, flatten, read_record
 from tests.records_factory import write_run

@@ -9,7 +9,6 @@ import re
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -30,8 +29,10 @@ from suite.tracking.entry import flatten
 from suite.verify.replay import Replay, Replayer, replayer
 from suite.verify.results import COLUMNS, LoggedRun
 from suite.verify.verification import Difference, differences, draw, other_kind
-from tests.cluster import command, environment, toy_registry
+from tests.cluster import command, environment, suite_here, toy_registry
 from tests.conftest import Project
+from tests.tracking.gated import GATE
+from tests.waiting import PATIENCE_S, until
 
 SMOKE = ("--profile", "smoke", "--losses", "cosine", "infonce", "references", "--seeds", "0")
 
@@ -261,22 +262,33 @@ def alive_in_group(group: int) -> list[int]:
     return found
 
 
-def test_an_interrupted_verification_leaves_nothing(campaign: Path, tmp_path: Path) -> None:
-    before = tree(campaign)
+def replays(process: int) -> bool:
+    return any("suite.verify.replay" in child.cmdline() for child in psutil.Process(process).children())
+
+
+def test_an_interrupted_verification_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate, temporary, folder = tmp_path / "gate", tmp_path / "temporary", tmp_path / "campaign"
+    monkeypatch.setenv(GATE, str(gate))
+    gate.touch()
+    temporary.mkdir()
+    folder.mkdir()
+    registry = toy_registry(folder)
+    registry.write_text(registry.read_text().replace("tests.toys.Blobs", "tests.tracking.gated.GatedBlobs"))
+    made = suite_here(folder, "run", *SMOKE, "--quiet", "--launcher", "debug")
+    assert made.returncode == 0, made.stderr
+    before = tree(folder)
+    gate.unlink()  # a run that is replayed does not end by itself
     started = subprocess.Popen(
-        command(campaign, "verify", *SMOKE, "--all"), cwd=campaign, env={**environment(), "TMPDIR": str(tmp_path)},
-        stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, start_new_session=True,
+        command(folder, "verify", *SMOKE, "--all"), cwd=folder, env={**environment(), "TMPDIR": str(temporary)},
+        stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
-    assert started.stderr is not None
-    assert any("[1/4]" in line for line in started.stderr)
+    until(lambda: replays(started.pid), "a process replays")
     os.killpg(started.pid, signal.SIGINT)
-    assert started.wait(timeout=300) == 130
-    deadline = time.monotonic() + 60  # the replaying process, without its parent, needs a moment to end
-    while alive_in_group(started.pid) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not alive_in_group(started.pid)
-    assert tree(campaign) == before
-    assert not list(tmp_path.iterdir())
+    assert started.wait(PATIENCE_S) == 130
+    # the replaying process, without its parent, needs a moment to end
+    until(lambda: not alive_in_group(started.pid), "its process is gone")
+    assert tree(folder) == before
+    assert not list(temporary.iterdir())
 
 
 @pytest.mark.parametrize(

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import sys
 from pathlib import Path
 
 from suite.cli.arguments import FAILED, INTERRUPTED, OK
 from suite.cli.display import clock, make_display
+from suite.cli.early import EarlySummary, push_and_show
 from suite.cli.options import plan_of
 from suite.cli.summary import LoadingSummary, Summary
 from suite.data import DataError
 from suite.launch.jobs import LaunchError
 from suite.launch.run import Report, RunOptions, carry_out
 from suite.launch.view import continue_command
-from suite.masking import masked
 from suite.plan.plan import Plan, rerun_states
 from suite.provenance.snapshot import SnapshotError
 from suite.records.record import Store
+from suite.text.masking import masked
 from suite.tracking import default_uri
 
 
@@ -31,8 +33,12 @@ def execute(options: argparse.Namespace) -> int:
     is_silent = options.quiet or options.json
     summary = Summary(uri, plan.experiment, plan.profile, registry.declared)
     display = make_display(store, is_silent)
+    if not is_silent:
+        awaited = [*plan.to_do(states), *(run for run in plan.runs if run.state in ("queued", "running"))]
+        show_so_far = functools.partial(push_and_show, summary, store, display.say)
+        display = EarlySummary(LoadingSummary(display), plan.runs, awaited, show_so_far)
     try:
-        report = carry_out(registry, plan, store, chosen, display if is_silent else LoadingSummary(display))
+        report = carry_out(registry, plan, store, chosen, display)
     except (LaunchError, DataError, SnapshotError) as error:
         display.close()
         print(f"error: {error}", file=sys.stderr)

@@ -9,24 +9,30 @@ from typing import Final
 
 from suite.cli.arguments import OK
 from suite.cli.display import label
+from suite.cli.early import push_and_show
 from suite.cli.options import plan_of
+from suite.cli.summary import Summary
 from suite.cli.table import show_table
 from suite.launch.view import cluster, matrix, status_json
 from suite.plan.plan import Plan
 from suite.records.failures import REMEDIES
 from suite.records.launch import live_launches
 from suite.records.record import Store
+from suite.tracking import default_uri
 
 MOST_TASKS: Final = 30
 
 
 def execute(options: argparse.Namespace) -> int:
     """Print where the selected runs stand."""
-    _, plan, store = plan_of(options)
+    registry, plan, store = plan_of(options)
     if options.json:
         print(json.dumps(status_json(plan, store), indent=1))
-    else:
-        show(plan, store)
+        return OK
+    show(plan, store)
+    if options.table:
+        uri = default_uri(options.out, options.tracking_uri)
+        push_and_show(Summary(uri, plan.experiment, plan.profile, registry.declared), store, print)
     return OK
 
 

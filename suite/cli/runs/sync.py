@@ -7,7 +7,7 @@ import sys
 
 from suite.cli.arguments import FAILED, OK
 from suite.cli.options import load_registry
-from suite.masking import masked
+from suite.text.masking import masked
 from suite.tracking import Mirror, TrackingUnavailable, default_uri
 
 

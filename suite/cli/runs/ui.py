@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 
-from suite.masking import masked
+from suite.text.masking import masked
 from suite.tracking import default_uri
 
 

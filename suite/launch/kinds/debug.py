@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from suite.environment import in_own_environment
 from suite.launch.jobs import Jobs
 from suite.launch.kinds.local import LocalLauncher
 from suite.plan.run import Run
+from suite.process import in_own_environment
 from suite.records.launch import Launch, Worker
 from suite.records.record import Store
 

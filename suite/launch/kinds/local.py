@@ -14,12 +14,11 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt
 
-from suite.environment import in_own_environment
 from suite.launch.jobs import Jobs, LaunchError, kill
 from suite.launch.kind import Kind
 from suite.launch.packing import deal
 from suite.plan.run import Run
-from suite.process import THREADS, cores, gpus
+from suite.process import THREADS, cores, gpus, in_own_environment
 from suite.provenance.snapshot import code_environment
 from suite.records.failures import wants_memory
 from suite.records.launch import Launch, Worker, living_workers

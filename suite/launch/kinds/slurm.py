@@ -3,123 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Annotated, Any, ClassVar, Final, Literal
-
-from annotated_types import Ge, Gt
-from pydantic import BeforeValidator
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from suite.launch.jobs import Jobs
 from suite.launch.kind import Kind
+from suite.launch.slurm.settings import SlurmSettings
 from suite.plan.run import Run
 from suite.records.launch import Launch
 from suite.records.record import Store
 from suite.records.specs import ArraySettings, Pack, WorkSettings
-from suite.registry.launchers import Auto, Duration, Memory, seconds
 from suite.registry.registry import Registry
-
-_OWN: Final = (
-    frozenset({"account", "array", "begin", "constraint", "cpus-per-task", "error", "gpus-per-node", "gres"})
-    | {"job-name", "mem", "nodes", "ntasks-per-node", "open-mode", "output", "partition", "qos", "signal", "time"}
-    | {"requeue", "no-requeue"}
-)
-
-
-def _options(value: Any) -> Any:
-    own = [name for name in value if name.lstrip("-").replace("_", "-") in _OWN] if isinstance(value, dict) else []
-    if own:
-        raise ValueError(f"the suite sets {', '.join(own)} itself; most of these are fields of the launcher")
-    return value
 
 
 @dataclass(frozen=True)
-class SlurmLauncher(Kind):
-    """How runs get onto a SLURM cluster. What a field does not name, `sbatch` can.
-
-    Attributes
-    ----------
-    kind : str
-        ``slurm``.
-    partition, account, qos, constraint : str or None
-        As sbatch takes them; the site's default otherwise.
-    gpus : int
-        GPUs of an array task; 0 computes on the CPU. A profile's `resources` in the registry may ask for more.
-    gpu_type : str or None
-        As in ``a100``, where the site tells them apart.
-    cpus : int
-        Cores of an array task.
-    memory : str
-        Of an array task on each node, as in ``16G``.
-    time : str
-        Time limit of an array task, as in ``4h``. A run that needs longer goes on in the same task, requeued.
-    target : str
-        Runs are packed into array tasks that should take about so long, by the plan's estimates.
-    runs_per_gpu : int or "auto"
-        Runs side by side on a GPU; ``auto`` by the memory that finished runs of the same benchmark took. On the CPU the
-        runs side by side are as many as `cpus`, and ``auto`` reduces that to what `memory` holds.
-    array_parallelism : int
-        Tasks of one array at a time.
-    max_queued : int
-        Array tasks of yours in the queue at a time, waiting or running; the rest is held back.
-    max_array_size : int or "auto"
-        Tasks of one array; ``auto`` asks the site.
-    setup : list of str
-        Shell lines before Python starts, as in ``module load cuda``.
-    sbatch : mapping of option to value
-        More options of sbatch by their long names, as in ``{mail-type: END, reservation: workshop}``.
-    signal : str
-        What SLURM sends ahead of the time limit. NCCL swallows USR1.
-    signal_seconds : int
-        How long ahead: enough for one step, a checkpoint and its way to the disk.
-    checkpoint_minutes : float
-        How much work a killed run may lose.
-    max_attempts : int
-        How often a run may take its worker down, or lose its node, before it counts as failed.
-    max_requeues : int
-        How often an array task is requeued at its time limit or by preemption.
-    poll_seconds : float
-        How often an attached launcher asks SLURM for the state of its jobs.
-    threads : int or "auto"
-        Threads a worker computes with; ``auto`` is 1 on a CPU, and `cpus` / runs side by side on GPUs.
-    python : str or None
-        Command of the interpreter on the nodes; default: the one that submits.
-    """
+class SlurmLauncher(SlurmSettings, Kind):
+    """How runs get onto a SLURM cluster; its fields are those of :class:`suite.launch.slurm.settings.SlurmSettings`."""
 
     is_on_cluster: ClassVar[bool] = True
     doctor: ClassVar[str | None] = "suite.doctor.cluster"
-    kind: Literal["slurm"]
-    partition: str | None = None
-    account: str | None = None
-    qos: str | None = None
-    constraint: str | None = None
-    gpus: Annotated[int, Ge(0)] = 1
-    gpu_type: str | None = None
-    cpus: Annotated[int, Ge(1)] = 4
-    memory: Memory = "16G"
-    time: Duration = "4h"
-    target: Duration = "1h"
-    runs_per_gpu: Annotated[int, Ge(1)] | Auto = 1
-    array_parallelism: Annotated[int, Ge(1)] = 64
-    max_queued: Annotated[int, Ge(1)] = 500
-    max_array_size: Annotated[int, Ge(1)] | Auto = "auto"
-    setup: list[str] = field(default_factory=list)
-    sbatch: Annotated[dict[str, str | int | float | bool], BeforeValidator(_options)] = field(default_factory=dict)
-    signal: Literal["USR1", "USR2", "TERM"] = "USR2"
-    signal_seconds: Annotated[int, Ge(10)] = 120
-    checkpoint_minutes: Annotated[float, Gt(0)] = 5.0
-    max_requeues: Annotated[int, Ge(0)] = 100
-    poll_seconds: Annotated[float, Gt(0)] = 15.0
-    python: str | None = None
-
-    @property
-    def time_s(self) -> int:
-        """Time limit of an array task, in seconds."""
-        return seconds(self.time)
-
-    @property
-    def target_s(self) -> int:
-        """What an array task should take, in seconds."""
-        return min(seconds(self.target), max(1, self.time_s - self.signal_seconds))
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """Yield settings that do not go together."""

@@ -11,7 +11,7 @@ import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from suite.environment import own_environment
+from suite.process import own_environment
 from suite.records.arrays import JOB_PREFIX
 
 PATIENCE_S = 60.0

@@ -9,14 +9,14 @@ import subprocess
 import time
 from collections.abc import Collection, Mapping, Sequence
 
-from suite.environment import in_own_environment
 from suite.launch.jobs import LaunchError
-from suite.launch.kinds.slurm import SlurmLauncher
 from suite.launch.packing import arrays
 from suite.launch.slurm import client
 from suite.launch.slurm.queue import Look, look
 from suite.launch.slurm.sbatch import parameters
+from suite.launch.slurm.settings import SlurmSettings
 from suite.plan.run import Run
+from suite.process import in_own_environment
 from suite.provenance.snapshot import code_environment
 from suite.records.arrays import add_batch, batches, note_job, open_launches, remove_batch, task_report
 from suite.records.failures import deaths, record_failure
@@ -39,11 +39,11 @@ class SlurmJobs:
     Parameters
     ----------
     launch : Launch
-    launcher : SlurmLauncher
+    launcher : SlurmSettings
     store : Store
     """
 
-    def __init__(self, launch: Launch, launcher: SlurmLauncher, store: Store) -> None:
+    def __init__(self, launch: Launch, launcher: SlurmSettings, store: Store) -> None:
         self.launch = launch
         self._launcher = launcher
         self._store = store

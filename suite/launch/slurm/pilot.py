@@ -15,9 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 
-from suite.environment import RENDEZVOUS, TEXT
 from suite.launch.slurm import client
-from suite.process import THREADS
+from suite.process import RENDEZVOUS, TEXT, THREADS
 from suite.records.arrays import HEARTBEAT_S, TaskReport, batches, order, report_task, task_report
 from suite.records.failures import record_failure, unfinished_step, wants_memory
 from suite.records.files import held

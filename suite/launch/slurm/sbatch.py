@@ -8,9 +8,9 @@ from dataclasses import replace
 from typing import Any
 
 from suite.launch.jobs import LaunchError
-from suite.launch.kinds.slurm import SlurmLauncher
 from suite.launch.packing import Demand, pack, side_by_side
 from suite.launch.slurm import client
+from suite.launch.slurm.settings import SlurmSettings
 from suite.plan.run import Run
 from suite.problems import InputError, Problem, choices
 from suite.records.specs import Pack, turns
@@ -22,7 +22,7 @@ CONTEXT_MIB = 600.0
 NO_NODE = "Requested node configuration is not available"
 
 
-def packs(runs: Sequence[Run], registry: Registry, launcher: SlurmLauncher) -> list[Pack]:
+def packs(runs: Sequence[Run], registry: Registry, launcher: SlurmSettings) -> list[Pack]:
     """Return the array tasks that runs are packed into."""
     demands, turn = [], turns(runs)
     for run in runs:
@@ -34,7 +34,7 @@ def packs(runs: Sequence[Run], registry: Registry, launcher: SlurmLauncher) -> l
     return pack(demands, launcher.target_s)
 
 
-def slots(run: Run, launcher: SlurmLauncher) -> int:
+def slots(run: Run, launcher: SlurmSettings) -> int:
     """Return how many runs like this one are carried out side by side in one array task."""
     memory = run.memory_mib
     on_host = memory.get("host")
@@ -50,12 +50,12 @@ def slots(run: Run, launcher: SlurmLauncher) -> int:
     return most if on_host is None else side_by_side(on_host, mebibytes(launcher.memory), most)
 
 
-def parameters(launcher: SlurmLauncher, shape: Pack | None = None) -> dict[str, Any]:
+def parameters(launcher: SlurmSettings, shape: Pack | None = None) -> dict[str, Any]:
     """Return a launcher's settings as submitit's SLURM executor takes them.
 
     Parameters
     ----------
-    launcher : SlurmLauncher
+    launcher : SlurmSettings
     shape : Pack, optional
         Of an array task whose runs are spread over several processes.
     """
@@ -86,7 +86,7 @@ def parameters(launcher: SlurmLauncher, shape: Pack | None = None) -> dict[str, 
     return {name: value for name, value in given.items() if value is not None} | {"additional_parameters": extra}
 
 
-def script(launcher: SlurmLauncher) -> str:
+def script(launcher: SlurmSettings) -> str:
     """Return the sbatch script of a job with a launcher's settings that does nothing."""
     import submitit
 
@@ -95,13 +95,13 @@ def script(launcher: SlurmLauncher) -> str:
     return str(executor._make_submission_file_text("true", "check"))
 
 
-def small(launcher: SlurmLauncher) -> SlurmLauncher:
+def small(launcher: SlurmSettings) -> SlurmSettings:
     """Return a launcher that asks for as few resources as will do, at the same place."""
     memory = min("4G", launcher.memory, key=mebibytes)
     return replace(launcher, cpus=1, gpus=min(1, launcher.gpus), memory=memory, time="5m", signal_seconds=10)
 
 
-def check(launcher: SlurmLauncher) -> None:
+def check(launcher: SlurmSettings) -> None:
     """Ask the site whether it would take jobs with these settings.
 
     Raises

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from analysis.evidence.gather import Evidence, gather
 from analysis.read.collect import collect
 from analysis.read.logged import Logged
 from analysis.report import drilldown as drilldown_module
-from analysis.report import write_report
+from analysis.report import words, write_report
 from analysis.report.drilldown import as_json, drilldown
 from analysis.report.provenance import provenance
 from suite.registry.claims import Declared
@@ -95,6 +96,16 @@ def test_claims_that_stay_open_and_references_that_are_not_beaten_are_said(tmp_p
     unsupported = text[text.index('id="mini-unsupported"') : text.index('id="mini-tables"')]
     assert all(f"{one.benchmark} ({one.label})" in unsupported for one in undecided)
     assert "Whether dystress" not in unsupported, "a claim that fails on one benchmark is not open on another"
+
+
+def test_what_makes_a_verdict_doubtful_stands_beside_its_reason() -> None:
+    part = next(one for one in evidences.evidence().verdicts if one.benchmark)
+    said = words.reason_of(replace(part, reason="above 0", doubts=("infonce failed on seed 3", "other hardware")))
+    assert said == "Above 0; infonce failed on seed 3; other hardware."
+    assert (
+        words.reason_of(replace(part, benchmark="", reason="x", doubts=("a",)))
+        == "X; with 1 doubt, said by benchmark below."
+    )
 
 
 def test_modules_that_runs_used_in_several_versions_are_listed_and_the_others_counted() -> None:

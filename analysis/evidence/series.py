@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import pandas as pd
 
 from analysis.evidence.gather import Evidence
-from analysis.figures.canvas import counted
 
 LOSS = "train/loss"
 POSITIVE, NEGATIVE = "train/similarity_positive", "train/similarity_negative"
@@ -16,19 +13,13 @@ HISTOGRAM_POSITIVE, HISTOGRAM_NEGATIVE = "histogram/similarity_positive", "histo
 
 
 #: More seeds of a row draw the same picture, and hundreds of runs have millions of points.
-MOST = 10
+MOST_SEEDS = 10
 
 
 def run_ids(evidence: Evidence) -> list[str]:
     """Return the evaluation runs of losses whose curves are drawn: of every row on a benchmark the lowest seeds."""
-    drawn = _of_losses(evidence).sort_values("seed").groupby(["benchmark", "row"]).head(MOST)
+    drawn = of_losses(evidence).sort_values("seed").groupby(["benchmark", "row"]).head(MOST_SEEDS)
     return sorted(drawn["run_id"].unique())
-
-
-def seeds(evidence: Evidence, drawn: Iterable[int]) -> str:
-    """Say how many seeds are drawn, and of how many if not all are."""
-    most = int(_of_losses(evidence).groupby(["benchmark", "row"]).size().max())
-    return f"{counted(drawn)}{f', the lowest of up to {most}' if most > MOST else ''}"
 
 
 def by_row(evidence: Evidence, curves: pd.DataFrame, *names: str) -> pd.DataFrame:
@@ -48,9 +39,10 @@ def by_row(evidence: Evidence, curves: pd.DataFrame, *names: str) -> pd.DataFram
         Columns ``benchmark row seed run_id name step value``; a run that stands in several rows comes with each.
     """
     wanted = curves[curves["name"].isin(names) & curves["value"].notna()]
-    return _of_losses(evidence).merge(wanted, on="run_id")
+    return of_losses(evidence).merge(wanted, on="run_id")
 
 
-def _of_losses(evidence: Evidence) -> pd.DataFrame:
+def of_losses(evidence: Evidence) -> pd.DataFrame:
+    """Return the evaluation runs of losses: columns ``benchmark row seed run_id``."""
     is_loss = evidence.rows["row"].isin(evidence.labels)
     return evidence.rows.loc[is_loss, ["benchmark", "row", "seed", "run_id"]]

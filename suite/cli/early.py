@@ -1,0 +1,74 @@
+"""The summary of the seeds that are complete, while a campaign goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from suite.cli.summary import Summary
+from suite.launch.campaign import Display, View
+from suite.plan.run import Run
+from suite.records.record import Store
+from suite.records.specs import turns
+from suite.tracking import TrackingUnavailable
+from suite.tracking.mirror import Mirror
+
+
+def push_and_show(summary: Summary, store: Store, say: Callable[[str], None]) -> None:
+    """Bring MLflow up to date with all records and print the summary, or say why that is not possible."""
+    try:
+        Mirror(store.out, summary.uri, summary.experiment).push()
+    except TrackingUnavailable as error:
+        say(f"no table: {error}")
+        return
+    summary.show()
+
+
+class EarlySummary:
+    """A display that shows the summary when all runs of the first seed have ended, and again at each further seed.
+
+    Not at the last one, after which the command prints it anyhow.
+
+    Parameters
+    ----------
+    display : Display
+        Shows everything else.
+    plan : iterable of Run
+        All selected runs: they tell which seed is the first.
+    awaited : iterable of Run
+        Those of them that have not ended yet.
+    show_summary : callable () -> None
+    """
+
+    def __init__(
+        self, display: Display, plan: Iterable[Run], awaited: Iterable[Run], show_summary: Callable[[], None]
+    ) -> None:
+        self._display = display
+        self._show_summary = show_summary
+        self._turn = turns(plan)
+        self._open: list[set[str]] = [set() for _ in set(self._turn.values())]
+        for run in awaited:
+            self._open[self._turn[run.key]].add(run.key)
+        self._shown = self._complete()
+
+    def say(self, text: str) -> None:
+        """Show a line that stays."""
+        self._display.say(text)
+
+    def show(self, view: View) -> None:
+        """Show where the campaign stands, and the summary if one more seed is complete."""
+        self._display.show(view)
+        for run, _ in view.settled:
+            self._open[self._turn[run.key]].discard(run.key)
+        complete = self._complete()
+        if self._shown < complete < len(self._open):
+            self._shown = complete
+            self.say(f"so far: {complete} of {len(self._open)} seeds")
+            self._show_summary()
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        self._display.close()
+
+    def _complete(self) -> int:
+        """Return how many seeds are complete, counted up to the first one that is not."""
+        return next((turn for turn, left in enumerate(self._open) if left), len(self._open))

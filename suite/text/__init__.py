@@ -1,0 +1,1 @@
+"""Text that leaves the suite: secrets hidden, names as every store takes them."""

@@ -1,0 +1,71 @@
+"""Results come early: a table when a first seed is complete, and again at each further one."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from suite.cli import summary
+from suite.cli.early import EarlySummary
+from suite.launch.campaign import View
+from suite.plan.run import Run
+from tests.cli.test_summary import offered
+from tests.conftest import Project
+
+KEYS = ["a", "b", "c", "d", "e", "f"]
+SEEDS = dict(zip(KEYS, [3, 3, 5, 5, 8, 8], strict=True))
+
+
+class Heard:
+    """A display that keeps what is shown."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+    def show(self, view: View) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def runs() -> dict[str, Run]:
+    fields: dict[str, Any] = {"metric": {}, "config": {}, "code": {}}
+    return {
+        key: Run(key, "blobs", "cosine", "loss", seed, "smoke", "evaluation", **fields) for key, seed in SEEDS.items()
+    }
+
+
+def ended(*settled: tuple[Run, str]) -> View:
+    return View(tuple(settled), 0, 0, 6, [], 0.0, False)
+
+
+def test_there_is_a_table_at_each_seed_but_the_last_whatever_else_has_ended() -> None:
+    all_runs, heard, tables = runs(), Heard(), []
+    display = EarlySummary(heard, all_runs.values(), all_runs.values(), lambda: tables.append(len(heard.said)))
+    for key, shown in [("a", 0), ("c", 0), ("d", 0), ("b", 1), ("e", 1), ("f", 1)]:
+        display.show(ended((all_runs[key], "failed" if key == "d" else "done")))
+        assert len(tables) == shown, key
+    assert heard.said == ["so far: 2 of 3 seeds"]
+
+
+def test_what_was_complete_before_is_not_shown_again() -> None:
+    all_runs, heard, tables = runs(), Heard(), []
+    awaited = [all_runs[key] for key in ("c", "e")]
+    display = EarlySummary(heard, all_runs.values(), awaited, lambda: tables.append(1))
+    display.show(ended())
+    assert tables == []
+    display.show(ended((replace(all_runs["c"], state="done"), "done")))
+    assert tables == [1]
+    assert heard.said == ["so far: 2 of 3 seeds"]
+
+
+def test_status_prints_the_results_so_far(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(summary, "entry_points", offered("analysis.cli.summary:show_summary"))
+    select = ["--profile", "smoke", "--benchmarks", "blobs", "--losses", "cosine", "--seeds", "0"]
+    assert project.suite("run", *select, "--launcher", "debug", "--quiet")[0] == 0
+    status, out, err = project.suite("status", *select, "--table")
+    assert status == 0, err
+    assert "seeds done" in out
+    assert "cosine" in out.partition("1 runs at profile smoke")[2]  # the table comes after the counts

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt
 
-from suite.launch.jobs import Jobs, LaunchError, kill
+from suite.launch.jobs import Jobs, LaunchError, kill, unpatterned
 from suite.launch.kind import Kind
 from suite.launch.packing import deal
 from suite.plan.run import Run
@@ -99,7 +99,7 @@ class LocalJobs:
         self.launch = launch
         self._launcher = launcher
         self._store = store
-        self._executor = submitit.LocalExecutor(folder=launch.folder / "jobs")
+        self._executor = submitit.LocalExecutor(folder=unpatterned(launch.folder) / "jobs")
         self._gpus = gpus()
         self._environment = {
             **dict.fromkeys(THREADS, str(launcher.worker_threads())),

@@ -18,6 +18,7 @@ from suite.doctor import probe
 from suite.doctor.devices import Machine, torch_findings
 from suite.doctor.findings import Finding
 from suite.doctor.folders import nearest
+from suite.launch.jobs import unpatterned
 from suite.launch.kinds.slurm import SlurmLauncher
 from suite.launch.slurm import client
 from suite.launch.slurm.sbatch import parameters, small
@@ -161,7 +162,7 @@ def _submit(launcher: SlurmLauncher, folder: Path, sizes: Mapping[str, int], tra
     copies = Store(folder)
     variables = code_environment(copies, take(copies, ()).id)
     setup = [*launcher.setup, *(f"export {name}='{value}'" for name, value in variables.items())]
-    executor = submitit.SlurmExecutor(folder=folder / "jobs", python=launcher.python)
+    executor = submitit.SlurmExecutor(folder=unpatterned(folder) / "jobs", python=launcher.python)
     executor.update_parameters(job_name=NAME, setup=setup, **parameters(small(launcher)))
     write_json(folder / "here.json", {"time": time.time()})
     with in_own_environment():

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from suite.launch.interruption import MIRROR_S, SIGNALS
 from suite.launch.jobs import Jobs
 from suite.plan.run import Run
 from suite.records.failures import identity, is_final
@@ -103,6 +104,7 @@ class Campaign:
         self._expected_s = self._spent_s = 0.0
         self._is_getting_on = True
         self._interrupts = 0
+        self._interrupted_at = 0.0
         self._cancelled = 0
 
     def begin(self, detached: bool = False) -> None:
@@ -119,8 +121,8 @@ class Campaign:
     def watch(self, show: Callable[[View], None]) -> Outcome:
         """Stay until everything is settled, replacing what is lost.
 
-        Ctrl-C asks the workers of this machine to end at their next step, with a checkpoint; a second one kills them.
-        Those on a cluster stay.
+        Within :meth:`interruptible`, Ctrl-C asks the workers of this machine to end at their next step, with a
+        checkpoint; a second one kills them, and so does time. Those on a cluster stay.
 
         Raises
         ------
@@ -129,17 +131,16 @@ class Campaign:
         OSError
             If the results folder can no longer be written.
         """
-        with self._signals():
-            while not self._has_stopped():
-                began = time.monotonic()
-                show(self._view())
-                if not self._open:
-                    break
-                if self._jobs is not None and not self._interrupts:
-                    self._jobs.tend(self._open, self._is_getting_on)
-                # with thousands of open runs a look at them takes long: leave the cores to the workers
-                time.sleep(max(self._poll_s, 5 * (time.monotonic() - began)))
+        while not self._has_stopped():
+            began = time.monotonic()
             show(self._view())
+            if not self._open:
+                break
+            if self._jobs is not None and not self._interrupts:
+                self._jobs.tend(self._open, self._is_getting_on)
+            # with thousands of open runs a look at them takes long: leave the cores to the workers
+            self._sleep(max(self._poll_s, 5 * (time.monotonic() - began)))
+        show(self._view())
         executed = self._total - len(self._open) - len(self._failed) - self._cancelled
         return Outcome(executed, tuple(self._failed), len(self._open), self._interrupts > 0, self._cancelled)
 
@@ -147,6 +148,18 @@ class Campaign:
         """Wait for the workers to leave."""
         if self._jobs is not None:
             self._jobs.close()
+
+    def kill(self) -> None:
+        """End the workers of this machine at once; their runs go on from their last checkpoints."""
+        if self._jobs is not None:
+            self._jobs.stop(hard=True)
+
+    def patience_s(self, longest_s: float) -> float:
+        """Return for how many of `longest_s` seconds something may still be waited for: fewer after an interruption."""
+        if not self._interrupts:
+            return longest_s
+        spent = time.monotonic() - self._interrupted_at
+        return max(0.0, MIRROR_S - spent) if self._interrupts == 1 else 0.0
 
     def _view(self) -> View:
         settled = tuple(self._settle())
@@ -194,15 +207,25 @@ class Campaign:
             return False
         return self._jobs is None or self._jobs.stop(hard=self._interrupts > 1)
 
+    def _sleep(self, seconds: float) -> None:
+        """Sleep until an interruption, after which a signal's handler lets :func:`time.sleep` go on."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            time.sleep(min(left, POLL_S))
+            if self._interrupts:
+                return
+
     @contextlib.contextmanager
-    def _signals(self) -> Iterator[None]:
+    def interruptible(self) -> Iterator[None]:
+        """Let Ctrl-C and TERM end the campaign in the block, not the process."""
+
         def interrupt(number: int, frame: object) -> None:
             self._interrupts += 1
+            self._interrupted_at = self._interrupted_at or time.monotonic()
 
-        caught = (signal.SIGINT, signal.SIGTERM)
-        handlers = [signal.signal(number, interrupt) for number in caught]
+        handlers = [signal.signal(number, interrupt) for number in SIGNALS]
         try:
             yield
         finally:
-            for number, handler in zip(caught, handlers, strict=True):
+            for number, handler in zip(SIGNALS, handlers, strict=True):
                 signal.signal(number, handler)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import signal
 import socket
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Protocol
 
 from suite.plan.run import Run
@@ -76,3 +78,36 @@ def kill(workers: Sequence[Worker]) -> None:
         if worker.process and worker.host == socket.gethostname():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(worker.process, signal.SIGKILL)
+
+
+def unpatterned(folder: Path) -> Path:
+    """Return a path to a folder without ``%``, by a link beside each part of it that has one.
+
+    submitit and SLURM replace ``%j`` and its like in every path that they are given, and submitit has no escape for it.
+
+    Raises
+    ------
+    OSError
+        If such a link cannot be made.
+    """
+    for part in [*reversed(folder.absolute().parents), folder.absolute()]:
+        if "%" in part.name:
+            link = part.with_name(
+                f".suite-{hashlib.sha256(part.name.encode(errors='surrogateescape')).hexdigest()[:12]}"
+            )
+            with contextlib.suppress(FileExistsError):
+                _link(link, part)
+            if link.resolve() != part.resolve():
+                raise OSError(f"{link} is in the way: it would be the way to {part}; move it")
+            return unpatterned(link / folder.absolute().relative_to(part))
+    return folder.absolute()
+
+
+def _link(link: Path, folder: Path) -> None:
+    try:
+        link.symlink_to(folder.name)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        what = f"submitit and SLURM replace the % in {folder}, and a link to go around that, {link}, cannot be made"
+        raise OSError(f"{what} ({error.strerror}); take a results folder without %") from error

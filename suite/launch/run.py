@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import dataclass
 
 from suite.launch.campaign import POLL_S, Campaign, Display, Outcome, View
 from suite.launch.data import fetch_missing
+from suite.launch.interruption import ending_in_time
 from suite.launch.kind import kind_of
 from suite.launch.start import start
 from suite.permissions import share_with_group
@@ -18,6 +20,8 @@ from suite.registry.registry import Registry
 
 #: On a shared file system, a look at every record costs more than on a local disk.
 CLUSTER_POLL_S = 1.0
+#: For what MLflow lacks when a campaign is over.
+MIRROR_PATIENCE_S = 120.0
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,8 @@ class RunOptions:
         The MLflow store to mirror into.
     mirror : str or None
         Where to look for data first.
+    may_end_process : bool
+        Whether an interruption that finds this process waiting for something else may end it.
     """
 
     rerun: tuple[str, ...] = ()
@@ -43,6 +49,7 @@ class RunOptions:
     offline: bool = False
     tracking_uri: str = ""
     mirror: str | None = None
+    may_end_process: bool = True
 
 
 @dataclass(frozen=True)
@@ -92,11 +99,11 @@ def carry_out(registry: Registry, plan: Plan, store: Store, options: RunOptions,
             launcher.check(mine)
         jobs = launcher.jobs(start(mine, registry, store), store) if mine else None
         campaign = Campaign(jobs, mine, store, CLUSTER_POLL_S if launcher.is_on_cluster else POLL_S)
-        campaign.begin(options.detach)
         if options.detach:
+            campaign.begin(detached=True)
             outcome = Outcome(0, (), len(to_do) + len(awaited), False)
         else:
-            outcome, mirrored, error = _attend(campaign, Mirroring(plan, store, options), display)
+            outcome, mirrored, error = _attend(campaign, Mirroring(plan, store, options), display, options)
     elif not options.detach:
         mirrored, error = Mirroring(plan, store, options).finish()
     forget_finished(store)
@@ -116,16 +123,21 @@ def carry_out(registry: Registry, plan: Plan, store: Store, options: RunOptions,
     )
 
 
-def _attend(campaign: Campaign, mirroring: Mirroring, display: Display) -> tuple[Outcome, bool, str | None]:
+def _attend(
+    campaign: Campaign, mirroring: Mirroring, display: Display, options: RunOptions
+) -> tuple[Outcome, bool, str | None]:
     def show(view: View) -> None:
         mirroring.follow(view)
         display.show(view)
 
-    try:
-        outcome = campaign.watch(show)
-    finally:
-        mirrored, error = mirroring.finish()
-        campaign.close()
+    with ending_in_time(campaign.kill) if options.may_end_process else contextlib.nullcontext():
+        try:
+            with campaign.interruptible():
+                campaign.begin()
+                outcome = campaign.watch(show)
+        finally:
+            mirrored, error = mirroring.finish(campaign.patience_s(MIRROR_PATIENCE_S))
+            campaign.close()
     return outcome, mirrored, error
 
 
@@ -145,7 +157,7 @@ class Mirroring:
         if view.done + view.failed or any(worker.phase == "training" for worker in view.workers):
             self._start()
 
-    def finish(self, patience_s: float = 120.0) -> tuple[bool, str | None]:
+    def finish(self, patience_s: float = MIRROR_PATIENCE_S) -> tuple[bool, str | None]:
         """Return whether MLflow holds everything, and if not, why."""
         self._start()
         return self._mirror.finish(patience_s), self._mirror.shortfall

@@ -107,7 +107,8 @@ def run(
         If workers cannot work here at all.
     """
     store = Store(Path(out))
-    options = RunOptions(rerun_states(rerun), False, offline, default_uri(store.out, tracking_uri))
+    uri = default_uri(store.out, tracking_uri)
+    options = RunOptions(rerun_states(rerun), offline=offline, tracking_uri=uri, may_end_process=False)
     return carry_out(registry, plan, store, options, QuietDisplay() if quiet else PlainDisplay(store, sys.stdout))
 
 

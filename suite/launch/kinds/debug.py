@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import signal
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from suite.launch.jobs import Jobs
 from suite.launch.kinds.local import LocalLauncher
@@ -46,7 +48,7 @@ class DebugJobs:
         """Carry out the launch here and now."""
         from suite.work.worker import work
 
-        with in_own_environment():
+        with in_own_environment(), _interruptible_at_once():
             work(str(self.launch.folder), 0)
 
     def tend(self, open_runs: Mapping[str, Run], is_getting_on: bool) -> None:
@@ -70,3 +72,15 @@ class DebugJobs:
 
     def close(self) -> None:
         """Do nothing."""
+
+
+@contextlib.contextmanager
+def _interruptible_at_once() -> Iterator[None]:
+    """Let Ctrl-C raise and TERM end the process: the work is here, and no worker is asked to save."""
+    given: dict[int, Any] = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    handlers = {number: signal.signal(number, handler) for number, handler in given.items()}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)

@@ -14,7 +14,8 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt
 
-from suite.launch.jobs import Jobs, LaunchError, kill
+from suite.launch.interruption import WORKERS_S
+from suite.launch.jobs import Jobs, LaunchError, kill, unpatterned
 from suite.launch.kind import Kind
 from suite.launch.packing import deal
 from suite.plan.run import Run
@@ -29,7 +30,6 @@ from suite.registry.registry import Registry
 from suite.work.forks import Seat, work_in_forks
 
 START_PATIENCE_S = 1.0
-STOP_PATIENCE_S = 20.0
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class LocalJobs:
         self.launch = launch
         self._launcher = launcher
         self._store = store
-        self._executor = submitit.LocalExecutor(folder=launch.folder / "jobs")
+        self._executor = submitit.LocalExecutor(folder=unpatterned(launch.folder) / "jobs")
         self._gpus = gpus()
         self._environment = {
             **dict.fromkeys(THREADS, str(launcher.worker_threads())),
@@ -178,10 +178,25 @@ class LocalJobs:
         workers = self.launch.workers()
         if not workers and not self._alive():
             return True
-        late = time.monotonic() - self._stopped_at > STOP_PATIENCE_S
+        if hard or time.monotonic() - self._stopped_at > WORKERS_S:
+            self._kill_all()
         # a worker that is still importing has nothing to save
-        kill([w for w in workers if late or hard or w.phase == "starting"])
+        kill([w for w in workers if w.phase == "starting"])
         return False
+
+    def _kill_all(self) -> None:
+        """Kill the processes that were submitted and whatever they have started: not every one has a lock yet."""
+        import psutil
+
+        for job in self._jobs:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                controller = psutil.Process(int(job.job_id))
+                if controller.ppid() != os.getpid():  # it has ended, and its number is another's
+                    continue
+                for process in [*controller.children(recursive=True), controller]:
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        process.kill()
+        kill(self.launch.workers())
 
     def close(self) -> None:
         """Wait for the worker processes to leave."""

@@ -9,7 +9,7 @@ import subprocess
 import time
 from collections.abc import Collection, Mapping, Sequence
 
-from suite.launch.jobs import LaunchError
+from suite.launch.jobs import LaunchError, unpatterned
 from suite.launch.packing import arrays
 from suite.launch.slurm import client
 from suite.launch.slurm.queue import Look, look
@@ -208,7 +208,7 @@ class SlurmJobs:
         from suite.launch.slurm.pilot import pilot
 
         batch = add_batch(self.launch, chosen)
-        executor = submitit.SlurmExecutor(folder=self.launch.folder / "jobs", python=self._launcher.python)
+        executor = submitit.SlurmExecutor(folder=unpatterned(self.launch.folder) / "jobs", python=self._launcher.python)
         given = parameters(self._launcher, self._packs[chosen[0]])
         if self._unfit:
             given["exclude"] = ",".join(sorted(self._unfit))

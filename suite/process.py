@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
+import io
 import logging
 import os
 import re
@@ -141,3 +142,10 @@ def in_own_environment(added: Mapping[str, str] | None = None) -> Iterator[None]
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+def escape_what_cannot_be_shown() -> None:
+    """Print what the terminal's encoding lacks, and bytes that are no text, as escapes: never fail on them."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from suite.output import escape_what_cannot_be_shown
+from suite.process import escape_what_cannot_be_shown
 from tests.conftest import ROOT, Project
 
 #: Modules whose `open` is not for text files.

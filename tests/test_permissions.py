@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from suite.permissions import keep_shared, permission_advice, share_with_group
+from suite.records.permissions import keep_shared, permission_advice, share_with_group
 from tests.conftest import Project
 
 

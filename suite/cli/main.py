@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from suite.cli.arguments import BAD_INPUT, FAILED, INTERRUPTED, OK, make_parser
-from suite.output import escape_what_cannot_be_shown
-from suite.permissions import permission_advice
 from suite.problems import COMMAND_LINE, InputError, Problem, choices
+from suite.process import escape_what_cannot_be_shown
+from suite.records.permissions import permission_advice
 
 #: The module of each command, imported when it is called: its ``execute`` takes the options and returns the status.
 COMMANDS: Final = {

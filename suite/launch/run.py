@@ -11,10 +11,10 @@ from suite.launch.data import fetch_missing
 from suite.launch.interruption import ending_in_time
 from suite.launch.kind import kind_of
 from suite.launch.start import start
-from suite.permissions import share_with_group
 from suite.plan.plan import Plan
 from suite.plan.run import Run
 from suite.records.launch import forget_finished
+from suite.records.permissions import share_with_group
 from suite.records.record import Store
 from suite.registry.registry import Registry
 

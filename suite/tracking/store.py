@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from suite.permissions import keep_shared
 from suite.records.files import held
+from suite.records.permissions import keep_shared
 from suite.text.masking import masked
 from suite.tracking.address import sqlite_file, sqlite_uri
 

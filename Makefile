@@ -18,7 +18,7 @@ install_venv = [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && \
 	apt-get update -qq && apt-get install -y -qq --no-install-recommends python3-venv
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast smoke lint coverage install constraints clean
+.PHONY: help run test test-fast smoke lint coverage bench bench-quick install constraints clean
 
 help:
 	@echo "make run     install, fetch data, run the matrix (profile mini), write the report"
@@ -27,6 +27,8 @@ help:
 	@echo "make test-fast   only tests that start no processes, for the inner loop: under two minutes"
 	@echo "make lint    ruff, mypy, and the order of the imports"
 	@echo "make coverage   per cent of the statements that the fast tests execute, with a floor"
+	@echo "make bench   measure what is said of speed and memory, on an idle machine: writes docs/performance.md"
+	@echo "make bench-quick   two minutes: fails where a loss or image training is out of proportion to its peers"
 	@echo "make clean   remove the virtual environment and caches; results and data stay"
 
 run: $(VENV)/.installed
@@ -55,6 +57,15 @@ coverage: $(VENV)/.installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal --cov --cov-report=term:skip-covered \
 		--cov-fail-under=$(FLOOR) $(FAST) $(ARGUMENTS)
 
+# Its peers are not for users: hydra-submitit-launcher comes with the extra `bench`.
+bench: $(VENV)/.installed-bench
+	$(BIN)/python -m suite data fetch
+	$(BIN)/python -m tests.perf.bench $(ARGUMENTS)
+
+bench-quick: $(VENV)/.installed-dev
+	$(BIN)/python -m suite data fetch
+	$(BIN)/python -m tests.perf.bench --quick $(ARGUMENTS)
+
 install: $(VENV)/.installed
 
 $(VENV)/bin/python:
@@ -70,8 +81,12 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
+$(VENV)/.installed-bench: pyproject.toml constraints.txt | $(VENV)/.installed-dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,bench]'
+	@touch $@
+
 # Versions that were tested together; made from an environment that passes `make test`.
-constraints: $(VENV)/.installed-dev
+constraints: $(VENV)/.installed-dev $(VENV)/.installed-bench
 	$(BIN)/python -m pip freeze --exclude-editable | grep -E '^[A-Za-z0-9._-]+==' > constraints.txt
 
 clean:

@@ -61,7 +61,7 @@ def test_what_fails_is_told_with_place_and_remedy(mine: Project) -> None:
     status, out, _ = mine.suite("check-loss", "my_losses.Artanh", "scale=2.0")
     assert status == 1
     text = " ".join(out.split())
-    assert "finite: cross_view FAIL the value is nan and the gradient is nan at anchor 0, candidate 0" in text
+    assert "finite: with_queue FAIL the value is nan and the gradient is nan at anchor 0, candidate 0" in text
     assert "(positive, cosine 1), for duplicate rows in float64. A map with an infinite value or slope" in text
     assert out.splitlines()[-1] == "my_losses.Artanh(scale=2.0) does not conform: 11 passed, 7 failed"
 

@@ -144,7 +144,8 @@ def test_a_map_that_is_infinite_at_one_fails_where_rows_coincide_and_nowhere_els
     found = failures(Artanh)
     assert list(found) == list(FINITE)
     for reason in found.values():
-        assert "cosine 1), for duplicate rows" in reason
+        # whether rows in one cluster coincide in float32 is up to the machine's sums
+        assert re.search(r"cosine 1\), for (duplicate rows|rows in one cluster in float32)", reason)
         assert "clamp it" in reason
 
 

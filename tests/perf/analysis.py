@@ -56,15 +56,15 @@ PACKAGES = {name: "1.2.3" for name in ("torch", "numpy", "scipy", "scikit-learn"
 HARDWARE = {"cores": 2, "device": "cpu", "processes": 1, "processor": "simulated", "threads": 1}
 
 
-def campaign() -> Iterator[tuple[str, str, str, int]]:
-    """Yield benchmark, loss, purpose and seed of 10,000 runs: 2,000 a benchmark."""
+def campaign(seeds: int) -> Iterator[tuple[str, str, str, int]]:
+    """Yield benchmark, loss, purpose and seed of each run: with 50 seeds 10,000, 2,000 a benchmark."""
     members = [f"{loss}@temperature={value}" for loss in SWEPT for value in TEMPERATURES]
     for benchmark in BENCHMARKS:
         for loss in (*SWEPT, *OTHERS, *members):
-            yield from ((benchmark, loss, "evaluation", seed) for seed in range(50))
+            yield from ((benchmark, loss, "evaluation", seed) for seed in range(seeds))
         for loss in members:
-            yield from ((benchmark, loss, "selection", seed) for seed in range(1000, 1027))
-        yield from ((benchmark, "untrained", "evaluation", seed) for seed in range(10))
+            yield from ((benchmark, loss, "selection", seed) for seed in range(1000, 1000 + seeds * 27 // 50))
+        yield from ((benchmark, "untrained", "evaluation", seed) for seed in range(min(10, seeds)))
 
 
 def tags(benchmark: str, loss: str, purpose: str, seed: int) -> dict[str, Any]:
@@ -116,7 +116,7 @@ def series(draws: np.random.Generator) -> dict[str, list[float]]:
     return curves | {name: (values / values.sum()).tolist() for name, values in shares.items()}
 
 
-def simulate(uri: str) -> None:
+def simulate(uri: str, seeds: int) -> None:
     """Fill an MLflow store, quicker than its interface would."""
     import sqlalchemy
     from mlflow.store.tracking.dbmodels import models
@@ -126,7 +126,8 @@ def simulate(uri: str) -> None:
     rows: dict[Any, list[dict[str, Any]]] = {
         table: [] for table in (models.SqlRun, models.SqlTag, models.SqlParam, models.SqlLatestMetric, models.SqlMetric)
     }
-    for number, (benchmark, loss, purpose, seed) in enumerate(campaign()):
+    runs = list(campaign(seeds))
+    for number, (benchmark, loss, purpose, seed) in enumerate(runs):
         run_id, now = uuid.UUID(int=number).hex, START + 60_000 * number
         own = {"run_uuid": run_id}
         state = {"status": "FINISHED", "lifecycle_stage": "active", "user_id": "", "name": "", "artifact_uri": ""}
@@ -143,7 +144,7 @@ def simulate(uri: str) -> None:
             points = [point | {"step": step, "value": value} for step, value in zip(steps, values, strict=True)]
             rows[models.SqlLatestMetric].append(points[-1])
             rows[models.SqlMetric] += points
-        if number % 500 == 499:
+        if number % 500 == 499 or number == len(runs) - 1:
             with engine.begin() as connection:
                 for table, content in rows.items():
                     connection.execute(table.__table__.insert(), content)
@@ -204,13 +205,13 @@ def collected_from(sources: Sequence[str], uri: str | None, out: Path) -> tuple[
     return logged, collected
 
 
-def from_store(folder: Path) -> Path:
-    """Time 10,000 runs from an MLflow store, and return a bundle of ten times as many."""
+def from_store(folder: Path, seeds: int) -> Path:
+    """Time runs from an MLflow store (10,000 with 50 seeds), and return a bundle of ten times as many."""
     from analysis.read.bundle import write
 
     uri = default_uri(folder)
     with timed("simulate"):
-        simulate(uri)
+        simulate(uri, seeds)
     with timed("collect"):
         logged, collected = collected_from((), uri, folder)
     with timed("everything else"):
@@ -249,12 +250,13 @@ def main() -> None:
     """Measure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--bundle", type=Path, help="time this one alone")
-    bundle = parser.parse_args().bundle
-    if bundle is not None:
-        from_bundle(bundle)
+    parser.add_argument("--seeds", type=int, default=50, help="of each loss (default: 50, which makes 10,000 runs)")
+    options = parser.parse_args()
+    if options.bundle is not None:
+        from_bundle(options.bundle)
         return
     with tempfile.TemporaryDirectory() as folder:
-        file = from_store(Path(folder))
+        file = from_store(Path(folder), options.seeds)
         peak = watched([sys.executable, __file__, "--bundle", str(file)])
         print(f"peak memory {peak:.2f} GiB  (goal {GOALS['memory']:g} GiB)")
 

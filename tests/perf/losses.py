@@ -14,14 +14,14 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 import torch  # noqa: E402
-from lightly.loss import NTXentLoss  # noqa: E402
 from torch import Tensor  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
@@ -42,6 +42,8 @@ Step = Callable[[Tensor, Tensor], Tensor]
 def step(name: str, samples: int) -> Step:
     """Return the step of a loss by its name."""
     if name == THEIRS:
+        from lightly.loss import NTXentLoss
+
         theirs = NTXentLoss(0.5)
         return lambda a, b: theirs(a, b)
     made = getattr(losses, name)(**({"temperature": 0.5} if name == "InfoNCE" else {}))
@@ -68,12 +70,15 @@ def grace(a: Tensor, b: Tensor, temperature: float = 0.4) -> Tensor:
     return ((semi_loss(first, second) + semi_loss(second, first)) * 0.5).mean()
 
 
-def beside_products(rounds: int) -> None:
-    """Print what every loss costs in products, at the size of Cora, on one thread."""
+def beside_products(names: Sequence[str], rounds: int, samples: int = CORA) -> dict[str, float]:
+    """Return the least process seconds of the two products, of GRACE's code and of the named losses, on one thread.
+
+    By default at the size of Cora, GRACE's shape. All take turns, so that a busy machine slows all of them.
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    inputs = views(CORA)
-    runs = {PRODUCTS: products, GRACE: grace, **{name: step(name, CORA) for name in [THEIRS, *NAMES]}}
+    inputs = views(samples)
+    runs = {PRODUCTS: products, GRACE: grace, **{name: step(name, samples) for name in names}}
     least = dict.fromkeys(runs, float("inf"))
     for _ in range(rounds):
         for name, run in runs.items():
@@ -82,10 +87,8 @@ def beside_products(rounds: int) -> None:
             if result.requires_grad:
                 result.backward()
             least[name] = min(least[name], time.process_time() - began)
-    print(f"2 x {CORA} embeddings of {DIMENSIONS} dimensions, one thread, least of {rounds} rounds")
-    for name, taken in least.items():
-        print(f"{name:<22}{taken:8.3f} s {taken / least[PRODUCTS]:6.2f} of the two products", flush=True)
     torch.set_num_threads(threads)
+    return least
 
 
 def views(samples: int) -> tuple[Tensor, Tensor]:
@@ -140,23 +143,23 @@ def resident_peak() -> float:
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
 
 
-def compare(samples: int, rounds: int) -> None:
-    """Print time and peak memory of every loss beside lightly's."""
+@dataclass(frozen=True)
+class Cost:
+    """What a step takes: median wall seconds, and MiB beyond imports and inputs."""
+
+    seconds: float
+    mib: float
+
+
+def compare(names: Sequence[str], samples: int, rounds: int) -> dict[str, Cost]:
+    """Return time and peak memory of the named losses, on as many threads as torch has now."""
     inputs = views(samples)
-    runs = {name: step(name, samples) for name in [THEIRS, *NAMES]}
+    runs = {name: step(name, samples) for name in names}
     taken: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(rounds):
         for name, run in runs.items():
             taken[name].append(seconds(run, inputs))
-    print(f"{samples} samples, {DIMENSIONS} dimensions, {torch.get_num_threads()} threads, median of {rounds} rounds")
-    base_time, (base_peak, *_) = statistics.median(taken[THEIRS]), peak(THEIRS, samples)
-    for name in runs:
-        median, (extra, *_) = statistics.median(taken[name]), peak(name, samples)
-        print(
-            f"{name:<22}{median:8.3f} s {median / base_time:6.2f} of lightly's   "
-            f"{extra:8.0f} MiB {extra / base_peak:7.3f} of lightly's",
-            flush=True,
-        )
+    return {name: Cost(statistics.median(taken[name]), peak(name, samples)[0]) for name in runs}
 
 
 def main() -> None:
@@ -172,8 +175,18 @@ def main() -> None:
     if options.one is not None:
         one(options.one, options.samples)
         return
-    beside_products(options.rounds)
-    compare(options.samples, options.rounds)
+    print(f"2 x {CORA} embeddings of {DIMENSIONS} dimensions, one thread, least of {options.rounds} rounds", flush=True)
+    least = beside_products([THEIRS, *NAMES], options.rounds)
+    for name, taken in least.items():
+        print(f"{name:<22}{taken:8.3f} s {taken / least[PRODUCTS]:6.2f} of the two products")
+    print(f"{options.samples} samples, {options.threads} threads, median of {options.rounds} rounds", flush=True)
+    costs = compare([THEIRS, *NAMES], options.samples, options.rounds)
+    for name, cost in costs.items():
+        time_ratio, memory_ratio = cost.seconds / costs[THEIRS].seconds, cost.mib / costs[THEIRS].mib
+        print(
+            f"{name:<22}{cost.seconds:8.3f} s {time_ratio:6.2f} of lightly's   "
+            f"{cost.mib:8.0f} MiB {memory_ratio:7.3f} of lightly's"
+        )
     for name in [] if options.large is None else options.large or NAMES:
         extra, whole, taken = peak(name, LARGE)
         print(

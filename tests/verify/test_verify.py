@@ -25,6 +25,7 @@ from analysis.read.logged import Logged
 from suite.data import describe
 from suite.plan.run import run_of
 from suite.registry.load import load
+from suite.tracking.bundle import NEEDED
 from suite.tracking.entry import flatten
 from suite.verify.replay import Replay, Replayer, replayer
 from suite.verify.results import COLUMNS, LoggedRun
@@ -126,7 +127,10 @@ def bundle(folder: Path, change: Callable[[pd.DataFrame], object] = lambda frame
 
 
 def export(frame: pd.DataFrame, folder: Path) -> Path:
-    return write(Logged(frame, experiment="toy"), folder)[0]
+    """Write a bundle of runs; the columns that a bundle has beside those of the frame hold nothing."""
+    times = pd.Series(pd.NaT, frame.index, dtype="datetime64[ns, UTC]")
+    nothing = {name: times if name in ("start", "end") else None for name in NEEDED if name not in frame}
+    return write(Logged(frame.assign(**nothing).astype({"seed": "int64"}), experiment="toy"), folder)[0]
 
 
 def test_results_come_back_bit_for_bit_and_nothing_is_written(campaign: Path) -> None:

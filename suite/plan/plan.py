@@ -135,11 +135,13 @@ def _with_states(runs: Sequence[Run], registry: Registry, store: Store, queued: 
     estimates = Estimates(runs, results, registry, store, existing)
     for run in runs:
         result = results.get(run.key)
-        found = _finished(run, result) if result else _unfinished(run, records.get(run.key), queued)
+        found = _finished(run, records[run.key], result) if result else _unfinished(run, records.get(run.key), queued)
         yield replace(found, estimate_s=estimates.seconds(run), memory_mib=estimates.memory_mib(run))
 
 
-def _finished(run: Run, result: Mapping[str, Any]) -> Run:
+def _finished(run: Run, record: Record, result: Mapping[str, Any]) -> Run:
+    if record.is_unreadable():  # what has made the result nothing can tell any more
+        return replace(run, reason="run.json is damaged: it is executed again", replaces=result["record"])
     changed = changed_modules(result["code"], run.code)
     if not changed:
         return replace(run, state="done", replaces=result["record"])

@@ -56,6 +56,10 @@ class Record:
         """Whether the run has its result."""
         return self.result() is not None
 
+    def is_unreadable(self) -> bool:
+        """Whether ``run.json`` is there and damaged."""
+        return self.run() is None and (self.folder / "run.json").exists()
+
     def begin(self, run: Mapping[str, Any]) -> str:
         """Write ``run.json`` and return the record's id, new for a new record and kept when one is continued."""
         before = self.run()

@@ -311,3 +311,21 @@ def test_a_failure_counts_though_the_nodes_clock_is_slow(store: Store) -> None:
     fail(store, A, launch, finished=launch.spec.created - 300)
     assert campaign._outcome(run(A)) == "failed"
     assert Campaign(None, [run(A)], store)._outcome(run(A)) is None, "why a later campaign tries again"
+
+
+def test_what_accounting_shows_as_pending_has_not_been_lost(store: Store, queue: Queue) -> None:
+    """Before, three submissions, then "ended, it is not known how, 3 times", though nothing had started."""
+    launch = made_launch(store, [A])
+    jobs = jobs_of(launch, store, max_attempts=1)
+    jobs.begin(runs([A]), detached=False)
+    lose(queue, "COMPLETED")  # the queue does not show it: a site's SQUEUE_STATES, a controller that starts again
+    queue.accounts["100"] = "PENDING"
+    for _ in range(6):
+        jobs.tend(runs([A]), False)
+    assert len(queue.scripts()) == 1 and store.record(A).failure() is None
+    queue.accounts["100"] = "NODE_FAIL"
+    report_task(launch, TaskReport(0, "100", "there"))
+    for _ in range(2):
+        jobs.tend(runs([A]), False)
+    failure = store.record(A).failure()
+    assert failure is not None and failure["class"] == "node_lost"

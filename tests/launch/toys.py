@@ -1,4 +1,4 @@
-"""Losses that run out of memory."""
+"""Losses that run out of memory or hang, and benchmarks whose figures nobody could show."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from torch import Tensor
 from suite.losses.base import Loss
 from suite.pairs import Pairs
 from suite.records.launch import Launch
+from suite.training import Context, Metrics, Task
+from tests.toys import Blobs, BlobsTask
 
 
 class Insatiable(Loss):
@@ -57,3 +59,27 @@ class Deaf(Loss):
             while True:
                 time.sleep(1)
         return pairs.similarity.sum()
+
+
+class Undefined(Blobs):
+    """Trains, and its accuracy is not a number."""
+
+    def task(self, context: Context) -> Task:
+        return UndefinedTask(self, context)
+
+
+class UndefinedTask(BlobsTask):
+    def evaluate(self, split: str) -> Metrics:
+        return {"accuracy": float("nan"), "loss": 1.0}
+
+
+class Ambiguous(Blobs):
+    """Names two metrics that would be one in MLflow."""
+
+    def task(self, context: Context) -> Task:
+        return AmbiguousTask(self, context)
+
+
+class AmbiguousTask(BlobsTask):
+    def evaluate(self, split: str) -> Metrics:
+        return {"accuracy": 0.5, "recall@10": 0.1, "recall_10": 0.2}

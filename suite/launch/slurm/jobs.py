@@ -152,13 +152,14 @@ class SlurmJobs:
         if not lost:
             return set()
         ended = client.accounting([submitted[number][-1] for number in lost])
-        fit = set()
+        fit, waiting = set(), set()
         for number in lost:
             job = submitted[number][-1]
             known = ended.get(job)
             if known is not None and known.state not in {*client.ENDED, "PREEMPTED"}:
                 if known.state == "PENDING" and task_report(self.launch, number) is None:
-                    continue  # it has not begun, though the queue does not show it: that is no loss
+                    waiting.add(number)  # it has not begun, though the queue does not show it: that is no loss
+                    continue
                 known = None  # accounting lags behind
             if known is not None and known.state in ("NODE_FAIL", "BOOT_FAIL") and known.nodes:
                 self._unfit.add(known.nodes)
@@ -168,7 +169,7 @@ class SlurmJobs:
                 self._given_up[number] = len(submitted[number])
             if not all(self._is_settled(key) for key in self._packs[number].keys):
                 fit.add(number)
-        if not any((self.launch.folder / "tasks").glob("*.json")) and not fit:
+        if not any((self.launch.folder / "tasks").glob("*.json")) and not fit | waiting:
             raise LaunchError(f"array tasks end without having begun; the last one said:\n{self._last_words()}")
         return fit
 

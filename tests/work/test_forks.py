@@ -56,7 +56,8 @@ def detached(folder: Path, threads: int) -> tuple[Launch, dict[int, int]]:
     arguments = ["--profile", "mini", "--losses", "cosine", "--seeds", "0-1"]
     slowly = "benchmarks.blobs.profiles.mini.pause_s=0.2"
     options = ["launcher.start=fork", "launcher.workers=2", f"launcher.threads={threads}", slowly, "--detach"]
-    assert subprocess.run(command(folder, "run", *arguments, *options), cwd=folder, env=environment()).returncode == 0
+    fresh = environment(is_forked=False)  # whose libraries start their threads when they are imported
+    assert subprocess.run(command(folder, "run", *arguments, *options), cwd=folder, env=fresh).returncode == 0
     (path,) = (folder / "results" / "launches").iterdir()
     launch = Launch(path)
     until(lambda: sum(worker.phase == "training" for worker in launch.workers()) == 2)

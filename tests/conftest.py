@@ -1,6 +1,7 @@
 """Shared fixtures: a toy registry in a folder of its own, and the command line on it."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ from suite.cli import main as cli
 from suite.provenance import modules, targets
 from tests import nursery
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # so a shell starts what runs in its background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 nursery.install()
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -80,7 +80,7 @@ def test_all_bad_files_are_told_at_once(out: Path, tmp_path: Path) -> None:
     (tmp_path / "text.parquet").write_text("no parquet at all")
     pq.write_table(pa.table({"a": [1]}), tmp_path / "other.parquet")
     later = pq.read_table(good)
-    manifest = later.schema.metadata[b"contrastive-suite.manifest"].replace(b'"schema": 1', b'"schema": 99')
+    manifest = later.schema.metadata[b"contrastive-suite.manifest"].replace(b'"schema": 2', b'"schema": 99')
     pq.write_table(later.replace_schema_metadata({b"contrastive-suite.manifest": manifest}), tmp_path / "later.parquet")
     pq.write_table(pq.read_table(good).slice(1), tmp_path / "short.parquet")
     (tmp_path / "cut.parquet").write_bytes(Path(good).read_bytes()[:-100])

@@ -23,8 +23,8 @@ install_venv = [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && \
 help:
 	@echo "make run     install, fetch data, run the matrix (profile mini), write the report"
 	@echo "make smoke   the same at profile smoke, two seeds: a minute"
-	@echo "make test    install what the tests need and run them all: up to a quarter of an hour on two cores"
-	@echo "make test-fast   only tests that start no processes, for the inner loop: under two minutes"
+	@echo "make test    install what the tests need and run them all: about half an hour on two cores"
+	@echo "make test-fast   only tests that start no processes, for the inner loop: minutes"
 	@echo "make lint    ruff, mypy, and the order of the imports"
 	@echo "make coverage   per cent of the statements that the fast tests execute, with a floor"
 	@echo "make bench   measure what is said of speed and memory, on an idle machine: writes docs/performance.md"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable
+from typing import Final
 
 from suite.cli.summary import Summary
 from suite.launch.campaign import Display, View
@@ -11,6 +13,9 @@ from suite.records.record import Store
 from suite.records.specs import turns
 from suite.tracking import TrackingUnavailable
 from suite.tracking.mirror import Mirror
+
+#: How long the end waits for a table that is being made: longer, and MLflow does not answer.
+PATIENCE_S: Final = 60.0
 
 
 def push_and_show(summary: Summary, store: Store, say: Callable[[str], None]) -> None:
@@ -26,7 +31,8 @@ def push_and_show(summary: Summary, store: Store, say: Callable[[str], None]) ->
 class EarlySummary:
     """A display that shows the summary when all runs of the first seed have ended, and again at each further seed.
 
-    Not at the last one, after which the command prints it anyhow.
+    Not at the last one, after which the command prints it anyhow. In a thread of its own: beside busy workers a table
+    takes half a minute, in which workers that were lost would not be replaced.
 
     Parameters
     ----------
@@ -49,6 +55,7 @@ class EarlySummary:
         for run in awaited:
             self._open[self._turn[run.key]].add(run.key)
         self._shown = self._complete()
+        self._printing: threading.Thread | None = None
 
     def say(self, text: str) -> None:
         """Show a line that stays."""
@@ -60,13 +67,21 @@ class EarlySummary:
         for run, _ in view.settled:
             self._open[self._turn[run.key]].discard(run.key)
         complete = self._complete()
-        if self._shown < complete < len(self._open):
+        is_printing = self._printing is not None and self._printing.is_alive()
+        if self._shown < complete < len(self._open) and not is_printing:
             self._shown = complete
             self.say(f"so far: {complete} of {len(self._open)} seeds")
-            self._show_summary()
+            self._printing = threading.Thread(target=self._show_summary, daemon=True)
+            self._printing.start()
+
+    def wait(self) -> None:
+        """Wait for the summary that is being printed."""
+        if self._printing is not None:
+            self._printing.join(PATIENCE_S)
 
     def close(self) -> None:
-        """Leave the terminal as it was."""
+        """Leave the terminal as it was, after the summary that is being printed."""
+        self.wait()
         self._display.close()
 
     def _complete(self) -> int:

@@ -1,5 +1,6 @@
 """Results come early: a table when a first seed is complete, and again at each further one."""
 
+import threading
 from dataclasses import replace
 from typing import Any
 
@@ -46,8 +47,23 @@ def test_there_is_a_table_at_each_seed_but_the_last_whatever_else_has_ended() ->
     display = EarlySummary(heard, all_runs.values(), all_runs.values(), lambda: tables.append(len(heard.said)))
     for key, shown in [("a", 0), ("c", 0), ("d", 0), ("b", 1), ("e", 1), ("f", 1)]:
         display.show(ended((all_runs[key], "failed" if key == "d" else "done")))
+        display.wait()
         assert len(tables) == shown, key
     assert heard.said == ["so far: 2 of 3 seeds"]
+
+
+def test_a_table_that_takes_long_holds_nothing_up_and_is_not_printed_twice_at_a_time() -> None:
+    all_runs, heard, tables, gate = runs(), Heard(), [], threading.Event()
+    display = EarlySummary(heard, all_runs.values(), all_runs.values(), lambda: tables.append(gate.wait(60)))
+    for key in ("a", "b", "c", "d"):  # two seeds, while the table of the first is being made
+        display.show(ended((all_runs[key], "done")))
+    assert heard.said == ["so far: 1 of 3 seeds"]
+    gate.set()
+    display.wait()
+    display.show(ended())
+    display.close()
+    assert heard.said == ["so far: 1 of 3 seeds", "so far: 2 of 3 seeds"]
+    assert tables == [True, True]
 
 
 def test_what_was_complete_before_is_not_shown_again() -> None:
@@ -57,6 +73,7 @@ def test_what_was_complete_before_is_not_shown_again() -> None:
     display.show(ended())
     assert tables == []
     display.show(ended((replace(all_runs["c"], state="done"), "done")))
+    display.wait()
     assert tables == [1]
     assert heard.said == ["so far: 2 of 3 seeds"]
 

@@ -97,13 +97,8 @@ def tasks(evidence: Evidence, logged: Logged) -> dict[str, Callable[[], Drawing]
     return {**of_results, **of_curves}
 
 
-def images(evidence: Evidence, logged: Logged) -> list[Image]:
-    """Draw the figures of one profile one after the other: the same runs give the same bytes."""
-    return [_image(name, draw) for name, draw in tasks(evidence, logged).items()]
-
-
 def begin(evidence: Evidence, logged: Logged, pool: Executor) -> list[Future[Image]]:
-    """Let others draw the figures of one profile: the bytes are those of :func:`images`."""
+    """Let other processes draw the figures of one profile: the same runs give the same bytes."""
     todo = tasks(evidence, logged)
     # those of curves take longest: they must not be the last to begin
     begun = {name: pool.submit(_image, name, draw) for name, draw in reversed(todo.items())}

@@ -13,6 +13,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from analysis.evidence.gather import Evidence, Verdict
+from analysis.evidence.words import ANSWERS
 from analysis.read.logged import Logged
 from analysis.report import doubts, words
 from analysis.report.drilldown import MAX_POINTS, as_json, drilldown
@@ -155,6 +156,7 @@ def _environment() -> jinja2.Environment:
         keep_trailing_newline=True,
     )
     environment.globals["words"] = words
+    environment.globals["answers"] = ANSWERS
     environment.globals["table_element"] = html_table.table_element
     environment.globals["notes_list"] = html_table.notes_list
     environment.filters["slug"] = words.slug

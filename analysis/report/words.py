@@ -13,7 +13,6 @@ from analysis.statistics.aggregates import Aggregate
 from analysis.tables.table import ARROWS, MISSING
 from suite.registry.claims import Published
 
-ANSWERS = {True: "Holds", False: "Does not hold", None: "Open"}
 MINUS = "\u2212"
 WIDE_GLANCE = 8  # benchmarks; beyond, the table of all claims shows signs without their words
 WIDEST = 6  # margins on either side of 0 in a strip; what lies beyond ends in an arrow

@@ -15,6 +15,7 @@ import pytest
 from suite.process import cores
 from suite.records.launch import Launch
 from tests.cluster import command, environment, metrics, suite, toy_registry
+from tests.waiting import until
 
 SELECT = ["--profile", "smoke", "--losses", "good", "references", "--seeds", "0-2", "--quiet"]
 
@@ -25,13 +26,6 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers are for
 def folder(tmp_path: Path) -> Path:
     toy_registry(tmp_path)
     return tmp_path
-
-
-def until(condition: object, seconds: float = 300) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
 
 
 def test_metrics_are_the_same_bits_forked_or_spawned_whatever_the_workers_and_the_shells_threads(
@@ -60,7 +54,7 @@ def detached(folder: Path, threads: int) -> tuple[Launch, dict[int, int]]:
     assert subprocess.run(command(folder, "run", *arguments, *options), cwd=folder, env=fresh).returncode == 0
     (path,) = (folder / "results" / "launches").iterdir()
     launch = Launch(path)
-    until(lambda: sum(worker.phase == "training" for worker in launch.workers()) == 2)
+    until(lambda: sum(worker.phase == "training" for worker in launch.workers()) == 2, "two workers train")
     return launch, {worker.number: worker.process for worker in launch.workers()}
 
 
@@ -80,11 +74,11 @@ def test_forked_workers_come_from_one_process_and_each_is_one_by_itself(folder: 
     assert len({json.loads(p.read_text())["key"] for p in launch.folder.glob("workers/*.json")}) == 2
     assert {p.name for p in launch.folder.glob("jobs/worker*")} == {"worker0_log.out", "worker1_log.out"}
     os.kill(workers[0], signal.SIGKILL)  # takes nothing else with it
-    until(lambda: [worker.number for worker in launch.workers()] == [1])
+    until(lambda: [worker.number for worker in launch.workers()] == [1], "the killed worker is gone")
     time.sleep(0.5)
     assert [worker.process for worker in launch.workers()] == [workers[1]]
     os.kill(server, signal.SIGKILL)  # what ends a job ends its workers
-    until(lambda: launch.workers() == [])
+    until(lambda: launch.workers() == [], "the workers of a killed job are gone")
 
 
 def test_what_is_imported_before_a_fork_starts_no_thread_that_a_fork_would_lose() -> None:

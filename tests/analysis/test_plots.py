@@ -1,4 +1,5 @@
 import xml.etree.ElementTree as ElementTree
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import matplotlib as mpl
@@ -6,12 +7,19 @@ import pandas as pd
 import pytest
 
 from analysis.evidence.gather import Evidence
-from analysis.figures.plots import OF_CURVES, OF_RESULTS, begin, images, tasks, write
+from analysis.figures.plots import OF_CURVES, OF_RESULTS, Image, begin, tasks, write
 from analysis.processes.pool import beside
+from analysis.read.logged import Logged
 from tests.analysis import evidences
 from tests.analysis.evidences import LOSSES, evidence, logged
 
 FIGURES = [*OF_RESULTS, *OF_CURVES]
+
+
+def images(found: Evidence, runs: Logged) -> list[Image]:
+    """Draw in this process."""
+    with ThreadPoolExecutor(1) as pool:
+        return [drawn.result() for drawn in begin(found, runs, pool)]
 
 
 @pytest.fixture(scope="module")

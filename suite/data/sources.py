@@ -204,10 +204,11 @@ def _watch(process: subprocess.Popen[bytes], folder: Path, on_bytes: OnBytes) ->
 
 def _size(folder: Path) -> int:
     total = 0
-    for path in folder.rglob("*"):
-        # Clients rename and delete what they have under way.
-        with suppress(OSError):
-            total += path.lstat().st_size
+    # Clients rename and delete what they have under way, folders too: os.walk leaves out what has gone, rglob raises.
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                total += os.lstat(os.path.join(parent, name)).st_size
     return total
 
 

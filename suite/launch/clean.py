@@ -265,9 +265,13 @@ def _children(folder: Path) -> list[Path]:
 
 
 def _below(path: Path) -> Iterator[os.stat_result]:
-    for one in (path, *path.rglob("*")):
+    # Workers rename and delete meanwhile: os.walk leaves out a folder that has gone, rglob raises.
+    places = [path]
+    for parent, folders, files in os.walk(path):
+        places += [Path(parent, name) for name in (*folders, *files)]
+    for place in places:
         with contextlib.suppress(FileNotFoundError):
-            yield one.lstat()
+            yield place.lstat()
 
 
 def _newest(path: Path) -> float:

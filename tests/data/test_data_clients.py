@@ -5,14 +5,16 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from suite.data import DataError, Source, sources
+from suite.launch import clean
 from tests.data.datasets_factory import (
     CONTENTS,
     dataset,
@@ -223,6 +225,30 @@ def test_bytes_are_counted_where_a_client_keeps_them(tmp_path: Path, monkeypatch
     with pytest.raises(DataError, match="torchvision MNIST"):
         store(tmp_path, dataset(slow)).fetch(["tiny"], on_progress=lambda event: seen.append(event.bytes_done))
     assert 5000 in seen
+
+
+@pytest.fixture
+def vanishing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of 7 bytes with a folder that is listed and gone when it is opened, as package clients leave them."""
+    (tmp_path / "watched/gone").mkdir(parents=True)
+    (tmp_path / "watched/kept").write_bytes(bytes(7))
+    scandir = os.scandir
+
+    def late(path: str | Path | int) -> object:
+        if not isinstance(path, int) and Path(path).name == "gone":
+            shutil.rmtree(path, ignore_errors=True)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", late)
+    return tmp_path / "watched"
+
+
+@pytest.mark.parametrize("size", [pytest.param(sources._size, id="fetching"), pytest.param(clean._size, id="cleaning")])
+def test_a_folder_that_vanishes_while_bytes_are_counted_counts_nothing(
+    size: Callable[[Path], int], vanishing: Path
+) -> None:
+    assert size(vanishing) == 7
+    assert not (vanishing / "gone").exists()
 
 
 def test_a_client_that_stalls_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from suite.launch.clean import Litter, describe, find, remove
+from suite.launch.queue import ArrayTask, SchedulerUnavailable
 from suite.launch.slurm import client
-from suite.launch.slurm.client import ArrayTask, SchedulerUnavailable
 from suite.provenance.snapshot import Snapshot, snapshots, take
 from suite.records.launch import Launch
 from suite.records.record import Record, Store

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from analysis.read import bundle
 from analysis.read.logged import Logged
 from suite.problems import InputError, Problem
 from suite.registry.claims import Declared
+from suite.registry.kept import kept
+from suite.registry.places import relative
 from suite.text.masking import masked
 from suite.tracking import default_uri, experiments, frame
 from suite.tracking.frame import deleted_experiments
@@ -45,8 +48,9 @@ def load(
     experiment : str, optional
         Its name; may be left out where there is one.
     registry : Path, optional
-        Whose claims count. By default ``./benchmarks.yaml``, if it exists, for a store, and what the manifests say for
-        bundles.
+        Whose claims count. By default those that the results were made with: as the last ``run`` into `out` kept them,
+        or as the manifests of bundles say; for a store whose runs were started elsewhere, those of
+        ``./benchmarks.yaml``, if it exists.
 
     Raises
     ------
@@ -59,9 +63,7 @@ def load(
     """
     declared = None if registry is None else declarations(registry)
     if list(sources) in ([], [MLFLOW]):
-        if declared is None:
-            declared = declarations(REGISTRY) if REGISTRY.exists() else Declared()
-        return _from_store(default_uri(out, tracking_uri), experiment, declared)
+        return _from_store(default_uri(out, tracking_uri), experiment, declared, out)
     return _from_bundles(list(dict.fromkeys(sources)), experiment, declared)
 
 
@@ -102,9 +104,23 @@ def experiment_in(uri: str, experiment: str | None = None) -> str:
     return experiment or known[0]
 
 
-def _from_store(uri: str, experiment: str | None, declared: Declared) -> Logged:
+def _from_store(uri: str, experiment: str | None, declared: Declared | None, out: Path) -> Logged:
     name = experiment_in(uri, experiment)
+    if declared is None:
+        declared = _kept(out, name)
     return Logged(frame(uri, name), declared, masked(uri), name, functools.partial(series, uri, name))
+
+
+def _kept(out: Path, experiment: str) -> Declared:
+    """Return what the results were made with, or else what the registry says that lies here; say which."""
+    made_with = kept(out, experiment)
+    if made_with is None:
+        return declarations(REGISTRY) if REGISTRY.exists() else Declared()
+    edited = (
+        f"; it was edited since: --registry {made_with.file} judges what it says now" if made_with.is_edited else ""
+    )
+    print(f"claims    of {relative(made_with.file)}, as the results were made with it{edited}", file=sys.stderr)
+    return made_with.declared
 
 
 def _from_bundles(files: Sequence[str], experiment: str | None, declared: Declared | None) -> Logged:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from suite.cli.arguments import FAILED, OK
 from suite.cli.display import PlainDisplay
+from suite.cli.options import say_registry
 from suite.cli.table import show_table
 from suite.data import DataError, Finding, Status, describe
 from suite.launch.data import FetchLines, show_licences
@@ -31,6 +32,7 @@ def execute(options: argparse.Namespace) -> int:
         print(_described(options.datasets), end="")
         return OK
     registry = load(options.registry)
+    say_registry(registry, options)
     store, names = registry.data, _names(registry, options)
     if options.action == "verify":
         found = store.verify(names)

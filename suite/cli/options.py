@@ -29,13 +29,19 @@ def is_override(text: str) -> bool:
 
 
 def load_registry(options: argparse.Namespace) -> Registry:
-    """Return the registry with the overrides, which are taken out of the selection.
+    """Return the registry with the overrides, which are taken out of the selection, and say which one it is.
 
     Raises
     ------
     InputError
         With every problem of the registry and of the overrides.
     """
+    registry = _loaded(options)
+    say_registry(registry, options)
+    return registry
+
+
+def _loaded(options: argparse.Namespace) -> Registry:
     # `--benchmarks image seeds=0` puts the override behind the names
     overrides = list(getattr(options, "overrides", []))
     for name in SELECTION:
@@ -43,9 +49,7 @@ def load_registry(options: argparse.Namespace) -> Registry:
         overrides += [text for text in texts if is_override(text)]
         if texts:
             setattr(options, name, [text for text in texts if not is_override(text)])
-    registry = load(options.registry, overrides, getattr(options, "launcher", None))
-    say_registry(registry, options)
-    return registry
+    return load(options.registry, overrides, getattr(options, "launcher", None))
 
 
 def say_registry(registry: Registry, options: argparse.Namespace) -> None:
@@ -81,11 +85,13 @@ def plan_of(options: argparse.Namespace) -> tuple[Registry, Plan, Store]:
     InputError
         With every problem of the registry, the overrides and the selection.
     """
-    registry, store = load_registry(options), Store(options.out)
+    registry, store = _loaded(options), Store(options.out)
     selection = Selection(
         tuple(options.benchmarks or ("all",)), tuple(options.losses or ()), tuple(options.seeds or ()), options.profile
     )
-    return registry, make_plan(registry, selection, store, queued(store)), store
+    made = make_plan(registry, selection, store, queued(store))
+    say_registry(registry, options)
+    return registry, made, store
 
 
 def found_key(store: Store, prefix: str) -> str:

@@ -11,6 +11,7 @@ from suite.launch.data import fetch_missing
 from suite.launch.interruption import ending_in_time
 from suite.launch.kind import kind_of
 from suite.launch.start import start
+from suite.plan.outdated import outdated
 from suite.plan.plan import Plan
 from suite.plan.run import Run
 from suite.records.launch import forget_finished
@@ -92,6 +93,8 @@ def carry_out(registry: Registry, plan: Plan, store: Store, options: RunOptions,
             share_with_group(store.out)
         store.prepare()
         keep(registry, store.out)
+        for text in outdated(registry, to_do, store):
+            display.say(text)
         fetch_missing(registry, plan.runs, options.mirror, options.offline, display.say)
         # what an earlier launch has in hand is in ours, too: should its workers die, ours take over
         mine = to_do if options.detach else [*to_do, *awaited]

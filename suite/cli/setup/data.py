@@ -32,8 +32,8 @@ def execute(options: argparse.Namespace) -> int:
         print(_described(options.datasets), end="")
         return OK
     registry = load(options.registry)
-    say_registry(registry, options)
     store, names = registry.data, _names(registry, options)
+    say_registry(registry, options)
     if options.action == "verify":
         found = store.verify(names)
         show_findings(found, options.json)

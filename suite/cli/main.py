@@ -18,6 +18,7 @@ from suite.records.permissions import permission_advice
 COMMANDS: Final = {
     "run": "suite.cli.runs.run",
     "plan": "suite.cli.runs.plan",
+    "tune": "suite.cli.runs.tune",
     "status": "suite.cli.runs.status",
     "cancel": "suite.cli.runs.cancel",
     "logs": "suite.cli.runs.logs",

@@ -48,10 +48,14 @@ def plan_of(options: argparse.Namespace) -> tuple[Registry, Plan, Store]:
         With every problem of the registry, the overrides and the selection.
     """
     registry, store = load_registry(options), Store(options.out)
-    selection = Selection(
+    return registry, make_plan(registry, selection_of(options), store, queued(store)), store
+
+
+def selection_of(options: argparse.Namespace) -> Selection:
+    """Return what the options select."""
+    return Selection(
         tuple(options.benchmarks or ("all",)), tuple(options.losses or ()), tuple(options.seeds or ()), options.profile
     )
-    return registry, make_plan(registry, selection, store, queued(store)), store
 
 
 def found_key(store: Store, prefix: str) -> str:

@@ -62,7 +62,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser, commands = make_parser()
-    options, unknown = parser.parse_known_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    options, unknown = parser.parse_known_args(given)
+    options.given = given
     command = commands[options.command]
     problems = []
     for text in unknown:

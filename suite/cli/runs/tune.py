@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Final
 
 from suite.cli.arguments import FAILED, OK
 from suite.cli.display import clock
@@ -14,6 +15,7 @@ from suite.cli.options import load_registry, selection_of
 from suite.cli.runs import run
 from suite.cli.runs.plan import show as show_plan
 from suite.cli.table import show_table
+from suite.launch.jobs import LaunchError
 from suite.launch.kind import kind_of
 from suite.launch.run import Report
 from suite.launch.view import continue_command, queued
@@ -23,6 +25,9 @@ from suite.plan.tuning import Choice, Tuning, make_tuning
 from suite.problems import COMMAND_LINE, InputError, Problem
 from suite.records.record import Store
 from suite.registry.registry import Registry, parse_seeds
+
+LEFT_OUT: Final = ("--detach", "--quiet", "--json")
+"""Options that whoever goes on in the background is not given."""
 
 
 def execute(options: argparse.Namespace) -> int:
@@ -56,26 +61,32 @@ def _registry(options: argparse.Namespace) -> Registry:
 def _search(options: argparse.Namespace, registry: Registry, tuning: Tuning, store: Store, said: dict[str, Any]) -> int:
     """Carry out both stages, the second one only when nothing of the first is left."""
     is_silent = options.quiet or options.json
-    if not is_silent:
-        seeds = len({one.seed for one in tuning.selection.runs})
-        print(f"stage 1 of 2: {_searched(tuning)}, {seeds} selection seeds: {len(tuning.selection.runs)} runs")
-    first = run.perform(options, registry, tuning.selection, store, None)
-    if first is None:
-        return FAILED
-    said["selection"] = run.to_json(first)
-    if first.outcome.interrupted or (first.detached and first.outcome.left):
+    if not options.choose:
         if not is_silent:
-            _show_rest(first)
-        return run.status_of(first)
-    tuning = make_tuning(registry, selection_of(options), store, queued(store))
+            seeds = len({one.seed for one in tuning.selection.runs})
+            print(f"stage 1 of 2: {_searched(tuning)}, {seeds} selection seeds: {len(tuning.selection.runs)} runs")
+        first = run.perform(options, registry, tuning.selection, store, None)
+        if first is None:
+            return FAILED
+        said["selection"] = run.to_json(first)
+        if first.detached and first.outcome.left:
+            return _leave(options, registry, first, store)
+        if first.outcome.interrupted:
+            if not is_silent:
+                _show_rest(first)
+            return run.status_of(first)
+        tuning = make_tuning(registry, selection_of(options), store, queued(store))
     if missing := tuning.open_runs():
-        if not is_silent:
-            print(f"nothing is chosen while runs are missing: {len(missing)}, {missing[0].name} the first of them")
-            print(f"continue  {continue_command()}")
+        print(
+            f"error: nothing is chosen while runs are missing: {len(missing)}, {missing[0].name} the first of them; "
+            "the same command without --choose executes them",
+            file=sys.stderr,
+        )
         return FAILED
     said["choices"] = tuning.to_json()["choices"]
+    failed = [one for one in tuning.selection.runs if one.state == "failed"]
     if not is_silent:
-        for one in (*first.outcome.failed, *first.not_retried):
+        for one in failed:
             print(f"failed, the worst there is: {one.name} (python -m suite logs {one.key[:12]})")
         show_choices(tuning.choices)
         print(f"stage 2 of 2: what is declared and what was chosen: {len(tuning.evaluation.runs)} runs")
@@ -86,7 +97,21 @@ def _search(options: argparse.Namespace, registry: Registry, tuning: Tuning, sto
     said["evaluation"] = run.to_json(second)
     if not is_silent:
         run.show(second, tuning.evaluation, store, summary)
-    return run.status_of(second) or run.status_of(first)
+    return run.status_of(second) or (FAILED if failed else OK)
+
+
+def _leave(options: argparse.Namespace, registry: Registry, first: Report, store: Store) -> int:
+    """Have the second stage follow without this process, and say how."""
+    command = [sys.executable, "-m", "suite", *(word for word in options.given if word not in LEFT_OUT)]
+    try:
+        how = kind_of(registry).follow(command, store)
+    except LaunchError as error:
+        print(f"error: {error}. When the runs are done, the same command goes on", file=sys.stderr)
+        return FAILED
+    if not (options.quiet or options.json):
+        print(f"{first.outcome.left} selection runs are in the background; python -m suite status shows them")
+        print(how)
+    return OK
 
 
 def _searched(tuning: Tuning) -> str:
@@ -98,10 +123,6 @@ def _searched(tuning: Tuning) -> str:
 def _show_rest(first: Report) -> None:
     """Say what is left of the first stage, and how to go on."""
     outcome = first.outcome
-    if first.detached:
-        print(f"{outcome.left} selection runs are in the background; python -m suite status shows them")
-        print(f"when they are done, this chooses and starts the second stage: {continue_command()}")
-        return
     print(f"{outcome.executed} runs done, {outcome.left} left")
     if first.on_cluster:
         print("SLURM     keeps the jobs: python -m suite status shows them, python -m suite cancel ends them")

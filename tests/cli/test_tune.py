@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from suite.records.record import Store
-from tests.cluster import TOY, metrics, suite_here
+from tests.cluster import TOY, metrics, suite, suite_here
+from tests.waiting import until
 
 SEARCH = TOY.replace(
     'temperature: "${host_temperature}"}',
@@ -153,3 +154,22 @@ def test_progress_of_the_search_shows_validation_alone(folder: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert search.count("val/accuracy") == 8 and "test/accuracy" not in search
     assert "test/accuracy" in evaluation
+
+
+def test_detached_the_second_stage_follows_without_the_command(folder: Path) -> None:
+    arguments = ["--profile", "smoke", "--budget", "3", "--losses", "infonce", "--detach"]
+    done = suite(folder, "tune", *arguments)
+    assert done.returncode == 0, done.stderr
+    assert "6 selection runs are in the background" in done.stdout
+    log = folder / "results" / "tune.log"
+    until(lambda: "python -m analysis tables" in log.read_text(), "the second stage to end")
+    (choice,) = tune(folder, "--losses", "infonce", "--budget", "3", "--dry-run")["choices"]
+    evaluated = {run["loss"] for run in runs(folder).values() if run["purpose"] == "evaluation"}
+    assert evaluated == {"infonce", choice["member"]}
+
+
+def test_told_to_choose_it_starts_no_selection_run(folder: Path) -> None:
+    done = suite_here(folder, "tune", *BASICS, *LOSSES, "--choose")
+    assert done.returncode == 1
+    assert "nothing is chosen while runs are missing: 16, blobs/cosine/seed10 the first of them" in done.stderr
+    assert not metrics(folder)

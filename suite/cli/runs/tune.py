@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from suite.cli.arguments import FAILED, OK
 from suite.cli.display import clock
-from suite.cli.options import load_registry, selection_of
+from suite.cli.options import carried, load_registry, selection_of
 from suite.cli.runs import run
 from suite.cli.runs.plan import show as show_plan
 from suite.cli.table import show_table
@@ -73,7 +73,7 @@ def _search(options: argparse.Namespace, registry: Registry, tuning: Tuning, sto
             return _leave(options, registry, first, store)
         if first.outcome.interrupted:
             if not is_silent:
-                _show_rest(first)
+                _show_rest(first, options)
             return run.status_of(first)
         tuning = make_tuning(registry, selection_of(options), store, queued(store))
     if missing := tuning.open_runs():
@@ -87,7 +87,8 @@ def _search(options: argparse.Namespace, registry: Registry, tuning: Tuning, sto
     failed = [one for one in tuning.selection.runs if one.state == "failed"]
     if not is_silent:
         for one in failed:
-            print(f"failed, the worst there is: {one.name} (python -m suite logs {one.key[:12]})")
+            logs = f"python -m suite logs {one.key[:12]}{carried(options, 'out')}"
+            print(f"failed, the worst there is: {one.name} ({logs})")
         show_choices(tuning.choices)
         print(f"stage 2 of 2: what is declared and what was chosen: {len(tuning.evaluation.runs)} runs")
     summary = run.summary_of(options, registry, tuning.evaluation)
@@ -96,7 +97,7 @@ def _search(options: argparse.Namespace, registry: Registry, tuning: Tuning, sto
         return FAILED
     said["evaluation"] = run.to_json(second)
     if not is_silent:
-        run.show(second, tuning.evaluation, store, summary)
+        run.show(second, tuning.evaluation, store, summary, options)
     return run.status_of(second) or (FAILED if failed else OK)
 
 
@@ -109,7 +110,8 @@ def _leave(options: argparse.Namespace, registry: Registry, first: Report, store
         print(f"error: {error}. When the runs are done, the same command goes on", file=sys.stderr)
         return FAILED
     if not (options.quiet or options.json):
-        print(f"{first.outcome.left} selection runs are in the background; python -m suite status shows them")
+        here = carried(options, "out", "registry", "profile")
+        print(f"{first.outcome.left} selection runs are in the background; python -m suite status{here} shows them")
         print(how)
     return OK
 
@@ -120,12 +122,14 @@ def _searched(tuning: Tuning) -> str:
     return f"{len(configurations)} configurations of {len(losses)} pairs of benchmark and loss"
 
 
-def _show_rest(first: Report) -> None:
+def _show_rest(first: Report, options: argparse.Namespace) -> None:
     """Say what is left of the first stage, and how to go on."""
     outcome = first.outcome
     print(f"{outcome.executed} runs done, {outcome.left} left")
     if first.on_cluster:
-        print("SLURM     keeps the jobs: python -m suite status shows them, python -m suite cancel ends them")
+        here = carried(options, "out", "registry", "profile")
+        print(f"SLURM     keeps the jobs: python -m suite status{here} shows them")
+        print(f"          python -m suite cancel{carried(options, 'out')} ends them")
     print(f"continue  {continue_command()}")
 
 

@@ -79,6 +79,9 @@ def make_parser() -> tuple[Parser, dict[str, Parser]]:
     why = add("why", "what is known of one run, and why it is stale", _registry, _out)
     why.add_argument("key", help="the beginning of a key is enough")
     add("sync", "bring MLflow up to date with the records", _out, _tracking, _registry)
+    init = add("init", "write a small study: a registry that extends the suite's, a loss, its test, a README")
+    init.add_argument("folder", nargs="?", default=".", metavar="FOLDER", help="default: the current folder")
+    init.epilog = "exit status: 0 written, 2 a file is there already."
     add("list", "benchmarks, losses, slices and launchers of the registry", _registry, _json)
     check = add("check-loss", "check a loss, your own or one of the registry, before it is used", _json)
     check.add_argument("loss", help="my_losses.MyLoss, a loss of the registry, or an entry point")

@@ -62,7 +62,10 @@ def show(report: Report, plan: Plan, store: Store, summary: Summary) -> None:
     if report.detached:
         earlier = outcome.left - report.started
         there = f", {earlier} are in the hands of earlier launches" if earlier else ""
-        print(f"{report.started} runs started in the background{there}; python -m suite status shows them")
+        how = "wait for workers" if report.needs else "started in the background"
+        print(f"{report.started} runs {how}{there}; python -m suite status shows them")
+        if report.needs:
+            print(f"start any number of workers, anywhere: {report.needs}")
         print("when they are done: python -m suite sync, then python -m analysis tables")
         return
     print(_counted(report, plan))
@@ -77,8 +80,8 @@ def show(report: Report, plan: Plan, store: Store, summary: Summary) -> None:
     print(f"records   {store.runs}")
     print(f"MLflow    {masked(summary.uri)}   (python -m suite ui)")
     if outcome.interrupted:
-        if report.on_cluster:
-            print("SLURM     keeps the jobs: python -m suite status shows them, python -m suite cancel ends them")
+        if report.keeps:
+            print(report.keeps)
         print(f"continue  {continue_command()}")
     elif outcome.failed:
         print("next      python -m suite logs KEY shows why a run failed; the same command tries again")

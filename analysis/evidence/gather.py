@@ -13,11 +13,13 @@ from analysis.evidence.choice import VALIDATED, Choice, choose, incomplete, natu
 from analysis.evidence.comparison import Comparison, compare, families
 from analysis.evidence.confounding import confounding
 from analysis.evidence.failures import Failed, failures_of, with_failures
+from analysis.evidence.items import Items
 from analysis.evidence.reproduction import Reproduction, reproductions
 from analysis.evidence.rows import AT_ORDER, DECLARED, ROW_COLUMNS, labels_of, notes_on, rows_of
 from analysis.evidence.sensitivity import Sensitivity, blind, sensitivities
 from analysis.evidence.verdict import Circumstances, Verdict, judge, label_of
 from analysis.read.collect import Collected
+from analysis.read.items import OutcomesReader, no_outcomes
 from suite.registry.claims import Claim, Declared, Published
 
 __all__ = ["ROW_COLUMNS", "Claim", "Comparison", "Evidence", "Published", "Reproduction", "Verdict", "gather"]
@@ -105,7 +107,13 @@ class Evidence:
         return found
 
 
-def gather(collected: Collected, declared: Declared, profile: str, accept_changes: bool = False) -> Evidence:
+def gather(
+    collected: Collected,
+    declared: Declared,
+    profile: str,
+    accept_changes: bool = False,
+    outcomes: OutcomesReader = no_outcomes,
+) -> Evidence:
     """Derive everything that the tables, the figures and the report of a profile show.
 
     Parameters
@@ -117,6 +125,8 @@ def gather(collected: Collected, declared: Declared, profile: str, accept_change
     profile : str
     accept_changes : bool
         Judge claims by margins, goals and metrics that were changed while runs existed.
+    outcomes : callable
+        Reads the outcomes of test items.
     """
     mine = collected.of(profile)
     choices = choose(mine.runs)
@@ -125,8 +135,9 @@ def gather(collected: Collected, declared: Declared, profile: str, accept_change
     sensitivity = sensitivities(mine.runs)
     labels = labels_of(rows, "loss")
     baseline = _baseline(rows, declared.baseline or "infonce")
+    items = Items(outcomes, rows.loc[rows["kind"] == "loss", "run_id"])
     compared = [
-        compare(here, str(benchmark), label, baseline, failed)
+        compare(here, str(benchmark), label, baseline, failed, items)
         for benchmark, here in sorted(rows.groupby("benchmark"), key=lambda part: natural(str(part[0])))
         for label in labels
         if label != baseline and {label, baseline} <= set(here["row"].unique())
@@ -150,6 +161,7 @@ def gather(collected: Collected, declared: Declared, profile: str, accept_change
                     _changed(mine, declared),
                     accept_changes,
                     _confounded(declared, rows, mine.origins),
+                    items,
                 ),
             )
         ),

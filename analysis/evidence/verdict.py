@@ -14,6 +14,7 @@ from analysis.evidence import words
 from analysis.evidence.choice import natural
 from analysis.evidence.comparison import Comparison, compare
 from analysis.evidence.failures import Failed
+from analysis.evidence.items import Items
 from analysis.evidence.rows import DECLARED
 from analysis.evidence.words import Bounds
 from analysis.statistics.aggregates import Aggregate, hierarchical_bootstrap
@@ -91,6 +92,8 @@ class Circumstances:
         Judge by a margin or goal that was changed while runs existed.
     confounded : mapping of (benchmark, row, row) to str
         What all runs of a row have in common and no run of the other has.
+    items : Items or None
+        The outcomes of test items.
     """
 
     failed: Failed
@@ -98,6 +101,7 @@ class Circumstances:
     changed: Mapping[str, str]
     is_changed_accepted: bool
     confounded: Mapping[tuple[str, str, str], str]
+    items: Items | None = None
 
 
 def judge(claims: Mapping[str, Claim], rows: pd.DataFrame, given: Circumstances) -> list[Verdict]:
@@ -120,7 +124,7 @@ def judge(claims: Mapping[str, Claim], rows: pd.DataFrame, given: Circumstances)
     verdicts = []
     for name, claim in claims.items() if benchmarks else ():
         row, against = label_of(rows, claim.loss, DECLARED), label_of(rows, claim.than, claim.at)
-        compared = [compare(of_benchmark[one], one, row, against, given.failed) for one in benchmarks]
+        compared = [compare(of_benchmark[one], one, row, against, given.failed, given.items) for one in benchmarks]
         tests = sum(_is_test(one) for one in compared)
         parts = []
         for one in compared:

@@ -31,7 +31,7 @@ class PoolLauncher(Kind):
     """
 
     is_pool: ClassVar[bool] = True
-    keeps: ClassVar[str] = "workers   go on: python -m suite status shows them, python -m suite cancel ends them"
+    keeps: ClassVar[str] = "workers   go on"
     kind: Literal["pool"]
 
     def packs(self, runs: Sequence[Run], registry: Registry) -> list[Pack]:

@@ -12,7 +12,8 @@ import pandas as pd
 
 from analysis.statistics.differences import ROUNDING
 
-MEMBER = re.compile(r"(?P<loss>[^@]+)@(?P<setting>.+)")
+MEMBER = re.compile(r"(?P<loss>[^@]+)@(?P<setting>(?!trial=\d+$).+)")
+"""The name of a member of a sweep; those of a search are in :mod:`analysis.evidence.trials`."""
 SYMBOLS = {"temperature": "tau"}
 VALIDATED, MEDIAN = "validated", "median"
 ALL_RESAMPLED, RESAMPLES = 5, 4_000

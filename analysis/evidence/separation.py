@@ -89,7 +89,8 @@ class BenchmarkRuns:
     def others(self) -> list[str]:
         """The losses beside InfoNCE and its sweep."""
         losses = self.runs.loc[self.runs["kind"] == "loss", "loss"].unique()
-        return sorted((one for one in losses if one != SWEPT and not one.startswith(f"{SWEPT}@")), key=loss_order)
+        others = (one for one in losses if one != SWEPT and not one.startswith(f"{SWEPT}@") and "@trial=" not in one)
+        return sorted(others, key=loss_order)
 
     def host_val(self) -> pd.Series:
         """Return validation figures at the host temperature: of ``infonce``, or of the sweep's equal temperature."""

@@ -140,16 +140,13 @@ def best_of(validation: np.ndarray, test: np.ndarray, k: int) -> np.ndarray:
     -------
     array [...]
     """
-    backwards = validation[..., ::-1]
-    order = np.argsort(backwards, axis=-1, kind="stable")
-    mean: np.ndarray = np.take_along_axis(test[..., ::-1], order, axis=-1) @ _weights(validation.shape[-1], k)
+    mean: np.ndarray = _from_the_worst(validation, test) @ _weights(validation.shape[-1], k)
     return mean
 
 
 def random_search(drawn: Scores) -> Curve:
     """Return the curve of k configurations that are drawn from the search space: k = 1 to all of them."""
-    trials = range(1, len(drawn.validation) + 1)
-    return _curve(drawn, lambda validation, test, _: np.stack([best_of(validation, test, k) for k in trials]))
+    return _curve(drawn, lambda validation, test, _: _best_of_each(validation, test))
 
 
 def declared_first(declared: Scores, drawn: Scores) -> Curve:
@@ -168,7 +165,7 @@ def declared_first(declared: Scores, drawn: Scores) -> Curve:
         # whatever is not better than the declared one, which comes first, leaves that in its place
         better = np.where(validation > first[0], test, level[0])
         alone = np.broadcast_to(level[0], validation.shape[:-1])
-        return np.stack([alone, *(best_of(validation, better, k) for k in range(1, len(drawn.validation) + 1))])
+        return np.stack([alone, *_best_of_each(validation, better)])
 
     return _curve(drawn, best)
 
@@ -189,6 +186,19 @@ def price(differences: Curve) -> Price:
 def _first(is_there: np.ndarray) -> int | None:
     found = np.flatnonzero(is_there)
     return int(found[0]) + 1 if len(found) else None
+
+
+def _from_the_worst(validation: np.ndarray, test: np.ndarray) -> np.ndarray:
+    """Return test [..., n] in the order of validation; of equal ones the first comes last, as the better."""
+    order = np.argsort(validation[..., ::-1], axis=-1, kind="stable")
+    return np.take_along_axis(test[..., ::-1], order, axis=-1)
+
+
+def _best_of_each(validation: np.ndarray, test: np.ndarray) -> np.ndarray:
+    """Return :func:`best_of` for k = 1 to n: array [n, ...]."""
+    n = validation.shape[-1]
+    weights = np.stack([_weights(n, k) for k in range(1, n + 1)], axis=1)
+    return np.moveaxis(_from_the_worst(validation, test) @ weights, -1, 0)
 
 
 def _left_out(scores: Scores, place: int) -> tuple[np.ndarray, np.ndarray]:

@@ -11,12 +11,13 @@ from analysis.evidence.gather import Evidence
 from analysis.evidence.reproduction import Reproduction
 from analysis.evidence.verdict import Verdict
 from analysis.evidence.words import ANSWERS
+from analysis.tables import price
 from analysis.tables.across import aggregate_cells
 from analysis.tables.table import decimals_for, interval_text
 
 
 def lines(evidence: Evidence) -> Iterator[str]:
-    """Yield the claims with their verdicts, then published figures beside ours."""
+    """Yield the claims with their verdicts, what tuning takes, then published figures beside ours."""
     for verdict in evidence.verdicts:
         if verdict.benchmark:
             yield _part(verdict, evidence.benchmarks)
@@ -24,6 +25,7 @@ def lines(evidence: Evidence) -> Iterator[str]:
             yield from _headline(verdict)
     if not evidence.verdicts:
         yield "The registry declares no claim."
+    yield from price.lines(evidence)
     if evidence.reproductions:
         yield ""
         yield "Published figures"

@@ -25,6 +25,7 @@ from analysis.evidence.words import (
     word,
 )
 from analysis.statistics.best import may_be_best
+from tests.analysis import budget_simulations
 
 PAGE = Path(__file__).parents[2] / "docs" / "simulations.md"
 MARGIN, NOISE = 1.0, 0.4
@@ -148,6 +149,7 @@ def page() -> str:
             "\n## A claim holds overall that is not true\n\nNot worse: one benchmark is worse by the margin, the "
             "others better by two. Better: all are equal.\n",
             *table("error", erring),
+            *budget_simulations.lines(),
             "",
         ]
     )

@@ -1,4 +1,4 @@
-"""Logged results to tables. Reads MLflow and nothing else: never the run folders, never with training anew.
+"""Logged results to tables. Reads MLflow, and of the run folders the outcomes of test items alone; trains nothing.
 
 Its names are imported when they are asked for (PEP 562). ``__init__.pyi`` declares them to type checkers.
 """

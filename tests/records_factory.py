@@ -8,6 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from suite.outcomes import Outcomes
+from suite.records import items
+
 START = 1_700_000_000.0
 CONFIG = {"benchmark": {"epochs": 3, "widths": [16, 32]}, "loss": {"temperature": 0.5}}
 
@@ -83,3 +86,9 @@ def held(out: Path, key: str) -> Iterator[None]:
     with (out / "runs" / key / "lock").open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def add_items(out: Path, key: str, outcomes: Mapping[str, Outcomes]) -> None:
+    """Keep outcomes of test items beside the result of a run."""
+    file = out / "runs" / key / "result.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "items": items.write(file.parent, outcomes)}))

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from suite.losses.base import LogitLoss, Loss
 from suite.pairs import Pairs, two_view
 from suite.parameters import Count, NonNegative
-from suite.training import Batches, Context, Metrics, Objective, Step, Task
+from suite.training import Batches, Context, Evaluated, Metrics, Objective, Outcomes, Step, Task
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,8 @@ class BlobsTask(Task):
         with torch.no_grad():
             gallery, queries = self.model(self.points[:256]), self.model(self.points[chosen])
         nearest = torch.cdist(queries, gallery).argmin(dim=1)
-        return {"accuracy": (self.labels[:256][nearest] == self.labels[chosen]).double().mean().item()}
+        right = self.labels[:256][nearest] == self.labels[chosen]
+        return Evaluated({"accuracy": right.double().mean().item()}, {"accuracy": Outcomes("mean", right.numpy())})
 
     def optimizer(self, groups: Iterable[dict[str, Any]]) -> Any:
         return Descent(groups)

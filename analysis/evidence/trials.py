@@ -12,8 +12,9 @@ import pandas as pd
 
 from analysis.evidence.choice import SECONDS, natural
 from suite.registry.claims import At, Trials
+from suite.registry.search import TRIAL
 
-TRIAL = re.compile(r"(?P<loss>[^@]+)@trial=(?P<trial>\d+)")
+MEMBER = re.compile(rf"(?P<loss>[^@]+)@{TRIAL}=(?P<trial>\d+)")
 TUNED = "tuned"
 
 
@@ -84,7 +85,7 @@ def searches(selection: pd.DataFrame) -> list[Search]:
         :func:`analysis.evidence.failures.with_failures` returns them.
     """
     losses = selection[(selection["kind"] == "loss") & (selection["purpose"] == "selection")]
-    named = losses["loss"].str.extract(TRIAL)
+    named = losses["loss"].str.extract(MEMBER)
     is_trial = named["trial"].notna()
     base, trial = named["loss"].where(is_trial, losses["loss"]), pd.to_numeric(named["trial"]).fillna(0).astype(int)
     losses = losses.assign(base=base, trial=trial)
@@ -149,7 +150,7 @@ def is_searched(at: At) -> bool:
 
 def name_of_trial(loss: str, trial: int) -> str:
     """Return the name of the loss of a trial's runs: the declared one is the loss itself."""
-    return f"{loss}@trial={trial}" if trial else loss
+    return f"{loss}@{TRIAL}={trial}" if trial else loss
 
 
 def still_to_run(found: Sequence[Search], benchmark: str, loss: str, trials: int | None, profile: str) -> str:

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from analysis.read import items
 from analysis.read.logged import Logged
 from analysis.read.origins import provenance
 from suite.problems import InputError, Problem
@@ -56,7 +57,7 @@ def write(logged: Logged, folder: Path) -> list[Path]:
     Returns
     -------
     list of Path
-        The two files.
+        The two files; and ``items.parquet``, if runs kept the outcomes of their test items.
     """
     runs = _ordered(logged.runs).reset_index(drop=True)
     table = _table(runs)
@@ -67,6 +68,7 @@ def write(logged: Logged, folder: Path) -> list[Path]:
         digests[name] = digest(lists)
         curves |= {f"{CURVE}{name}.{part}": column for part, column in lists.items()}
     declared = logged.declared.to_json()
+    outcomes = items.table_of(logged.outcomes(), list(runs["run_id"]))
     manifest = {
         "schema": SCHEMA,
         "experiment": logged.experiment,
@@ -76,6 +78,7 @@ def write(logged: Logged, folder: Path) -> list[Path]:
             "runs": digest(columns_of(table)),
             "declared": declared_digest(declared),
             "curves": digests,
+            **({"items": items.digest_of(outcomes)} if len(outcomes) else {}),
         },
     }
     text = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
@@ -85,7 +88,10 @@ def write(logged: Logged, folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     pq.write_table(table, folder / RUNS, compression="zstd", compression_level=9)
     (folder / MANIFEST).write_text(text, encoding="utf-8")
-    return [folder / RUNS, folder / MANIFEST]
+    if not len(outcomes):
+        (folder / items.FILE).unlink(missing_ok=True)  # of an earlier export
+        return [folder / RUNS, folder / MANIFEST]
+    return [folder / RUNS, folder / MANIFEST, items.write(outcomes, folder)]
 
 
 def read(file: Path) -> Logged:
@@ -103,7 +109,8 @@ def read(file: Path) -> Logged:
     except ValueError as error:
         raise refusal(file, f"its manifest declares what this version cannot read: {error}") from error
     reader = functools.partial(_read_points, file, runs["run_id"], manifest["sha256"]["curves"])
-    return Logged(runs, declared, str(file), manifest["experiment"], reader)
+    outcomes = items.of_bundle(file, manifest["sha256"].get("items"))
+    return Logged(runs, declared, str(file), manifest["experiment"], reader, outcomes)
 
 
 def merge(parts: Sequence[Logged], declared: Declared | None = None) -> Logged:
@@ -136,8 +143,15 @@ def merge(parts: Sequence[Logged], declared: Declared | None = None) -> Logged:
         points = [part.curves(mine, names) for part, mine in zip(parts, asked, strict=True)]
         return pd.concat(points).sort_values(["run_id", "name", "step"], kind="stable", ignore_index=True)
 
+    def read_outcomes(run_ids: Sequence[str]) -> items.ByRun:
+        found: items.ByRun = {}
+        for number, part in enumerate(parts):
+            found |= part.outcomes(run_id for run_id in run_ids if owner.get(run_id) == number)
+        return found
+
     origin = ", ".join(part.origin for part in parts)
-    return Logged(runs.reset_index(drop=True), declared, origin, parts[0].experiment, read_points)
+    experiment = parts[0].experiment
+    return Logged(runs.reset_index(drop=True), declared, origin, experiment, read_points, read_outcomes)
 
 
 def _refuse_contradictions(runs: pd.DataFrame, parts: Sequence[Logged]) -> None:

@@ -7,11 +7,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from analysis.read import bundle
+from analysis.read.items import of_records
 from analysis.read.logged import Logged
 from suite.problems import InputError, Problem
 from suite.registry.claims import Declared
 from suite.text.masking import masked
 from suite.tracking import default_uri, experiments, frame
+from suite.tracking.address import sqlite_file
 from suite.tracking.frame import deleted_experiments
 from suite.tracking.series import series
 from suite.tracking.store import deleted
@@ -39,7 +41,7 @@ def load(
     sources : sequence of str
         Bundles, which are merged; none, or ``mlflow``, for the MLflow store.
     out : Path
-        The results folder with the default store.
+        The results folder with the default store, and with the records that keep the outcomes of test items.
     tracking_uri : str, optional
         Tracking address of another store.
     experiment : str, optional
@@ -61,7 +63,7 @@ def load(
     if list(sources) in ([], [MLFLOW]):
         if declared is None:
             declared = declarations(REGISTRY) if REGISTRY.exists() else Declared()
-        return _from_store(default_uri(out, tracking_uri), experiment, declared)
+        return _from_store(out, default_uri(out, tracking_uri), experiment, declared)
     return _from_bundles(list(dict.fromkeys(sources)), experiment, declared)
 
 
@@ -102,9 +104,12 @@ def experiment_in(uri: str, experiment: str | None = None) -> str:
     return experiment or known[0]
 
 
-def _from_store(uri: str, experiment: str | None, declared: Declared) -> Logged:
+def _from_store(out: Path, uri: str, experiment: str | None, declared: Declared) -> Logged:
     name = experiment_in(uri, experiment)
-    return Logged(frame(uri, name), declared, masked(uri), name, functools.partial(series, uri, name))
+    runs = frame(uri, name)
+    file = sqlite_file(uri)
+    outcomes = of_records([out, *([file.parent] if file else [])], runs)
+    return Logged(runs, declared, masked(uri), name, functools.partial(series, uri, name), outcomes)
 
 
 def _from_bundles(files: Sequence[str], experiment: str | None, declared: Declared | None) -> Logged:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
+from analysis.read.items import ByRun, OutcomesReader, no_outcomes
 from suite.registry.claims import Declared
 from suite.tracking.frame import COLUMNS
 from suite.tracking.series import long_table
@@ -38,6 +39,8 @@ class Logged:
     experiment : str
     read_points : callable
         Reads curves; called by :meth:`curves` alone.
+    read_outcomes : callable
+        Reads the outcomes of test items; called by :meth:`outcomes` alone.
     """
 
     runs: pd.DataFrame
@@ -45,6 +48,7 @@ class Logged:
     origin: str = "memory"
     experiment: str = ""
     read_points: Reader = no_points
+    read_outcomes: OutcomesReader = no_outcomes
 
     @property
     def curve_names(self) -> list[str]:
@@ -76,6 +80,21 @@ class Logged:
         wanted = self.runs["run_id"] if run_ids is None else run_ids
         known = self.curve_names if names is None else sorted(set(names) & set(self.curve_names))
         return self.read_points(sorted(set(wanted)), known)
+
+    def outcomes(self, run_ids: Iterable[str] | None = None) -> ByRun:
+        """Return what became of every test item, by run id and metric; runs that did not keep it are left out.
+
+        Parameters
+        ----------
+        run_ids : iterable of str, optional
+            All by default.
+
+        Raises
+        ------
+        InputError
+            If a bundle was changed after its export.
+        """
+        return self.read_outcomes(sorted(set(self.runs["run_id"] if run_ids is None else run_ids)))
 
     def holding(self, run_ids: Iterable[str]) -> Logged:
         """Return the same with the curves of some runs read already, and of no others: for several who ask for them."""

@@ -45,10 +45,10 @@ def _setting(evidence: Evidence, losses: pd.DataFrame) -> Iterator[str]:
         settings, chosen = max(one.settings for one in mine), max(one.seeds for one in mine)
         yield f"Parameters of {loss} were chosen on validation among {settings} settings with {chosen} selection seeds."
     for loss, trials in budgets(evidence.searches).items():
-        seeds = max(len(one.seeds) for one in evidence.searches if one.loss == loss)
+        of_selection = max(len(one.seeds) for one in evidence.searches if one.loss == loss)
         yield (
             f"{loss} was tuned on validation among {trials} configurations, the declared one and {trials - 1} drawn "
-            f"from its search space and the benchmark's, with {_several(seeds, 'selection seed')}."
+            f"from its search space and the benchmark's, with {_several(of_selection, 'selection seed')}."
         )
     left_out = len(evidence.collected.left_out)
     if left_out:

@@ -76,7 +76,7 @@ def _cells(one: Budget, question: str, shown: list[int]) -> list[Cell]:
         if k not in points.index:
             cells.append(Cell(MISSING))
             continue
-        mean, low, high = (float(value) for value in points.loc[k, ["mean", "low", "high"]])
+        mean, low, high = points.loc[[k], ["mean", "low", "high"]].to_numpy(dtype=float)[0]
         interval = "" if math.isnan(low) else f" [{low:.{decimals}f}, {high:.{decimals}f}]"
         cells.append(Cell(f"{mean:.{decimals}f}{interval}", value=mean))
     return cells

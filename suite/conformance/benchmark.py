@@ -22,6 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -29,8 +30,10 @@ from suite import losses
 from suite.benchmarks.base import Benchmark
 from suite.losses import InfoNCE, LearnableTemperature, Loss
 from suite.losses.steps import Step
+from suite.outcomes import TOLERANCE
 from suite.pairs import Pairs
 from suite.training import Checkpoint, Context, Interrupted, Metrics, Task, evaluate, train
+from suite.training.evaluated import outcomes_of
 
 #: Every loss of the suite, by the name of its class.
 FAMILY: Final[Mapping[str, Callable[[], Loss]]] = {
@@ -130,6 +133,24 @@ class BenchmarkConformance:
         assert run.of("val").keys() == run.of("test").keys()
         assert self.primary in run.of("val")
         assert all(math.isfinite(value) for value in run.metrics.values()), run.metrics
+
+    def test_outcomes_are_what_their_metrics_are_made_of(self) -> None:
+        of_seeds = []
+        for seed in (0, 1):
+            task = self.benchmark.task(self.context(seed))
+            for split in ("val", "test"):
+                metrics = task.evaluate(split)
+                for name, outcomes in outcomes_of(metrics).items():
+                    found = outcomes.compact().value()
+                    assert math.isclose(found, metrics[name], abs_tol=TOLERANCE), (
+                        f"{split}/{name}: outcomes give {found}"
+                    )
+            of_seeds.append(outcomes_of(metrics))
+        for name, outcomes in of_seeds[0].items():
+            other, message = of_seeds[1][name], f"{name}: an item bears the same number whatever the seed"
+            assert outcomes.values.shape == other.values.shape, message
+            if outcomes.truth is not None and other.truth is not None:
+                assert np.array_equal(outcomes.truth, other.truth), message
 
     def test_evaluation_and_diagnostics_change_nothing(self) -> None:
         context = self.context(0)

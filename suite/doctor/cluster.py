@@ -11,6 +11,7 @@ from suite.doctor.devices import Machine
 from suite.doctor.findings import Finding
 from suite.launch.jobs import LaunchError
 from suite.launch.kinds.slurm import SlurmLauncher
+from suite.launch.queue import SchedulerUnavailable
 from suite.launch.slurm import client
 from suite.launch.slurm.sbatch import check
 from suite.problems import InputError
@@ -46,7 +47,7 @@ def findings(
         return
     try:
         configuration, partitions = client.configuration(), client.partitions()
-    except (client.SchedulerUnavailable, client.Refused) as error:
+    except (SchedulerUnavailable, client.Refused) as error:
         yield Finding(
             "slurm", "unknown", f"the controller does not answer: {error}", "try again later, or ask the site"
         )

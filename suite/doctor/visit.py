@@ -20,6 +20,7 @@ from suite.doctor.findings import Finding
 from suite.doctor.folders import nearest
 from suite.launch.jobs import unpatterned
 from suite.launch.kinds.slurm import SlurmLauncher
+from suite.launch.queue import SchedulerUnavailable
 from suite.launch.slurm import client
 from suite.launch.slurm.sbatch import parameters, small
 from suite.process import in_own_environment
@@ -74,7 +75,7 @@ class Visit:
 
         Raises
         ------
-        suite.launch.slurm.client.SchedulerUnavailable, suite.launch.slurm.client.Refused
+        suite.launch.queue.SchedulerUnavailable, suite.launch.slurm.client.Refused
         """
         for task in client.queue():
             if task.job == self.job:
@@ -177,7 +178,7 @@ def _folder_beside(out: Path) -> tempfile.TemporaryDirectory[str]:
 
 def _end(visit: Visit) -> None:
     """See the job off; where SLURM does not answer, its time limit will end it."""
-    with contextlib.suppress(client.SchedulerUnavailable, client.Refused):
+    with contextlib.suppress(SchedulerUnavailable, client.Refused):
         if not visit.is_heard:
             client.cancel([visit.job])
         deadline = time.monotonic() + LEAVE_S
@@ -212,7 +213,7 @@ def _follow(visit: Visit, patience_s: float) -> dict[str, Any] | Finding:
             asked = time.monotonic()
             try:
                 state, reason = visit.state()
-            except (client.SchedulerUnavailable, client.Refused) as error:
+            except (SchedulerUnavailable, client.Refused) as error:
                 return Finding("probe", "unknown", f"SLURM stopped answering: {error}", "try again later")
         if state == "PENDING":
             visit.waited_s = time.monotonic() - began

@@ -7,8 +7,8 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from suite.launch.jobs import kill
-from suite.launch.slurm import client
-from suite.launch.slurm.queue import UNKNOWN, InQueue, Look, look
+from suite.launch.queue import UNKNOWN, InQueue, Look, SchedulerUnavailable
+from suite.launch.sites import Sites
 from suite.records.launch import Launch, all_launches
 from suite.records.record import Store
 
@@ -29,13 +29,16 @@ class Cancelled:
     tasks : int
         Array tasks that ended.
     silence : str
-        Why SLURM does not answer: its tasks end by themselves, once they see that their runs are cancelled.
+        Why a site does not answer: its tasks end by themselves, once they see that their runs are cancelled.
+    silent : str
+        Which site.
     """
 
     runs: int
     workers: int
     tasks: int
     silence: str
+    silent: str
 
 
 def cancel(store: Store, keys: Collection[str] | None = None, patience_s: float = PATIENCE_S) -> Cancelled:
@@ -61,12 +64,12 @@ def cancel(store: Store, keys: Collection[str] | None = None, patience_s: float 
     workers = sum(len(launch.workers()) for launch in here)
     for launch in here:
         launch.stop(reason="cancelled")
-    tasks, silence = _end_tasks([launch for launch in launches if launch.is_on_cluster], store, patience_s)
+    tasks, silence, silent = _end_tasks([launch for launch in launches if launch.is_on_cluster], store, patience_s)
     deadline = time.monotonic() + patience_s
     while any(launch.workers() for launch in here) and time.monotonic() < deadline:
         time.sleep(POLL_S)
     kill([worker for launch in here for worker in launch.workers()])
-    return Cancelled(len(runs), workers, tasks, silence)
+    return Cancelled(len(runs), workers, tasks, silence, silent)
 
 
 def _taken_over(one: InQueue) -> list[str]:
@@ -74,11 +77,12 @@ def _taken_over(one: InQueue) -> list[str]:
     return [str(worker.key) for worker in one.launch.workers() if worker.number == one.pack and worker.key]
 
 
-def _end_tasks(launches: Collection[Launch], store: Store, patience_s: float) -> tuple[int, str]:
-    """End the array tasks without work; returns how many, and why SLURM is silent if it is."""
+def _end_tasks(launches: Collection[Launch], store: Store, patience_s: float) -> tuple[int, str, str]:
+    """End the array tasks without work; returns how many, and why which site is silent, if one is."""
+    sites = Sites()
 
     def idle() -> tuple[list[InQueue], Look]:
-        seen = look(launches)
+        seen = sites.look(launches)
         packs = [(one, [*one.launch.spec.packs[one.pack].keys, *_taken_over(one)]) for one in seen.tasks]
         known = [(one, keys) for one, keys in packs if one.task.state != UNKNOWN]
         return [one for one, keys in known if not any(one.launch.open_keys(store, keys))], seen
@@ -86,18 +90,18 @@ def _end_tasks(launches: Collection[Launch], store: Store, patience_s: float) ->
     found, seen = idle()
     count = len(found)
     if seen.silence:
-        return 0, seen.silence if seen.tasks else ""
+        return (0, seen.silence, seen.silent) if seen.tasks else (0, "", "")
     try:
         # those that run end by themselves, when their workers have saved
-        client.cancel([one.task.job for one in found if one.task.state == "PENDING"])
+        sites.cancel([one for one in found if one.task.state == "PENDING"])
         for one in found:
             one.launch.stop(one.pack, "cancelled")
         if not _wait(idle, patience_s):
-            client.cancel([one.task.job for one in idle()[0]])
+            sites.cancel(idle()[0])
             _wait(idle, patience_s)
-    except client.SchedulerUnavailable as error:
-        return count, str(error)
-    return count, ""
+    except SchedulerUnavailable as error:
+        return count, str(error), "the scheduler"
+    return count, "", ""
 
 
 def _wait(idle: Callable[[], tuple[list[InQueue], Look]], patience_s: float) -> bool:

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from suite.launch.slurm import client
+from suite.launch.queue import SchedulerUnavailable
+from suite.launch.sites import Sites
 from suite.provenance.snapshot import snapshots
-from suite.records.arrays import JOB_PREFIX
 from suite.records.launch import Launch, all_launches
 from suite.records.record import CHECKPOINTS, Record, Store
 
@@ -152,7 +152,7 @@ def _is_quiet(litter: Litter, now: float) -> bool:
 
 
 def _launches(store: Store, launches: Sequence[Launch], now: float, days: float) -> Iterator[Litter]:
-    queue = _Queue()
+    queues = _Queues()
     for launch in (one for one in launches if _LAUNCH.fullmatch(one.id)):
         idle = now - _newest(launch.folder)
         if idle < QUIET_S or launch.workers():
@@ -160,40 +160,37 @@ def _launches(store: Store, launches: Sequence[Launch], now: float, days: float)
         is_done = all(launch.is_done(key, store) for key in launch.spec.runs.keys() - launch.cancelled())
         if not is_done and idle < 86_400 * days:
             continue
-        has_jobs = queue.has_jobs_of(launch) if launch.is_on_cluster else False
+        has_jobs = queues.has_jobs_of(launch)
         if has_jobs:
             continue
         reason, option = "its runs are done", None
         if not is_done:
             reason = f"no worker has been at its unfinished runs for {days:g} days"
             if has_jobs is None:
-                reason, option = f"{reason}, but its jobs may still be there: {queue.silence}", "--unknown"
+                reason, option = f"{reason}, but its jobs may still be there: {queues.silence}", "--unknown"
         yield Litter("launch", launch.id, (launch.folder,), _size(launch.folder), reason, option)
 
 
-class _Queue:
-    """SLURM's queue, asked once and only if need be."""
+class _Queues:
+    """What sites have in their queues, each asked once and only if need be."""
 
     def __init__(self) -> None:
         self.silence = ""
-        self._names: list[str] | None = None
+        self._sites = Sites()
 
     def has_jobs_of(self, launch: Launch) -> bool | None:
         """Whether a launch has jobs; None if that cannot be known."""
+        site = self._sites.of(launch)
+        if site is None:
+            return False
         if launch.folder.stat().st_uid != os.getuid():
             self.silence = "they are another user's"
             return None
-        if self._names is None and not self.silence:
-            self._ask()
-        if self._names is None:
-            return None
-        return any(name.startswith(f"{JOB_PREFIX}{launch.id}-") for name in self._names)
-
-    def _ask(self) -> None:
         try:
-            self._names = [task.name for task in client.queue()]
-        except (client.SchedulerUnavailable, client.Refused) as error:
+            return site.has_jobs(launch)
+        except SchedulerUnavailable as error:
             self.silence = str(error)
+            return None
 
 
 def _records(store: Store) -> Iterator[Litter]:

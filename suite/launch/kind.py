@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import ClassVar, cast
 
 from suite.launch.jobs import Jobs
+from suite.launch.queue import Site
 from suite.plan.run import Run
 from suite.problems import InputError, Problem
 from suite.records.launch import Launch
@@ -73,6 +74,11 @@ class Kind(Launcher, ABC):
     def submitter(self) -> str:
         """Return who may ask the site for the jobs of a launch; empty without jobs."""
         return ""
+
+    @classmethod
+    def site(cls) -> Site | None:
+        """Return where the jobs of all launches of this kind wait and run; None if its workers are no jobs."""
+        return None
 
     @abstractmethod
     def jobs(self, launch: Launch, store: Store) -> Jobs:

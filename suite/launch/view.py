@@ -9,8 +9,10 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from suite.launch.queue import InQueue, Look
+from suite.launch.sites import Sites
 from suite.plan.plan import Plan
 from suite.plan.run import Run
 from suite.records.arrays import batches, open_launches, task_report
@@ -18,19 +20,15 @@ from suite.records.launch import Launch, all_launches, live_launches
 from suite.records.record import Record, Store
 from suite.text.masking import masked
 
-if TYPE_CHECKING:
-    from suite.launch.slurm.queue import InQueue, Look
-
 
 def queued(store: Store) -> dict[str, str]:
     """Return the runs that a launch has in hand, each with what is known of the array task that has it."""
-    from suite.launch.slurm.queue import look
-
     here = [launch for launch in live_launches(store) if not launch.is_on_cluster]
     found = {key: "" for launch in here for key in launch.spec.runs.keys() - launch.cancelled()}
-    seen = look(open_launches(store))
+    seen = Sites().look(open_launches(store))
     for one in seen.tasks:
-        text = f"SLURM does not answer; array task {one.task.job}" if seen.silence else f"array task {one.task.job}"
+        said = f"{seen.silent} does not answer; " if seen.silence else ""
+        text = f"{said}array task {one.task.job}"
         found |= dict.fromkeys(one.wanted(), f"{text}: {one.task.state}")
     return found
 
@@ -53,7 +51,7 @@ def status_json(plan: Plan, store: Store) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Cluster:
-    """What SLURM has of a results folder.
+    """What clusters have of a results folder.
 
     Attributes
     ----------
@@ -62,22 +60,23 @@ class Cluster:
     stillborn : list of mapping
         Tasks that ended before they began to work: ``job``, and the ``key`` of a run that it was to do.
     silence : str
-        Why SLURM does not answer, if it does not.
+        Why a site does not answer, if it does not.
+    silent : str
+        Which one.
     """
 
     tasks: list[dict[str, Any]]
     stillborn: list[dict[str, str]]
     silence: str
+    silent: str
 
 
 def cluster(store: Store) -> Cluster:
-    """Ask SLURM, once, for the array tasks of a results folder."""
-    from suite.launch.slurm.queue import look
-
+    """Ask every site, once, for the array tasks of a results folder."""
     launches = open_launches(store)
-    seen = look(launches)
+    seen = Sites().look(launches)
     stillborn = [] if seen.silence else [row for launch in launches for row in _stillborn(launch, store, seen)]
-    return Cluster([_task_row(one) for one in seen.tasks], stillborn, seen.silence)
+    return Cluster([_task_row(one) for one in seen.tasks], stillborn, seen.silence, seen.silent)
 
 
 def _stillborn(launch: Launch, store: Store, seen: Look) -> Iterator[dict[str, str]]:
@@ -106,9 +105,7 @@ def _task_row(one: InQueue) -> dict[str, Any]:
 
 def waiting(store: Store, key: str) -> str:
     """Return a sentence on a run that has printed nothing yet."""
-    from suite.launch.slurm.queue import look
-
-    seen = look(open_launches(store))
+    seen = Sites().look(open_launches(store))
     for one in seen.tasks:
         if key in one.wanted():
             reason = f" ({one.task.reason})" if one.task.reason not in ("", "None") else ""

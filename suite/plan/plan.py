@@ -97,6 +97,10 @@ def make_plan(
     """
     benchmarks, losses, seeds = _selected(registry, selection)
     runs = list(expand(registry, benchmarks, losses, seeds, selection.profile))
+    named = [loss for loss in losses if loss != REFERENCES]
+    if named and not runs:
+        message = f"no selected benchmark has {', '.join(named)}"
+        raise InputError([Problem(COMMAND_LINE, "--losses", message)])
     return Plan(registry.document.experiment, selection.profile, tuple(_with_states(runs, registry, store, queued)))
 
 

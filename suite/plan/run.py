@@ -50,7 +50,10 @@ def key_of(config: Mapping[str, Any]) -> str:
 def expand(
     registry: Registry, benchmarks: Sequence[str], losses: Sequence[str], seeds: Sequence[int], profile: str
 ) -> Iterator[Run]:
-    """Yield runs in no particular state; among the losses, ``references`` stands for the reference figures."""
+    """Yield runs in no particular state; among the losses, ``references`` stands for the reference figures.
+
+    A member of a search or of a host's sweep that a benchmark does not have makes no runs there.
+    """
     for benchmark in benchmarks:
         for name in losses:
             if name == REFERENCES:
@@ -58,7 +61,7 @@ def expand(
                     yield from _runs(
                         registry, benchmark, reference, "reference", [0] if how == "once" else seeds, profile
                     )
-            else:
+            elif registry.offers(name, benchmark):
                 yield from _runs(registry, benchmark, name, "loss", seeds, profile)
 
 
@@ -73,13 +76,15 @@ def _runs(
     entry = registry.document.benchmarks[benchmark]
     target = registry.targets[benchmark]
     if kind == "loss":
+        name, host = registry.identity(loss, benchmark, profile), registry.settings_of(loss, benchmark, profile)
         settings = registry.loss_config(loss, benchmark, profile)
         code = targets.code(target, registry.losses[loss].target)
     else:
+        name, host = loss, registry.settings[benchmark, profile]
         settings, code = {"reference": True}, targets.code(target)
     shared: dict[str, Any] = {
-        "benchmark": {"name": benchmark, "_target_": target.path, **registry.settings[benchmark, profile]},
-        "loss": {"name": loss, **settings},
+        "benchmark": {"name": benchmark, "_target_": target.path, **host},
+        "loss": {"name": name, **settings},
         "profile": profile,
         "data": {dataset: registry.checksums[dataset] for dataset in entry.data},
     }
@@ -109,6 +114,9 @@ def run_of(
         raise LookupError(f"the registry has no benchmark {benchmark!r}")
     if (benchmark, profile) not in registry.settings:
         raise LookupError(f"the registry has no profile {profile!r} of {benchmark}")
+    if kind == "loss" and loss not in registry.losses:  # the name that it had before its sweep grew
+        members = (name for name, entry in registry.losses.items() if entry.sweep_of == loss.partition("@")[0])
+        loss = next((name for name in members if registry.identity(name, benchmark, profile) == loss), loss)
     if loss not in (registry.losses if kind == "loss" else entries[benchmark].references):
         raise LookupError(f"the registry has no {kind} {loss!r}" + (f" of {benchmark}" if kind == "reference" else ""))
     return next(_runs(registry, benchmark, loss, kind, [seed], profile))

@@ -1,7 +1,8 @@
 """What runs leave on disk: ``results/runs/<key>/``, the truth that everything else is derived from.
 
 ``run.json`` (configuration, provenance), ``events.jsonl`` (append-only), ``result.json`` (atomic; its presence means
-done), ``failure.json`` (the last attempt failed), ``checkpoint.pt``, ``log.txt``, and ``lock``, flock'ed by the worker
+done), ``items.npz`` (beside it the outcomes of test items, if the benchmark gives them: :mod:`suite.records.items`),
+``failure.json`` (the last attempt failed), ``checkpoint.pt``, ``log.txt``, and ``lock``, flock'ed by the worker
 that executes the run: the kernel lets it go when the worker dies, however it dies.
 """
 
@@ -119,7 +120,7 @@ class Record:
         target.mkdir(parents=True, exist_ok=True)
         # the result goes first: without it the record is not done, whatever happens to the rest of this; then the
         # checkpoint: once run.json is gone, nothing tells that other code has made it
-        for name in ("result.json", *CHECKPOINTS, "run.json", "failure.json", "events.jsonl", "log.txt"):
+        for name in ("result.json", "items.npz", *CHECKPOINTS, "run.json", "failure.json", "events.jsonl", "log.txt"):
             if (self.folder / name).exists():
                 os.replace(self.folder / name, target / name)
 

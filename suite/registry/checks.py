@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,9 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from suite.problems import InputError, Problem, choices, shown
 from suite.provenance import targets
+from suite.registry import members
+from suite.registry.binding import bind
 from suite.registry.claims import At, Claim, Trials
 from suite.registry.places import KeyPath, Lines, dotted
-from suite.registry.registry import BenchmarkEntry, Document, LossEntry, Registry, bind
+from suite.registry.registry import BenchmarkEntry, Document, LossEntry, Registry
+from suite.registry.search import Axis
 from suite.text.naming import is_path
 
 if TYPE_CHECKING:
@@ -78,55 +80,40 @@ class _Checks:
 
     def losses(self) -> Iterator[tuple[str, LossEntry]]:
         for name, entry in self.document.losses.items():
-            path: KeyPath = ("losses", name, "_target_")
+            path: KeyPath = ("losses", name)
             if "_target_" in entry:
-                target = self.resolved(entry["_target_"], "suite.losses", path)
+                target = self.resolved(entry["_target_"], "suite.losses", (*path, "_target_"))
             else:
-                self.complain(path, "is missing: name the class, e.g. suite.losses.InfoNCE")
+                self.complain((*path, "_target_"), "is missing: name the class, e.g. suite.losses.InfoNCE")
                 target = _ANYTHING
-            arguments = {k: v for k, v in entry.items() if k not in ("_target_", "sweep")}
-            sweep = self.sweep(name, entry.get("sweep", {}))
+            arguments = {k: v for k, v in entry.items() if k not in ("_target_", "sweep", "search")}
+            search = entry.get("search", {})
+            axes = members.axes((*path, "search"), search, "loss", target, [arguments], self.complain)
+            loss = LossEntry(name, target, arguments, axes=axes)
+            of_sweep = list(members.loss_members(loss, entry.get("sweep", {}), self.complain))
             for argument, message in bind(target, arguments)[1]:
                 # what refers to a setting of the benchmark is checked with each benchmark
                 if "${" not in str(arguments.get(argument, "")):
-                    self.complain(("losses", name, argument), message)
-            yield name, LossEntry(name, target, arguments)
-            yield from self.members(name, target, arguments, sweep)
+                    self.complain((*path, argument), message)
+            yield from ((one.name, one) for one in (loss, *of_sweep))
 
-    def sweep(self, name: str, sweep: Any) -> Mapping[str, list[Any]]:
-        path: KeyPath = ("losses", name, "sweep")
-        if not isinstance(sweep, dict):
-            self.complain(path, "expected parameters with a list of values each, as in {temperature: [0.1, 0.2]}")
-            return {}
-        for parameter, values in sweep.items():
-            if not isinstance(values, list):
-                self.complain(
-                    (*path, parameter), f"{shown(values)} will not do: expected a list of values, as in [0.1, 0.2]"
-                )
-            elif not values:
-                self.complain((*path, parameter), "must not be empty")
-        return {parameter: values for parameter, values in sweep.items() if isinstance(values, list) and values}
-
-    def members(
-        self, name: str, target: targets.Target, arguments: Mapping[str, Any], sweep: Mapping[str, list[Any]]
-    ) -> Iterator[tuple[str, LossEntry]]:
-        values: dict[str, list[Any]] = {}
-        for parameter, listed in sweep.items():
-            values[parameter] = []
-            for index, value in enumerate(listed):
-                path = ("losses", name, "sweep", parameter, index)
-                bound, wrong = bind(target, {**arguments, parameter: value})
-                message = dict(wrong).get(parameter)
-                if message is not None and "${" not in str(value):
-                    self.complain(path if parameter in bound else path[:-1], message)
-                elif (normal := bound.get(parameter, value)) in values[parameter]:
-                    self.complain(path, f"{shown(value)} stands here twice")
-                else:
-                    values[parameter].append(normal)
-        for point in itertools.product(*values.values()) if values else ():
-            chosen = dict(zip(values, point, strict=True))
-            member = name + "".join(f"@{parameter}={value}" for parameter, value in chosen.items())
-            yield member, LossEntry(member, target, {**arguments, **chosen}, sweep_of=name)
+    def hosts(
+        self,
+        losses: dict[str, LossEntry],
+        found: Mapping[str, targets.Target],
+        settings: Mapping[tuple[str, str], Mapping[str, Any]],
+    ) -> dict[str, tuple[Axis, ...]]:
+        """Return what searches may set of the benchmarks, and add the members that follow from it to the losses."""
+        axes, sweeps = {}, {}
+        for name, entry in self.document.benchmarks.items():
+            path: KeyPath = ("benchmarks", name)
+            given = [arguments for (benchmark, _), arguments in settings.items() if benchmark == name]
+            axes[name] = members.axes((*path, "search"), entry.search, "benchmark", found[name], given, self.complain)
+            sweeps[name] = members.swept((*path, "sweep"), entry.sweep, found[name], given, self.complain)
+        of_hosts = list(members.host_members(losses, sweeps, self.complain))
+        trials = list(members.trial_members(losses.values(), self.document.budget, any(axes.values())))
+        losses |= {one.name: one for one in (*of_hosts, *trials)}
+        return axes
 
     def benchmarks(self) -> tuple[dict[str, targets.Target], dict[tuple[str, str], dict[str, Any]]]:
         found: dict[str, targets.Target] = {}
@@ -256,6 +243,9 @@ class _Checks:
         entry = registry.losses.get(loss)
         if entry is None:
             self.declared_loss(registry, (*claim, side), loss)
+        elif entry.trial:
+            message = f"{loss!r} is a trial of a search: name the loss, {entry.sweep_of}"
+            self.complain((*claim, side), f"{message}; `{place[-1]}` says the best of how many trials")
         elif at == "declared":
             return
         elif entry.sweep_of is not None:
@@ -263,17 +253,21 @@ class _Checks:
         elif not registry.selection_seeds:
             self.complain(place, f"{shown_at(at)} is chosen with selection_seeds, and the registry has none")
         elif at in ("validated", "median"):
-            is_swept = any(other.sweep_of == loss for other in registry.losses.values())
+            is_swept = any(other.is_of_sweep and other.sweep_of == loss for other in registry.losses.values())
             if not is_swept and not self.is_reported(f"losses.{loss}.sweep"):
                 message = f"{loss} has no sweep to choose from; {shown_at(at)} means nothing here"
                 self.complain(place, message)
+        elif not any(other.trial and other.sweep_of == loss for other in registry.losses.values()):
+            message = f"neither {loss} nor a benchmark declares a search; {shown_at(at)} means nothing here"
+            self.complain(place, message)
 
     def declared_loss(self, registry: Registry, path: KeyPath, name: str) -> None:
         """Check that a published figure is about a loss as it is declared."""
         if name in registry.document.losses:
             return
         if name in registry.losses:
-            message = f"{name!r} is a member of a sweep: name the loss, {registry.losses[name].sweep_of}"
+            what = "search" if registry.losses[name].trial else "sweep"
+            message = f"{name!r} is a member of a {what}: name the loss, {registry.losses[name].sweep_of}"
         else:
             message = f"no loss {name!r}; {choices(name, registry.document.losses)}"
         self.complain(path, message)
@@ -326,7 +320,8 @@ def checked_registry(document: Document, file: Path, lines: Lines, known: Sequen
     checks.names()
     losses = dict(checks.losses())
     found, settings = checks.benchmarks()
-    registry = Registry(document, file, losses, found, settings, checks.data(file.parent))
+    axes = checks.hosts(losses, found, settings)
+    registry = Registry(document, file, losses, found, settings, checks.data(file.parent), axes)
     checks.across(registry)
     new = [problem for problem in checks.problems if not checks.is_reported(problem.key)]
     if known or new:

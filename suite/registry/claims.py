@@ -147,6 +147,9 @@ class Declared:
     margins : mapping of benchmark to Margin
     failures : str
         What a failed seed counts as.
+    searched : mapping of benchmark to list of str
+        Settings of it that trials of a search set otherwise than others, which makes no other benchmark of it. These
+        are no claim: what says the same but for them says the same.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
@@ -155,6 +158,7 @@ class Declared:
     published: dict[str, list[Published]] = field(default_factory=dict)
     margins: dict[str, Margin] = field(default_factory=dict)
     failures: Failures = "worst"
+    searched: dict[str, list[str]] = field(default_factory=dict, compare=False)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values, as :meth:`from_json` takes them."""

@@ -15,7 +15,8 @@ from hydra.errors import HydraException
 
 from suite.problems import COMMAND_LINE, InputError, Problem, choices
 from suite.provenance import targets
-from suite.registry.registry import LossEntry, bind, interpolate
+from suite.registry.binding import bind, interpolate
+from suite.registry.registry import LossEntry, Registry
 
 if TYPE_CHECKING:
     from suite.losses import Loss
@@ -95,14 +96,22 @@ def find(name: str, parameters: Sequence[str] = (), registry: Path | None = None
         message = f"is neither a loss of {known.file.name}, an entry point, nor a dotted path like my_losses.MyLoss"
         raise InputError([*problems, Problem(COMMAND_LINE, name, f"{message}; {offered}")])
     entry = known.losses[name]
-    arguments = {**entry.arguments, **given}
+    benchmark, profile = _place_of(name, known)
+    arguments = {**entry.arguments, **known.overrides(name, benchmark).parameters, **given}
     label = f"{name} of the command line"  # no name of a loss has spaces
     changed = dataclasses.replace(known, losses={label: LossEntry(label, entry.target, arguments)})
-    benchmark, profile = next(iter(known.settings))
     bound, wrong = changed.bind_loss(label, benchmark, profile)
     _refuse(name, given, wrong, problems)
-    refers = any("${" in str(value) for value in arguments.values())
+    refers = entry.trial > 0 or any("${" in str(value) for value in arguments.values())
     return NamedLoss(entry.target, bound, benchmark if refers else None)
+
+
+def _place_of(name: str, registry: Registry) -> tuple[str, str]:
+    """Return the first benchmark, with a profile, that has a loss."""
+    for benchmark, profile in registry.settings:
+        if registry.offers(name, benchmark):
+            return benchmark, profile
+    raise InputError([Problem(COMMAND_LINE, name, "no benchmark's search has so many configurations")])
 
 
 def _parsed(parameters: Sequence[str]) -> tuple[dict[str, Any], list[Problem]]:

@@ -7,20 +7,19 @@ from __future__ import annotations
 
 import functools
 import itertools
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from annotated_types import Gt, MinLen
-from pydantic import BeforeValidator, ConfigDict, Field, PydanticUserError, TypeAdapter, ValidationError
+from annotated_types import Ge, Gt, MinLen
+from pydantic import BeforeValidator, ConfigDict, Field
 
-from suite.problems import choices, refusal, shown
-from suite.provenance import targets
 from suite.provenance.targets import Target
+from suite.registry.binding import Bound, bind, interpolate
 from suite.registry.claims import Claim, Declared, Failures, Margin, Published
 from suite.registry.launchers import STRICT, AnyKind, Resources
+from suite.registry.search import Axis, Overrides, draw
 
 if TYPE_CHECKING:
     from suite.data import Store
@@ -48,8 +47,6 @@ def _some_seeds(value: Any) -> Any:
 SeedRange = Annotated[int | str | list[int], BeforeValidator(_some_seeds)]
 OptionalSeeds = Annotated[int | str | list[int], BeforeValidator(_seed_text)]
 Entry = Annotated[dict[str, Any], MinLen(1)]
-Bound = tuple[dict[str, Any], list[tuple[str, str]]]
-"""Arguments by name, and for each that will not do, its name and why."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +87,10 @@ class BenchmarkEntry:
         Data sets that it reads.
     host_temperature : float or None
         What the method that hosts the contrastive term uses; losses may refer to it.
+    search : mapping of setting to a range or a list of values
+        What every loss may tune of the host, beside its own parameters.
+    sweep : mapping of setting to list of values
+        What every loss is also run with: members such as ``infonce@learning_rate=0.001``.
     references : mapping of name to ``once`` or ``per_seed``
         Reference figures of invariant 7; ``once`` where no seed enters.
     estimate_s : mapping of profile to seconds a run
@@ -110,6 +111,8 @@ class BenchmarkEntry:
     estimate_s: dict[Literal["smoke", "mini", "paper"], Annotated[float, Gt(0)]] = field(default_factory=dict)
     resources: dict[Literal["smoke", "mini", "paper"], Resources] = field(default_factory=dict)
     published: list[Published] = field(default_factory=list)
+    search: dict[str, Any] = field(default_factory=dict)
+    sweep: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -130,6 +133,8 @@ class Document:
     ----------
     claims : mapping of name to Claim
         What the runs are to decide; written down before they are run.
+    budget : int
+        Configurations of every loss in a search, the declared one among them.
     failures : str
         What a failed seed counts as: ``worst``, the figure of the untrained encoder, else of chance; or ``exclude``.
     catalogues : list of str
@@ -147,18 +152,48 @@ class Document:
     selection_seeds: OptionalSeeds = field(default_factory=list)
     slices: dict[str, Slice] = field(default_factory=dict)
     claims: dict[str, Claim] = field(default_factory=dict)
+    budget: Annotated[int, Ge(1)] = 8
     failures: Failures = "worst"
     catalogues: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class LossEntry:
-    """One named loss: a member of a sweep has its own entry, ``infonce@temperature=0.2``."""
+    """One named loss. What a sweep or a search makes of it are members with entries of their own.
+
+    Attributes
+    ----------
+    name : str
+        Of a member with what it sets: ``infonce@temperature=0.2``, ``infonce@learning_rate=0.001``; or with its place
+        in a search, ``infonce@trial=3``.
+    target : Target
+    arguments : mapping
+        Those of a sweep of parameters among them.
+    sweep_of : str or None
+        The loss that it is a member of.
+    chosen : mapping
+        What a sweep sets.
+    hosts : frozenset of str
+        The benchmarks whose settings `chosen` are; empty where they are parameters of the loss.
+    trial : int
+        Which configuration of the search it is; 0 for others.
+    axes : tuple of Axis
+        What a search may set of this loss.
+    """
 
     name: str
     target: Target
     arguments: Mapping[str, Any]
     sweep_of: str | None = None
+    chosen: Mapping[str, Any] = field(default_factory=dict)
+    hosts: frozenset[str] = frozenset()
+    trial: int = 0
+    axes: tuple[Axis, ...] = ()
+
+    @property
+    def is_of_sweep(self) -> bool:
+        """Whether it is a member of a sweep of the loss's own parameters."""
+        return self.sweep_of is not None and not self.hosts and not self.trial
 
 
 @dataclass(frozen=True)
@@ -177,6 +212,8 @@ class Registry:
     settings : mapping of (benchmark, profile) to constructor arguments, defaults filled in
     data : Store
         The data sets of the suite and of the registry's own catalogues.
+    axes : mapping of benchmark to tuple of Axis
+        What a search may set of the host.
     """
 
     document: Document
@@ -185,7 +222,9 @@ class Registry:
     targets: Mapping[str, Target]
     settings: Mapping[tuple[str, str], Mapping[str, Any]]
     data: Store
+    axes: Mapping[str, tuple[Axis, ...]] = field(default_factory=dict)
     _bound: dict[tuple[str, str, str], Bound] = field(default_factory=dict, compare=False)
+    _trials: dict[tuple[str, str], list[Overrides]] = field(default_factory=dict, compare=False)
 
     @property
     def seeds(self) -> list[int]:
@@ -209,7 +248,8 @@ class Registry:
         published = {name: entry.published for name, entry in document.benchmarks.items() if entry.published}
         metrics = {name: entry.metric for name, entry in document.benchmarks.items()}
         margins = {name: Margin(m.name, m.goal, m.margin, m.margin_reason) for name, m in metrics.items()}
-        return Declared(document.baseline, document.claims, published, margins, document.failures)
+        searched = {name: [axis.name for axis in axes] for name, axes in self.axes.items() if axes}
+        return Declared(document.baseline, document.claims, published, margins, document.failures, searched)
 
     @functools.cached_property
     def checksums(self) -> Mapping[str, Mapping[str, str]]:
@@ -233,15 +273,66 @@ class Registry:
         """Return a loss's arguments as one benchmark at one profile sees them, and what is wrong with them."""
         key = (loss, benchmark, profile)
         if key not in self._bound:
-            scope = dict(self.settings[benchmark, profile])
+            scope = dict(self.settings_of(loss, benchmark, profile))
             host = self.document.benchmarks[benchmark].host_temperature
             if host is not None:
                 scope["host_temperature"] = host
             entry = self.losses[loss]
-            arguments, undefined = interpolate(entry.arguments, scope)
+            given = {**entry.arguments, **self.overrides(loss, benchmark).parameters}
+            arguments, undefined = interpolate(given, scope)
             bound, problems = bind(entry.target, arguments)
             self._bound[key] = (bound, [*undefined, *(p for p in problems if p[0] not in dict(undefined))])
         return self._bound[key]
+
+    def settings_of(self, loss: str, benchmark: str, profile: str) -> Mapping[str, Any]:
+        """Return the settings of a benchmark at one profile as a loss is run with them: a member may set some."""
+        settings, overrides = self.settings[benchmark, profile], self.overrides(loss, benchmark).settings
+        return bind(self.targets[benchmark], {**settings, **overrides})[0] if overrides else settings
+
+    def offers(self, loss: str, benchmark: str) -> bool:
+        """Return whether a benchmark has a loss: not every one has each member of a search or of a host's sweep."""
+        entry = self.losses[loss]
+        if entry.sweep_of is not None and entry.trial:
+            return entry.trial <= len(self.trials(entry.sweep_of, benchmark))
+        return not entry.hosts or benchmark in entry.hosts
+
+    def overrides(self, loss: str, benchmark: str) -> Overrides:
+        """Return what a member sets otherwise than its loss and the benchmark, beside its own arguments."""
+        entry = self.losses[loss]
+        if entry.sweep_of is not None and entry.trial:
+            return self.trials(entry.sweep_of, benchmark)[entry.trial - 1]
+        return Overrides(settings=entry.chosen) if entry.hosts else Overrides()
+
+    def trials(self, loss: str, benchmark: str) -> list[Overrides]:
+        """Return the configurations that a search of a loss tries in a benchmark after the declared one."""
+        key = (loss, benchmark)
+        if key not in self._trials:
+            profiles = [profile for name, profile in self.settings if name == benchmark]
+            declared = [
+                Overrides(self.bind_loss(loss, benchmark, profile)[0], self.settings[benchmark, profile])
+                for profile in profiles
+            ]
+            axes = [*self.axes.get(benchmark, ()), *self.losses[loss].axes]
+            self._trials[key] = draw(axes, self.document.budget - 1, declared)
+        return self._trials[key]
+
+    def identity(self, loss: str, benchmark: str, profile: str) -> str:
+        """Return the name that enters the key: that of a member without what it sets to the declared value.
+
+        So a sweep of one more parameter keeps the runs that it has. Where all is as declared, the first is named.
+        """
+        entry = self.losses[loss]
+        if entry.sweep_of is None or len(entry.chosen) < 2:
+            return loss
+        own = self.bind_loss(entry.sweep_of, benchmark, profile)[0]
+        declared = self.settings[benchmark, profile] if entry.hosts else own
+        kept = {name: value for name, value in entry.chosen.items() if declared.get(name) != value}
+        return member_name(entry.sweep_of, kept or dict([next(iter(entry.chosen.items()))]))
+
+
+def member_name(loss: str, chosen: Mapping[str, Any]) -> str:
+    """Return the name of a member: ``infonce@temperature=0.2``."""
+    return loss + "".join(f"@{name}={value}" for name, value in chosen.items())
 
 
 def parse_seeds(value: int | str | Sequence[int]) -> list[int]:
@@ -272,96 +363,3 @@ def _seed_part(part: str) -> range | list[int]:
     if int(last) - int(first) >= MOST_SEEDS:
         raise ValueError(f"the range {part} holds more than {MOST_SEEDS} seeds")
     return range(int(first), int(last) + 1)
-
-
-def interpolate(arguments: Mapping[str, Any], scope: Mapping[str, Any]) -> Bound:
-    """Resolve ``${name}`` in arguments from the settings of a benchmark.
-
-    Returns
-    -------
-    dict
-        The arguments; those that refer to something undefined as they were.
-    list of (parameter, message)
-        What is not defined, and what is.
-    """
-    from omegaconf import OmegaConf
-    from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
-
-    resolved, problems = dict(arguments), []
-    for name, value in arguments.items():
-        if "${" not in str(value):
-            continue
-        config = OmegaConf.create({**scope, "_argument": value})
-        try:
-            resolved[name] = OmegaConf.to_container(config, resolve=True)["_argument"]  # type: ignore[index, call-overload]
-        except InterpolationKeyError as error:
-            missing = str(error).partition("'")[2].partition("'")[0]
-            problems.append((name, f"${{{missing}}} is not defined here; {choices(missing, sorted(scope))}"))
-        except OmegaConfBaseException as error:
-            problems.append((name, f"{shown(value)} cannot be resolved: {str(error).splitlines()[0]}"))
-    return resolved, problems
-
-
-def bind(target: Target, arguments: Mapping[str, Any]) -> Bound:
-    """Check arguments against a target's parameters and fill in its defaults.
-
-    Returns
-    -------
-    dict
-        Arguments in their declared types, in the order of the parameters.
-    list of (parameter, message)
-        What is wrong with them.
-    """
-    if target.parameters is None:
-        return dict(arguments), []
-    known = {p.name: p for p in target.parameters}
-    problems = [
-        (name, f"{target.path} has no parameter {name!r}; {choices(name, known)}")
-        for name in arguments
-        if name not in known
-    ]
-    bound: dict[str, Any] = {}
-    for name, parameter in known.items():
-        if name in arguments:
-            bound[name], message = _checked(parameter, arguments[name])
-            if message:
-                problems.append((name, message))
-        elif parameter.default is targets.REQUIRED:
-            problems.append((name, f"{target.path} needs a value for {name!r}"))
-        elif parameter.default is not targets.UNKNOWN:
-            bound[name], _ = _checked(parameter, parameter.default)
-    return bound, problems
-
-
-def _checked(parameter: targets.Parameter, value: Any) -> tuple[Any, str | None]:
-    """Return the value as JSON in its declared type, so that 1 and 1.0 are one float, and what is wrong with it."""
-    adapter = _adapter(parameter.annotation)
-    if adapter is None:
-        return value, None
-    try:
-        checked = adapter.validate_json(json.dumps(value))
-    except ValidationError as error:
-        return value, refusal(error.errors(), value)
-    except (TypeError, ValueError) as error:
-        return value, f"{shown(value)} will not do: {error}"
-    return adapter.dump_python(checked, mode="json"), None
-
-
-def _adapter(annotation: Any) -> TypeAdapter[Any] | None:
-    """Return what checks values of an annotation; None if pydantic cannot."""
-    if annotation is targets.UNKNOWN:
-        return None
-    try:
-        return _adapters(annotation)
-    except TypeError:  # annotated with a list, say, which no cache can have for a key
-        return _made_adapter(annotation)
-
-
-def _made_adapter(annotation: Any) -> TypeAdapter[Any] | None:
-    try:
-        return TypeAdapter(annotation, config=ConfigDict(strict=True, allow_inf_nan=False))
-    except (PydanticUserError, TypeError):
-        return None
-
-
-_adapters = functools.cache(_made_adapter)

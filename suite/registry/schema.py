@@ -45,7 +45,10 @@ def _entry(group: str, then: Callable[[str], dict[str, Any]], base: Mapping[str,
 
 def _loss(path: str) -> dict[str, Any]:
     arguments = _arguments("suite.losses", path)
-    return {"properties": {"_target_": {}, "sweep": {"type": "object"}, **arguments}, "additionalProperties": False}
+    return {
+        "properties": {"_target_": {}, "sweep": {"type": "object"}, "search": {"type": "object"}, **arguments},
+        "additionalProperties": False,
+    }
 
 
 def _benchmark(path: str) -> dict[str, Any]:

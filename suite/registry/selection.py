@@ -31,7 +31,11 @@ def select_benchmarks(registry: Registry, texts: Sequence[str]) -> list[str]:
 
 
 def select_losses(registry: Registry, texts: Sequence[str]) -> list[str]:
-    """Return the losses likewise; ``all`` leaves out the members of sweeps, ``references`` is a name like a loss's."""
+    """Return the losses likewise; ``references`` is a name like a loss's.
+
+    ``all`` leaves out the members of sweeps and searches; ``infonce@temperature=0.1`` stands for every member that sets
+    that, whatever else it sets.
+    """
     names = [*registry.losses, REFERENCES]
     plain = [name for name, entry in registry.losses.items() if entry.sweep_of is None]
     slices = {n: s.losses for n, s in registry.document.slices.items() if s.losses is not None}
@@ -73,13 +77,20 @@ def _select(
             if text in inside:
                 raise SelectionError(f"slice {text!r} contains itself")
             return _combine(slices[text], lambda t: expand(t, (*inside, text)), everything)
-        found = [text] if text in names else fnmatch.filter(names, text)
+        found = [text] if text in names else fnmatch.filter(names, text) or _with_values(names, text)
         if not found:
             raise SelectionError(f"no {kind} or slice {text!r}; {choices(text, ['all', *names, *slices])}")
         return found
 
     chosen = set(_combine(_split(texts), lambda text: expand(text, ()), everything))
     return _not_empty(kind, [name for name in names if name in chosen], texts)
+
+
+def _with_values(names: Sequence[str], text: str) -> list[str]:
+    """Return the members of a loss that set at least what a text names: a sweep may have grown by a parameter since."""
+    loss, *chosen = text.split("@")
+    members = [(name, name.split("@")) for name in names if chosen]
+    return [name for name, parts in members if parts[0] == loss and set(chosen) <= set(parts[1:])]
 
 
 def _combine(texts: Iterable[str], expand: Callable[[str], Iterable[str]], everything: list[str]) -> list[str]:

@@ -1,8 +1,9 @@
 """A bundle of logged runs: the manifest that ``runs.parquet`` carries, and whether it still describes the file.
 
 The runs come first, a column a value; then for every metric by step its curves (``curve.<metric>.step`` and
-``.value``). The manifest has a digest of the runs and one of the curves of every metric. :mod:`analysis.read.bundle`
-writes bundles and reads them whole; :func:`suite.verify.results.from_bundle` reads the runs alone.
+``.value``). The manifest has a digest of the runs, one of the curves of every metric, and one of ``items.parquet``
+where that lies beside it (:mod:`analysis.read.items`). :mod:`analysis.read.bundle` writes bundles and reads them whole;
+:func:`suite.verify.results.from_bundle` reads the runs alone.
 """
 
 from __future__ import annotations
@@ -107,6 +108,8 @@ def _wrong_manifest(manifest: Mapping[str, Any]) -> Iterator[str]:
     yield from (
         f"has no sha256 of the {part}" for part in ("runs", "declared") if not isinstance(digests.get(part), str)
     )
+    if not isinstance(digests.get("items", ""), str):
+        yield "has no sha256 of the items"
     curves = digests.get("curves")
     if not isinstance(curves, dict) or not all(isinstance(one, str) for one in curves.values()):
         yield "has no sha256 of the curves"

@@ -1,6 +1,8 @@
 """What whoever writes a benchmark works with: the contract of a task, and the loop that trains it."""
 
 from suite.losses.steps import Step, Training
+from suite.outcomes import Outcomes
+from suite.training.evaluated import Evaluated, on_both_splits
 from suite.training.loop import (
     Batches,
     Checkpoint,
@@ -20,15 +22,18 @@ __all__ = [
     "Batches",
     "Checkpoint",
     "Context",
+    "Evaluated",
     "Histograms",
     "Interrupted",
     "Metrics",
     "NonFiniteLoss",
     "Objective",
+    "Outcomes",
     "Step",
     "Streams",
     "Task",
     "Training",
     "evaluate",
+    "on_both_splits",
     "train",
 ]

@@ -26,6 +26,7 @@ from suite.losses.steps import Step, Training
 from suite.pairs.gather import rank, summed, world_size
 from suite.pairs.pairs import Pairs
 from suite.training.distributed import agreed, average_gradients, from_first, with_whole_batch_statistics
+from suite.training.evaluated import on_both_splits
 from suite.training.streams import Streams
 
 Metrics = Mapping[str, float]
@@ -108,7 +109,10 @@ class Task(abc.ABC):
 
     @abc.abstractmethod
     def evaluate(self, split: str) -> Metrics:
-        """Return the metrics of the model as it stands on split ``"val"`` or ``"test"``, the primary one among them."""
+        """Return the metrics of the model as it stands on split ``"val"`` or ``"test"``, the primary one among them.
+
+        As :class:`~suite.training.Evaluated` with the outcomes of items where a metric is a statistic of them.
+        """
 
     def reference(self, name: str) -> Metrics | Task:
         """Return a reference figure of this benchmark under the same evaluation.
@@ -215,7 +219,7 @@ class Checkpoint:
 
 def evaluate(task: Task) -> Metrics:
     """Return the metrics of both splits, as ``val/<name>`` and ``test/<name>``."""
-    return {f"{split}/{name}": value for split in ("val", "test") for name, value in task.evaluate(split).items()}
+    return on_both_splits(task.evaluate)
 
 
 def train(

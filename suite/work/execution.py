@@ -21,6 +21,7 @@ from suite.records.specs import RunSpec
 from suite.text.masking import masked
 from suite.text.naming import clashes, clean_text
 from suite.work import checkpoints, memory
+from suite.work.items import of_test_items
 from suite.work.partners import Spread
 from suite.work.setup import build, device, logged
 
@@ -149,6 +150,7 @@ class Execution:
         result = {
             "record": self._id,
             "metrics": values,
+            **of_test_items(self.record.folder, metrics),
             "seconds": {part: self.seconds.get(part, 0.0) for part in ("setup", "training", "evaluation")},
             "samples_per_s": self._samples_per_s(),
             "memory_mib": memory.peak(),

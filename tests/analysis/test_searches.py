@@ -10,6 +10,7 @@ import pytest
 from analysis.evidence.gather import Evidence, Verdict
 from analysis.figures.canvas import NothingToDraw
 from analysis.figures.tuning import budget as budget_figure
+from analysis.read.collect import collect
 from analysis.tables import render, verdict_text
 from analysis.tables.budget import budget_table
 from analysis.tables.price import price_table
@@ -259,3 +260,42 @@ def test_trials_of_a_claim_that_are_all_trials_are_the_same_row(made: Evidence) 
     of = evidence(claims={"all": Claim("temperature_free", "better", "infonce", Trials(9))})
     assert of.labels == ("infonce", TUNED, "temperature_free", FREE_TUNED)
     assert verdicts(of, "all")["image"].comparison is not None
+
+
+def test_trials_set_what_a_search_may_set_and_stand_side_by_side() -> None:
+    rate, epochs = "param.benchmark.learning_rate", "param.benchmark.epochs"
+    logged = [
+        run
+        | {
+            rate: "0.1" if run["loss"] == "infonce" else f"0.{n}",
+            epochs: "2",
+            "start": pd.Timestamp(n, unit="s", tz="UTC"),
+        }
+        for n, run in enumerate(runs({"infonce": LEVELS["infonce"][:3]}))
+        if run["kind"] == "loss"
+    ]
+    by_trial = {run["loss"]: run[rate] for run in logged}
+    logged = [run | {rate: by_trial[run["loss"]]} for run in logged]
+    assert len({run[rate] for run in logged}) == 3
+    counted = collect(pd.DataFrame(logged), searched={"graph": ["learning_rate"], "image": ["learning_rate"]})
+    assert counted.left_out.empty
+    assert len(collect(pd.DataFrame(logged)).runs) < len(logged)  # who knows nothing of a search takes it for a change
+    # a change of anything else, or of the declared value, makes another benchmark as ever
+    newer = {"start": pd.Timestamp(10_000, unit="s", tz="UTC"), "run_id": "new"}
+    changed = collect(pd.DataFrame([*logged, logged[0] | newer | {epochs: "3"}]), searched={"graph": ["learning_rate"]})
+    assert (changed.runs["benchmark"] == "graph").sum() == 1
+    plain = logged[0] | newer | {rate: "0.7"}
+    moved = collect(pd.DataFrame([*logged, plain]), searched={"graph": ["learning_rate"]}).runs
+    assert (moved.query("benchmark == 'graph'")["loss"] == "infonce").sum() == 1
+    assert moved.query("benchmark == 'graph'")["loss"].str.contains("@trial").sum() > 1
+
+
+def test_members_of_a_sweep_of_settings_leave_other_runs_in_place() -> None:
+    rate = "param.benchmark.learning_rate"
+    of_sweep = [
+        run | {rate: "0.5", "loss": "infonce@learning_rate=0.5", "run_id": f"s{run['run_id']}"}
+        for run in runs()
+        if run["loss"] == "infonce"
+    ]
+    others = [run | {rate: "0.1"} for run in runs({"infonce": (0.0,), "temperature_free": (0.0,)})]
+    assert collect(pd.DataFrame([*others, *of_sweep])).left_out.empty

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from suite.launch.kinds.slurm import SlurmLauncher
+from suite.launch.queue import ArrayTask, SchedulerUnavailable
 from suite.launch.slurm import client
 from suite.plan.run import Run
 from suite.records.arrays import Batch, add_batch, note_job
@@ -46,7 +47,7 @@ class Queue:
     ----------
     states : dict of job to state
         ``PENDING`` by default; a job in a state of the end has left the queue, and is in accounting.
-    others : list of client.ArrayTask
+    others : list of ArrayTask
         Jobs of other results folders.
     silent : bool
     accounts : dict of job to state
@@ -58,7 +59,7 @@ class Queue:
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder = folder
         self.states: dict[str, str] = {}
-        self.others: list[client.ArrayTask] = []
+        self.others: list[ArrayTask] = []
         self.silent = False
         self.asked = 0
         self.nodes = ""
@@ -92,13 +93,11 @@ class Queue:
             for index in range(int(array[1]) + 1 if array else 1):
                 yield f"{job}_{index}" if array else job, name[1], index
 
-    def queue(self) -> list[client.ArrayTask]:
+    def queue(self) -> list[ArrayTask]:
         self.asked += 1
         if self.silent:
-            raise client.SchedulerUnavailable("squeue: Unable to contact slurm controller (connect failure)")
-        tasks = [
-            client.ArrayTask(job, name, index, self.states.get(job, "PENDING")) for job, name, index in self.jobs()
-        ]
+            raise SchedulerUnavailable("squeue: Unable to contact slurm controller (connect failure)")
+        tasks = [ArrayTask(job, name, index, self.states.get(job, "PENDING")) for job, name, index in self.jobs()]
         return self.others + [task for task in tasks if task.state not in client.ENDED]
 
     def accounting(self, jobs: Sequence[str]) -> dict[str, client.Ended]:
@@ -111,7 +110,7 @@ class Queue:
 
     def cancel(self, jobs: Sequence[str]) -> None:
         if self.silent:
-            raise client.SchedulerUnavailable("scancel: Unable to contact slurm controller (connect failure)")
+            raise SchedulerUnavailable("scancel: Unable to contact slurm controller (connect failure)")
         self.cancelled += jobs
         self.states |= dict.fromkeys(jobs, "CANCELLED")
 
@@ -144,16 +143,16 @@ def submitted(launch: Launch, *packs: int, job: str | None = "7") -> Batch:
     return batch if job is None else note_job(batch, job)
 
 
-def task(batch: Batch, index: int = 0, state: str = "PENDING", reason: str = "Resources") -> client.ArrayTask:
-    return client.ArrayTask(f"{batch.job or 7}_{index}", batch.name, index, state, reason)
+def task(batch: Batch, index: int = 0, state: str = "PENDING", reason: str = "Resources") -> ArrayTask:
+    return ArrayTask(f"{batch.job or 7}_{index}", batch.name, index, state, reason)
 
 
-def answers(*tasks: client.ArrayTask) -> Callable[[], list[client.ArrayTask]]:
+def answers(*tasks: ArrayTask) -> Callable[[], list[ArrayTask]]:
     return lambda: list(tasks)
 
 
-def silence() -> list[client.ArrayTask]:
-    raise client.SchedulerUnavailable("squeue did not answer within 60 s")
+def silence() -> list[ArrayTask]:
+    raise SchedulerUnavailable("squeue did not answer within 60 s")
 
 
 def fail(store: Store, key: str, launch: Launch, **fields: Any) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from suite.launch.jobs import LaunchError
 from suite.launch.kinds.slurm import SlurmLauncher
+from suite.launch.queue import SchedulerUnavailable
 from suite.launch.slurm import client
 from suite.launch.slurm.sbatch import check, packs, parameters, slots
 from suite.problems import InputError
@@ -137,7 +138,7 @@ def test_partitions_may_be_several_and_the_longest_limit_counts(monkeypatch: pyt
 @pytest.mark.usefixtures("queue")
 def test_a_controller_that_does_not_say_which_cluster_this_is_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
     def silent() -> str:
-        raise client.SchedulerUnavailable("Unable to contact slurm controller")
+        raise SchedulerUnavailable("Unable to contact slurm controller")
 
     monkeypatch.setattr(client, "partitions", lambda: {"short": "30:00"})
     monkeypatch.setattr(client, "submission_problem", lambda script: None)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from suite.records import items
 from tests.cluster import (
     ROOT,
     command,
@@ -298,3 +299,13 @@ def test_workers_that_cannot_work_at_all_end_the_campaign_with_their_last_words(
     assert done.returncode == 1
     assert "broken installation" in done.stderr
     assert "workers die without finishing anything" in done.stderr
+
+
+def test_a_run_leaves_the_outcomes_of_its_test_items_and_their_checksum(folder: Path) -> None:
+    done = suite_here(folder, "run", "--profile", "smoke", "--losses", "cosine", "--seeds", "0", "--launcher", "debug")
+    assert done.returncode == 0, done.stderr
+    (result,) = (json.loads(path.read_text()) for path in (folder / "results" / "runs").glob("*/result.json"))
+    (file,) = (folder / "results" / "runs").glob("*/items.npz")
+    outcomes = items.read(file, result["items"]["sha256"])
+    assert outcomes["accuracy"].value() == result["metrics"]["test/accuracy"]
+    assert outcomes["accuracy"].items == 32

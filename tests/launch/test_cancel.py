@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from suite.launch.cancel import cancel
+from suite.launch.queue import ArrayTask, SchedulerUnavailable
 from suite.launch.slurm import client
 from suite.records.arrays import TaskReport, batches, report_task
 from suite.records.launch import Launch, Worker
@@ -28,7 +29,7 @@ def leaves(monkeypatch: pytest.MonkeyPatch, queue: Queue, *launches: Launch) -> 
     """Let running tasks leave at their next look at the stop file, as pilots do."""
     ask = queue.queue
 
-    def answer() -> list[client.ArrayTask]:
+    def answer() -> list[ArrayTask]:
         for one in ask():
             for launch in launches:
                 for batch in (b for b in batches(launch) if b.name == one.name):
@@ -103,7 +104,7 @@ def test_silence_that_begins_in_between_is_said(store: Store, queue: Queue, monk
     put(queue, launch, 0)
 
     def unreachable(jobs: list[str]) -> None:
-        raise client.SchedulerUnavailable("scancel: Unable to contact slurm controller")
+        raise SchedulerUnavailable("scancel: Unable to contact slurm controller")
 
     monkeypatch.setattr(client, "cancel", unreachable)
     found = cancel(store, patience_s=0.1)

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from suite.launch.clean import Litter, describe, find, remove
+from suite.launch.queue import ArrayTask, SchedulerUnavailable
 from suite.launch.slurm import client
-from suite.launch.slurm.client import ArrayTask, SchedulerUnavailable
 from suite.provenance.snapshot import Snapshot, snapshots, take
 from suite.records.launch import Launch
 from suite.records.record import Record, Store
@@ -48,7 +48,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     monkeypatch.setattr(client, "queue", queue)
     store = Store(tmp_path / "results")
     store.prepare()
-    record(store, DONE, "run.json", "result.json", "events.jsonl", "log.txt", "lock")
+    record(store, DONE, "run.json", "result.json", "items.npz", "events.jsonl", "log.txt", "lock")
     record(store, FAILED, "run.json", "failure.json", "events.jsonl", "checkpoint.pt", "log.txt", "lock")
     record(store, OPEN, "run.json", "events.jsonl", "checkpoint.pt", "lock")
     record(store, "1" * 64, "failure.json", "lock")  # its node was lost before it began

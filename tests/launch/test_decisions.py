@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from suite.launch.queue import SchedulerUnavailable
 from suite.launch.slurm import client
 from suite.launch.slurm import pilot as module
 from suite.launch.slurm.pilot import Pilot
@@ -102,7 +103,7 @@ def test_a_controller_that_restarts_during_the_warning_is_waited_for_while_there
 
     def state(job: str) -> str:
         if now[0] < 1000.0 + ARRAY.signal_seconds - 10:
-            raise client.SchedulerUnavailable("Unable to contact slurm controller")
+            raise SchedulerUnavailable("Unable to contact slurm controller")
         return "RUNNING"
 
     class Clock:

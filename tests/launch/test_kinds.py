@@ -51,3 +51,9 @@ def test_no_kind_is_asked_for_by_its_class_outside_of_the_kinds() -> None:
     command = ["git", "grep", "-lE", r"isinstance\(.*Launcher", "--", "suite", "analysis", ":!suite/launch/kinds"]
     found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout.split()
     assert found == []
+
+
+def test_a_cluster_is_known_to_its_kind_and_its_doctor_alone() -> None:
+    places = ["suite", ":!suite/launch/slurm", ":!suite/launch/kinds/slurm.py", ":!suite/doctor"]
+    command = ["git", "grep", "-lE", r"suite\.launch\.slurm", "--", *places]
+    assert subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout.split() == []

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from suite.launch.cancel import cancel
+from suite.launch.queue import ArrayTask
 from suite.launch.slurm import client
 from suite.plan.plan import Selection, make_plan
 from suite.records.arrays import TaskReport, task_report
@@ -251,7 +252,7 @@ def test_cancelled_runs_end_at_their_next_step_and_their_task_is_not_requeued(
     life = here.live()
     here.trains()
 
-    def queued() -> list[client.ArrayTask]:
+    def queued() -> list[ArrayTask]:
         return [task(batch, 0, "RUNNING")] if life.poll() is None else []
 
     monkeypatch.setattr(client, "queue", queued)

@@ -8,7 +8,7 @@ import pytest
 
 from suite.launch.campaign import Campaign
 from suite.launch.jobs import LaunchError
-from suite.launch.slurm import client
+from suite.launch.queue import ArrayTask
 from suite.launch.slurm.jobs import SlurmJobs
 from suite.launch.slurm.queue import look
 from suite.records.arrays import TaskReport, batches, report_task
@@ -244,7 +244,7 @@ def test_a_detached_launch_leaves_when_the_last_pack_is_sent_and_sends_none_twic
 def test_the_cap_counts_the_tasks_of_other_results_folders_from_the_first_submission_on(
     store: Store, queue: Queue
 ) -> None:
-    queue.others = [client.ArrayTask(f"9_{index}", "suite-elsewhere-0", index, "RUNNING") for index in range(3)]
+    queue.others = [ArrayTask(f"9_{index}", "suite-elsewhere-0", index, "RUNNING") for index in range(3)]
     launch = made_launch(store, *([key] for key in keys(9)))
     jobs_of(launch, store, max_queued=5).begin(runs(keys(9)), detached=False)
     assert len(queue.queue()) == 5

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from suite.launch.campaign import Campaign
+from suite.launch.queue import UNKNOWN, ArrayTask
 from suite.launch.slurm import client
 from suite.launch.slurm.jobs import SlurmJobs
-from suite.launch.slurm.queue import UNKNOWN, look
+from suite.launch.slurm.queue import look
 from suite.launch.view import queued
 from suite.records.arrays import SILENCE_S, TaskReport, batches, open_launches, order, orphans, report_task, task_report
 from suite.records.files import held
@@ -50,7 +51,7 @@ def test_an_array_whose_launcher_died_before_it_knew_the_id_is_found_by_its_name
 ) -> None:
     launch = made_launch(store, [A], [B], [C])
     batch = submitted(launch, 2, 0, job=None)
-    in_queue = [task(batch, 0, "RUNNING"), task(batch, 1), client.ArrayTask("8_0", "suite-else-0", 0, "PENDING")]
+    in_queue = [task(batch, 0, "RUNNING"), task(batch, 1), ArrayTask("8_0", "suite-else-0", 0, "PENDING")]
     monkeypatch.setattr(client, "queue", answers(*in_queue))
     seen = look(open_launches(store))
     assert [(one.pack, one.wanted(), one.task.state) for one in seen.tasks] == [

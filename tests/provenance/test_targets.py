@@ -8,7 +8,7 @@ from annotated_types import Gt
 
 from suite.provenance import targets
 from suite.provenance.targets import REQUIRED, UNKNOWN, Parameter, TargetError, resolve
-from suite.registry.registry import bind
+from suite.registry.binding import bind
 from tests.conftest import Project, forget_sources
 
 

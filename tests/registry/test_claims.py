@@ -12,6 +12,7 @@ from suite.registry.claims import Claim, Declared, Published
 from suite.registry.load import load
 from tests.conftest import ROOT, Project
 from tests.registry.test_malformed import END, F, rejected
+from tests.registry.test_search import HOST, SEARCHED
 
 CLAIMS = """\
 claims:
@@ -115,7 +116,10 @@ def test_list_shows_claims_in_words(project: Project) -> None:
         ),
         ("{loss: infonce, is: better, than: cosine, loss_at: median}", (("loss_at", "infonce has no sweep"),)),
         ("{loss: infonce, is: better, than: cosine, loss_at: tunde}", (("loss_at", "did you mean 'tuned'?"),)),
-        ("{loss: cosine, is: better, than: cosine, at: tuned, loss_at: tuned}", (("than", "compared with itself"),)),
+        (
+            "{loss: infonce, is: better, than: cosine, at: tuned}",
+            (("at", "neither cosine nor a benchmark declares a search"),),
+        ),
         ("{loss: infonce, is: better, than: cosine, benchmarks: []}", (("benchmarks", "must not be empty"),)),
         (
             "{loss: infonce, is: better, than: cosine, benchmarks: [blobs, blob]}",
@@ -150,13 +154,28 @@ def test_claims_name_configurations_on_both_sides_benchmarks_and_members(project
         "  c: {loss: infonce, is: not_worse, than: cosine@scale=2.0}\n"
     )
     project.edit(END, claims + END)
+    project.edit(HOST, SEARCHED)
     declared = load().declared
+    assert declared.searched == {"blobs": ["epochs", "pause_s"]}
     assert [claim.in_words() for claim in declared.claims.values()] == [
         "infonce (tuned) is better than cosine (tuned, 8 trials) on blobs",
         "cosine@scale=2.0 is better than infonce (declared)",
         "infonce is not worse than cosine@scale=2.0",
     ]
     assert Declared.from_json(json.loads(json.dumps(declared.to_json()))) == declared
+
+
+def test_a_trial_is_no_loss_of_a_claim_but_one_of_those_that_are_counted(project: Project) -> None:
+    project.edit(HOST, SEARCHED)
+    claims = (
+        "claims:\n  a: {loss: infonce@trial=3, is: better, than: cosine}\n  b: {loss: cosine, at: tuned, is: better, "
+    )
+    project.edit(END, claims + "than: cosine, loss_at: tuned}\n" + END)
+    says = (
+        (f"{F}:24: claims.a.loss", "is a trial of a search: name the loss, infonce; `loss_at` says"),
+        (f"{F}:25: claims.b.than", "compared with itself"),
+    )
+    rejected(project, says, "plan")
 
 
 def test_what_was_claimed_before_there_were_two_sides_is_read_as_it_was_meant() -> None:

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Installs the Debian packages of the test cluster (SLURM, MariaDB) and of the tracking tests (PostgreSQL), if missing.
+# Installs the Debian packages of the test cluster (SLURM, MariaDB), of the tracking tests (PostgreSQL) and of the storm
+# (faketime), if missing.
 # Where it cannot, it says so and exits 0: the tests that need them are skipped.
 set -euo pipefail
 
-packages=(slurm-wlm slurmdbd munge mariadb-server postgresql psmisc)
+packages=(slurm-wlm slurmdbd munge mariadb-server postgresql psmisc faketime)
 
 installed() { [ "$(dpkg-query --show --showformat='${db:Status-Status}' "$1" 2> /dev/null)" = installed ]; }
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from suite.launch.queue import SchedulerUnavailable
 from suite.launch.slurm import client
-from suite.launch.slurm.client import Ended, Refused, SchedulerUnavailable
+from suite.launch.slurm.client import Ended, Refused
 from tests.slurm.cluster import Cluster
 
 SMALL = ("--cpus-per-task=1", "--mem=50", "--output=/dev/null")

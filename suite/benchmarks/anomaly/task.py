@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, Final
+from functools import lru_cache, partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,11 +22,10 @@ from suite.benchmarks.image.data import CLASSES, Images
 from suite.losses.steps import Step
 from suite.pairs import normalise, two_view
 from suite.parameters import Count, Fraction, NonNegative, Positive
-from suite.training import Batches, Context, Metrics, Objective, Task, geometry
+from suite.training import Batches, Context, Evaluated, Metrics, Objective, Outcomes, Task, geometry, on_both_splits
 
 IMAGES_AT_ONCE = 250
 DIAGNOSED_IMAGES = 200
-SPLITS: Final = ("val", "test")
 
 
 @dataclass(frozen=True)
@@ -168,14 +167,17 @@ class OneClassTask(Task):
         """Return the rate's factor: a line down to zero."""
         return 1.0 - progress
 
-    def mean_over_classes(self, split: str, score: Callable[[int, Tensor], Tensor]) -> dict[str, float]:
+    def mean_over_classes(self, split: str, score: Callable[[int, Tensor], Tensor]) -> Evaluated:
         """Return the mean metrics of what ``score(place, pixels)`` says of a split's images, class by class."""
         queries = self.queries(split)
-        metrics = [
-            detection(score(place, queries.pixels), queries.labels != label)
-            for place, label in enumerate(self.benchmark.classes)
-        ]
-        return {name: sum(each[name] for each in metrics) / len(metrics) for name in metrics[0]}
+        scores = [score(place, queries.pixels) for place in range(len(self.benchmark.classes))]
+        anomalous = [queries.labels != label for label in self.benchmark.classes]
+        metrics = [detection(*of_class) for of_class in zip(scores, anomalous, strict=True)]
+        values, truth = (torch.stack(part).cpu().numpy() for part in (scores, anomalous))
+        return Evaluated(
+            {name: sum(each[name] for each in metrics) / len(metrics) for name in metrics[0]},
+            {"roc_auc": Outcomes("roc_auc", values, truth)},
+        )
 
 
 class AnomalyTask(OneClassTask):
@@ -204,7 +206,8 @@ class AnomalyTask(OneClassTask):
         metrics = self._detection(split, self.model)
         if split not in self._at_start:
             self._at_start[split] = self._detection(split, [self.start] * len(self.normal))["roc_auc"]
-        return {**metrics, "roc_auc_change": metrics["roc_auc"] - self._at_start[split]}
+        change = metrics["roc_auc"] - self._at_start[split]
+        return Evaluated({**metrics, "roc_auc_change": change}, metrics.outcomes)
 
     def diagnostics(self) -> Metrics:
         """Return how validation images of the normal classes lie on the sphere, in their own encoders' features.
@@ -233,21 +236,21 @@ class AnomalyTask(OneClassTask):
         linear classifier, trained on labelled normal and anomalous images: an upper bound that sees anomalies.
         """
         if name == "chance":
-            return self._both(lambda split: self.mean_over_classes(split, lambda _, pixels: torch.zeros(len(pixels))))
+            return on_both_splits(partial(self.mean_over_classes, score=lambda _, pixels: torch.zeros(len(pixels))))
         if name == "raw":
-            return self._both(lambda split: self.mean_over_classes(split, self._raw_distance))
+            return on_both_splits(partial(self.mean_over_classes, score=self._raw_distance))
         if name == "untrained":
             generator = self.context.streams.torch("weights")
             filters = random_filters(self.benchmark.filters, self.benchmark.size, generator)
             encoder = Encoder(filters).to(self.context.device)
-            return self._both(lambda split: self._detection(split, [encoder] * len(self.normal)))
+            return on_both_splits(lambda split: self._detection(split, [encoder] * len(self.normal)))
         if name == "pretrained":
-            return self._both(lambda split: self._detection(split, [self.start] * len(self.normal)))
+            return on_both_splits(lambda split: self._detection(split, [self.start] * len(self.normal)))
         if name == "supervised":
             return SupervisedTask(self.benchmark, self.context)
         return super().reference(name)
 
-    def _detection(self, split: str, encoders: Iterable[nn.Module]) -> dict[str, float]:
+    def _detection(self, split: str, encoders: Iterable[nn.Module]) -> Evaluated:
         encoders = list(encoders)
         embed_once = lru_cache(maxsize=1)(
             embed
@@ -261,9 +264,6 @@ class AnomalyTask(OneClassTask):
 
     def _raw_distance(self, place: int, pixels: Tensor) -> Tensor:
         return distance_to_nearest(to_float(self.normal[place]).flatten(1), to_float(pixels).flatten(1))
-
-    def _both(self, metrics: Callable[[str], Metrics]) -> Metrics:
-        return {f"{split}/{name}": value for split in SPLITS for name, value in metrics(split).items()}
 
 
 class SupervisedTask(OneClassTask):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -16,6 +16,7 @@ from sklearn.preprocessing import normalize
 from sklearn.svm import SVC
 
 from suite.benchmarks.graph.data import Split
+from suite.training import Evaluated, Outcomes
 
 #: Inverse penalties to choose from, as in GRACE's evaluation.
 INVERSE_PENALTIES: Final = tuple(2.0**power for power in range(-10, 10))
@@ -56,13 +57,13 @@ class SplitEvaluation(abc.ABC):
     def fitted(self, split: Split) -> Any:
         """Return a classifier in scikit-learn's sense, fitted to the split's training items."""
 
-    def __call__(self, part: str) -> dict[str, float]:
+    def __call__(self, part: str) -> Evaluated:
         """Return the mean metrics over the splits, on their items ``"val"`` or ``"test"``."""
-        results = []
-        for split, classifier in zip(self.splits, self._classifiers, strict=True):
-            items = split.part(part)
-            results.append(scores(self.labels[items], classifier.predict(self.features[items])))
-        return mean(results)
+        parts = [split.part(part) for split in self.splits]
+        predicted = [
+            classifier.predict(self.features[items]) for items, classifier in zip(parts, self._classifiers, strict=True)
+        ]
+        return evaluated(self.labels, parts, predicted)
 
 
 class LinearEvaluation(SplitEvaluation):
@@ -99,7 +100,7 @@ class KernelEvaluation(SplitEvaluation):
         return search.fit(self.features[split.train], self.labels[split.train])
 
 
-def majority(labels: np.ndarray, splits: Sequence[Split], part: str) -> dict[str, float]:
+def majority(labels: np.ndarray, splits: Sequence[Split], part: str) -> Evaluated:
     """Return the mean metrics of always predicting the most frequent class of the training items.
 
     Parameters
@@ -108,18 +109,38 @@ def majority(labels: np.ndarray, splits: Sequence[Split], part: str) -> dict[str
     splits : sequence of Split
     part : "val" or "test"
     """
-    results = []
-    for split in splits:
-        items = split.part(part)
-        results.append(scores(labels[items], np.full(len(items), np.bincount(labels[split.train]).argmax())))
-    return mean(results)
+    parts = [split.part(part) for split in splits]
+    predicted = [
+        np.full(len(items), np.bincount(labels[split.train]).argmax())
+        for items, split in zip(parts, splits, strict=True)
+    ]
+    return evaluated(labels, parts, predicted)
+
+
+def evaluated(labels: np.ndarray, parts: Sequence[np.ndarray], predicted: Sequence[np.ndarray]) -> Evaluated:
+    """Return the mean metrics over splits.
+
+    An item of the accuracy is a node, or a graph: which of them test differs by split and seed, their numbers do not.
+    It counts as often as it tested, and its outcome is how often the classifier was right.
+
+    Parameters
+    ----------
+    labels : array [items], int
+        Of all items.
+    parts, predicted : sequence of array [tested], int
+        The numbers of each split's tested items, and the classes that they were given.
+    """
+    results = [scores(labels[items], classes) for items, classes in zip(parts, predicted, strict=True)]
+    right, weights = np.zeros(len(labels)), np.zeros(len(labels))
+    largest = max(map(len, parts))
+    for items, classes in zip(parts, predicted, strict=True):
+        share = largest / len(items)  # the mean of splits of unlike size counts an item of a small one for more
+        right[items] += share * (labels[items] == classes)
+        weights[items] += share
+    values = np.divide(right, weights, out=np.zeros(len(labels)), where=weights > 0)
+    return Evaluated(mean(results), {"accuracy": Outcomes("mean", values, weights=weights)})
 
 
 def mean(results: Sequence[dict[str, float]]) -> dict[str, float]:
     """Return the mean of each metric."""
     return {name: float(np.mean([result[name] for result in results])) for name in results[0]}
-
-
-def of_both(metrics: Callable[[str], dict[str, float]]) -> dict[str, float]:
-    """Return the metrics of both parts, as ``val/<name>`` and ``test/<name>``."""
-    return {f"{part}/{name}": value for part in ("val", "test") for name, value in metrics(part).items()}

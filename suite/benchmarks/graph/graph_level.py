@@ -13,12 +13,12 @@ from torch_geometric.nn import global_add_pool
 
 from suite.benchmarks.graph.augment import drop_nodes
 from suite.benchmarks.graph.encoder import GIN, Model, projection_head
-from suite.benchmarks.graph.evaluate import KernelEvaluation, majority, of_both
+from suite.benchmarks.graph.evaluate import KernelEvaluation, majority
 from suite.benchmarks.graph.tu import Graphs, folds, load
 from suite.losses.steps import Step
 from suite.pairs import cross_view
 from suite.parameters import Count, Fraction, Positive
-from suite.training import Batches, Context, Metrics, Objective, Task, geometry
+from suite.training import Batches, Context, Metrics, Objective, Task, geometry, on_both_splits
 
 
 @dataclass(frozen=True)
@@ -118,10 +118,10 @@ class GraphTask(Task):
         ``chance`` gives every graph the most frequent class of the training graphs, as a constant embedding does.
         """
         if name == "chance":
-            return of_both(partial(majority, self.labels, self.splits))
+            return on_both_splits(partial(majority, self.labels, self.splits))
         if name == "raw":
             atoms = global_add_pool(self.graphs.features, self.graphs.graph, len(self.graphs))
-            return of_both(KernelEvaluation(atoms.cpu().numpy(), self.labels, self.splits))
+            return on_both_splits(KernelEvaluation(atoms.cpu().numpy(), self.labels, self.splits))
         return super().reference(name)
 
     def optimizer(self, groups: Iterable[dict[str, Any]]) -> torch.optim.Optimizer:

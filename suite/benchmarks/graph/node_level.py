@@ -16,11 +16,11 @@ from torch.nn import functional
 from suite.benchmarks.graph.augment import drop_edges, mask_features
 from suite.benchmarks.graph.data import load, split
 from suite.benchmarks.graph.encoder import GCN, Model, projection_head
-from suite.benchmarks.graph.evaluate import LinearEvaluation, majority, of_both, scores
+from suite.benchmarks.graph.evaluate import LinearEvaluation, evaluated, majority
 from suite.losses.steps import Step
 from suite.pairs import two_view
 from suite.parameters import Count, Fraction, NonNegative, Positive
-from suite.training import Context, Metrics, Objective, Task, geometry
+from suite.training import Context, Metrics, Objective, Task, geometry, on_both_splits
 
 SUPERVISED_RATE, SUPERVISED_DECAY, SUPERVISED_EPOCHS = 0.01, 5e-4, 200
 
@@ -149,10 +149,10 @@ class ContrastiveTask(NodeTask):
         ``supervised`` is a task: the same encoder and views, trained on the labels of the first split's training nodes.
         """
         if name == "chance":
-            return of_both(partial(majority, self.labels, self.splits))
+            return on_both_splits(partial(majority, self.labels, self.splits))
         if name == "raw":
             words = sparse.csr_array(self.graph.features.cpu().to_dense().numpy())
-            return of_both(LinearEvaluation(words, self.labels, self.splits))
+            return on_both_splits(LinearEvaluation(words, self.labels, self.splits))
         if name == "supervised":
             return SupervisedTask(self.settings, self.context)
         return super().reference(name)
@@ -189,7 +189,7 @@ class SupervisedTask(NodeTask):
         with torch.no_grad():
             predicted = self.model(self.graph.features, self.graph.edges).argmax(dim=1).cpu().numpy()
         nodes = self.splits[0].part(split)
-        return scores(self.labels[nodes], predicted[nodes])
+        return evaluated(self.labels, [nodes], [predicted[nodes]])
 
     def optimizer(self, groups: Iterable[dict[str, Any]]) -> torch.optim.Optimizer:
         """Return Adam."""

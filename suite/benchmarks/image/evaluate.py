@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from suite.pairs import normalise
+from suite.training import Evaluated, Outcomes
 
 NEIGHBOURS = {"knn_accuracy": 20, "knn200_accuracy": 200}
 GALLERY_PER_NEIGHBOUR = 20
@@ -61,7 +63,7 @@ class FeatureEvaluation:
         wide = ("knn200_accuracy",) if gallery >= GALLERY_PER_NEIGHBOUR * NEIGHBOURS["knn200_accuracy"] else ()
         return ("knn_accuracy", *wide, "linear_accuracy", "few_label_accuracy")
 
-    def __call__(self, queries: Tensor, labels: Tensor) -> dict[str, float]:
+    def __call__(self, queries: Tensor, labels: Tensor) -> Evaluated:
         """Return the metrics of query features [queries, features] with labels [queries]."""
         counts = {name: NEIGHBOURS[name] for name in self.names(len(self.labels)) if name in NEIGHBOURS}
         predicted = dict(
@@ -69,7 +71,10 @@ class FeatureEvaluation:
         )
         predicted["linear_accuracy"] = self._linear.predict(queries)
         predicted["few_label_accuracy"] = self._few_label.predict(queries)
-        return {name: accuracy(classes, labels) for name, classes in predicted.items()}
+        return Evaluated(
+            {name: accuracy(classes, labels) for name, classes in predicted.items()},
+            {name: Outcomes("mean", right(classes, labels)) for name, classes in predicted.items()},
+        )
 
 
 def few_labels(labels: Tensor, classes: int) -> Tensor:
@@ -203,3 +208,9 @@ def _minimise(objective: Callable[[], Tensor], parameters: list[Tensor], iterati
 def accuracy(predicted: Tensor, labels: Tensor) -> float:
     """Return the share of entries [..., samples] that equal the labels [samples], in [0, 1]."""
     return float((predicted == labels).double().mean())
+
+
+def right(predicted: Tensor, labels: Tensor) -> np.ndarray:
+    """Return for each of the labels [samples] the share of the predictions [..., samples] that equal it: [samples]."""
+    hits = (predicted == labels).reshape(-1, len(labels))
+    return np.asarray((hits.double().mean(dim=0) if len(hits) > 1 else hits[0]).cpu().numpy())

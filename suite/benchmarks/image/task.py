@@ -22,7 +22,7 @@ from suite.benchmarks.image.moco import MomentumModel
 from suite.losses.steps import Step
 from suite.pairs import two_view, with_queue
 from suite.parameters import Count, Fraction, NonNegative, Positive
-from suite.training import Batches, Context, Metrics, Objective, Task, geometry
+from suite.training import Batches, Context, Metrics, Objective, Task, geometry, on_both_splits
 
 IMAGES_AT_ONCE = 1000
 DIAGNOSED_IMAGES = 500
@@ -292,13 +292,11 @@ class ContrastiveTask(ImageTask):
         ``supervised`` is a task: the same encoder, views and steps, trained by cross-entropy on the labels of all
         training images.
         """
-        splits = ("val", "test")
         if name == "chance":
             names = FeatureEvaluation.names(self.benchmark.gallery_images)
-            return {f"{split}/{metric}": 1 / CLASSES for split in splits for metric in names}
+            return on_both_splits(lambda split: dict.fromkeys(names, 1 / CLASSES))
         if name == "raw":
-            metrics = {split: self._evaluate(split, lambda images: images.flatten(1)) for split in splits}
-            return {f"{split}/{metric}": value for split in splits for metric, value in metrics[split].items()}
+            return on_both_splits(lambda split: self._evaluate(split, lambda images: images.flatten(1)))
         if name == "supervised":
             return SupervisedTask(self.benchmark, self.context)
         return super().reference(name)

@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from suite.training import Evaluated, Outcomes
+
 CUTOFFS = (5, 10, 20)
 SAMPLED_CUTOFFS = (1, 5, 10)
 NEGATIVES: Final = 100
 
 
-def ranking_metrics(
-    scores: Tensor, target: Tensor, excluded: Tensor, cutoffs: Sequence[int] = CUTOFFS
-) -> dict[str, float]:
+def ranking_metrics(scores: Tensor, target: Tensor, excluded: Tensor, cutoffs: Sequence[int] = CUTOFFS) -> Evaluated:
     """Hit ratio and NDCG of one relevant item a user, ranked against every item that is not excluded.
 
     HR@k is the share of users whose target is among the first k. NDCG@k is the mean over users of 1 / log2(1 + rank)
@@ -36,8 +36,8 @@ def ranking_metrics(
 
     Returns
     -------
-    dict
-        ``hr_<k>`` and ``ndcg_<k>`` in [0, 1] for every k of `cutoffs`.
+    Evaluated
+        ``hr_<k>`` and ``ndcg_<k>`` in [0, 1] for every k of `cutoffs`, with their outcomes by user.
 
     Raises
     ------
@@ -54,12 +54,15 @@ def ranking_metrics(
     # The target is equally likely at each of the ranks above + 1 ... above + tied + 1.
     discount = 1.0 / torch.arange(2, scores.shape[1] + 2, dtype=torch.float64, device=scores.device).log2()
     gain = torch.cat([discount.new_zeros(1), discount.cumsum(0)])
-    metrics = {}
+    by_user = {}
     for k in cutoffs:
         first, beyond = above.clamp(max=k), (above + tied + 1).clamp(max=k)
-        metrics[f"hr_{k}"] = ((beyond - first) / (tied + 1.0).double()).mean().item()
-        metrics[f"ndcg_{k}"] = ((gain[beyond] - gain[first]) / (tied + 1.0).double()).mean().item()
-    return metrics
+        by_user[f"hr_{k}"] = (beyond - first) / (tied + 1.0).double()
+        by_user[f"ndcg_{k}"] = (gain[beyond] - gain[first]) / (tied + 1.0).double()
+    return Evaluated(
+        {name: values.mean().item() for name, values in by_user.items()},
+        {name: Outcomes("mean", values.cpu().numpy()) for name, values in by_user.items()},
+    )
 
 
 def sampled_metrics(

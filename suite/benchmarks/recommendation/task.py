@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, ClassVar, Final
 
 import torch
@@ -19,7 +20,7 @@ from suite.losses.steps import Step
 from suite.pairs import two_view
 from suite.pairs.gather import weighted
 from suite.parameters import Count, Fraction, NonNegative, Positive
-from suite.training import Batches, Context, Metrics, Objective, Task, geometry
+from suite.training import Batches, Context, Metrics, Objective, Task, geometry, on_both_splits
 from suite.training.streams import Streams
 
 #: Sampled negatives are the same whatever the run's seed and loss: what differs between runs is the model.
@@ -135,11 +136,7 @@ class RecommendationTask(Task):
         if name in ("chance", "popularity"):
             count = self._popularity()
             score = count if name == "popularity" else torch.zeros_like(count)
-            return {
-                f"{split}/{metric}": value
-                for split in ("val", "test")
-                for metric, value in self._rank(score.expand(len(self.train), -1), split).items()
-            }
+            return on_both_splits(partial(self._rank, score.expand(len(self.train), -1)))
         return super().reference(name)
 
     def optimizer(self, groups: Iterable[dict[str, Any]]) -> torch.optim.Optimizer:

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from suite.benchmarks.text.data import ScoredPairs
+from suite.training import Evaluated, Outcomes
 
 Embed = Callable[[Sequence[str]], Tensor]
 
@@ -71,11 +72,14 @@ def resolution(cosine: np.ndarray) -> float:
     return float(ROUNDING * (sine + ROUNDING))
 
 
-def sts_metrics(embed: Embed, pairs: ScoredPairs) -> dict[str, float]:
+def sts_metrics(embed: Embed, pairs: ScoredPairs) -> Evaluated:
     """Return ``spearman``: the rank correlation of the pairs' cosines with their scores.
 
     The protocol of SimCSE (Gao et al. 2021, arXiv 2104.08821) on the STS Benchmark (Cer et al. 2017): all pairs of a
     part in one ranking, no regression on top. Cosines that differ by rounding alone order nothing.
     """
     cosine = cosines(embed, pairs)
-    return {"spearman": spearman(cosine, pairs.scores, resolution(cosine))}
+    ordered = spearman(cosine, pairs.scores, resolution(cosine))
+    if np.ptp(cosine) <= resolution(cosine):
+        cosine = np.zeros_like(cosine)
+    return Evaluated({"spearman": ordered}, {"spearman": Outcomes("spearman", cosine, pairs.scores)})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar, Final, Literal
 
 import numpy as np
@@ -23,7 +24,7 @@ from suite.losses.steps import Step
 from suite.pairs import cross_view
 from suite.pairs.gather import gathered
 from suite.parameters import Count, Fraction, NonNegative, Positive
-from suite.training import Batches, Context, Metrics, Objective, Task, geometry
+from suite.training import Batches, Context, Evaluated, Metrics, Objective, Task, geometry, on_both_splits
 
 VECTORS: Final = "GoogleNews-vectors-negative300-bolukbasi.bin"
 STS_FILES: Final = {"val": "sts-dev.csv", "test": "sts-test.csv"}
@@ -32,7 +33,6 @@ STS_FILES: Final = {"val": "sts-dev.csv", "test": "sts-test.csv"}
 ALIGNMENT_TEMPERATURE: Final = 0.05
 #: Pairs with a higher score are positives to the alignment that is logged, as in SimCSE (section 3).
 ALIKE: Final = 4.0
-SPLITS: Final = ("val", "test")
 WARM_UP: Final = 0.1
 
 
@@ -216,7 +216,7 @@ class SentenceTask(Task):
     def _embed(self, sentences: Iterable[str]) -> Tensor:
         return Embedder(self.model, self.vocabulary, self.context.device).embed(list(sentences))
 
-    def _metrics(self, embed: Embed, split: str) -> dict[str, float]:
+    def _metrics(self, embed: Embed, split: str) -> Evaluated:
         part: Part = "test" if split == "test" else "val"
         metrics = sts_metrics(embed, self.scored[split])
         if self.settings.bias:
@@ -224,8 +224,8 @@ class SentenceTask(Task):
             metrics |= bias_metrics(embed, *files, part, known=self.vocabulary.knows)
         return metrics
 
-    def _of_both(self, embed: Embed) -> dict[str, float]:
-        return {f"{split}/{name}": value for split in SPLITS for name, value in self._metrics(embed, split).items()}
+    def _of_both(self, embed: Embed) -> Evaluated:
+        return on_both_splits(partial(self._metrics, embed))
 
 
 class CounterfactualTask(SentenceTask):

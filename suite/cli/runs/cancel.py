@@ -34,7 +34,8 @@ def execute(options: argparse.Namespace) -> int:
 def show(ended: Cancelled) -> None:
     """Print what came of a cancellation."""
     if ended.silence:
-        print(f"{ended.runs} runs cancelled, but SLURM does not answer: {ended.silence}. Its tasks end by themselves")
+        silence = f"{ended.silent} does not answer: {ended.silence}"
+        print(f"{ended.runs} runs cancelled, but {silence}. Its tasks end by themselves")
     elif not (ended.runs or ended.workers or ended.tasks):
         print("nothing runs")
     else:

@@ -64,9 +64,8 @@ def _show_array_tasks(store: Store) -> None:
     found = cluster(store)
     tasks = found.tasks
     if found.silence:
-        print(
-            f"SLURM does not answer: {found.silence}. What its jobs do is unknown; nothing is submitted again meanwhile"
-        )
+        silence = f"{found.silent} does not answer: {found.silence}"
+        print(f"{silence}. What its jobs do is unknown; nothing is submitted again meanwhile")
     for one in found.stillborn:
         print(f"array task {one['job']} ended without having begun: python -m suite logs {one['key'][:12]} --task")
     if not tasks:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 from suite.cli.arguments import OK
@@ -36,6 +38,14 @@ def to_json(registry: Registry) -> dict[str, Any]:
     }
 
 
+def _members(registry: Registry, loss: str) -> Iterator[str]:
+    """Say how many members a loss has by what they set, and how to select them."""
+    names = [name.removeprefix(f"{loss}@") for name, entry in registry.losses.items() if entry.sweep_of == loss]
+    counted = Counter("@".join(f"{part.partition('=')[0]}=*" for part in name.split("@")) for name in names)
+    for what, number in counted.items():
+        yield f"{number} {loss}@{what}"
+
+
 def show(shown: Registry) -> None:
     """Print it for people."""
     document = shown.document
@@ -50,18 +60,17 @@ def show(shown: Registry) -> None:
         for name, entry in document.benchmarks.items()
     ]
     show_table(("benchmark", "class", "metric", "profiles", "data"), rows)
-    members = [entry.sweep_of for entry in shown.losses.values()]
     losses = [
         (
             name,
             entry.target.path,
             " ".join(f"{k}={v}" for k, v in entry.arguments.items()),
-            f"{members.count(name)} members: {name}@*" if name in members else "",
+            "; ".join(_members(shown, name)),
         )
         for name, entry in shown.losses.items()
         if entry.sweep_of is None
     ]
-    show_table(("loss", "class", "arguments", "sweep"), losses)
+    show_table(("loss", "class", "arguments", "members"), losses)
     slices = [
         (name, *(" ".join(map(str, part)) if part else "" for part in (s.benchmarks, s.losses)), str(s.seeds or ""))
         for name, s in document.slices.items()

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from suite.launch.jobs import Jobs
 from suite.launch.kind import Kind
+from suite.launch.queue import Site
 from suite.launch.slurm.settings import SlurmSettings
 from suite.plan.run import Run
 from suite.records.launch import Launch
@@ -58,6 +59,13 @@ class SlurmLauncher(SlurmSettings, Kind):
         from suite.launch.slurm import client
 
         return client.identity()
+
+    @classmethod
+    def site(cls) -> Site:
+        """Return the cluster that SLURM's commands speak with."""
+        from suite.launch.slurm.queue import SlurmSite
+
+        return SlurmSite()
 
     def jobs(self, launch: Launch, store: Store) -> Jobs:
         """Return the array tasks of a launch."""

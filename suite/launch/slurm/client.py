@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from suite.launch.queue import ArrayTask, SchedulerUnavailable
 from suite.process import own_environment
 from suite.records.arrays import JOB_PREFIX
 
@@ -22,39 +23,8 @@ ENDED = frozenset(
 )
 
 
-class SchedulerUnavailable(RuntimeError):
-    """SLURM does not answer: nothing is known of its jobs."""
-
-
 class Refused(RuntimeError):
     """SLURM answered, and refuses; its own words."""
-
-
-@dataclass(frozen=True)
-class ArrayTask:
-    """An array task, or a plain job, as the queue shows it.
-
-    Attributes
-    ----------
-    job : str
-        ``123_4``, or ``123`` for a plain job: what scontrol and scancel take.
-    name : str
-    index : int
-        Its array index; 0 for a plain job.
-    state : str
-        ``PENDING``, ``RUNNING``, ...
-    reason : str
-        Why it waits.
-    nodes : str
-        Where it runs, as ``gpu[1-2]``.
-    """
-
-    job: str
-    name: str
-    index: int
-    state: str
-    reason: str = ""
-    nodes: str = ""
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ from collections.abc import Collection, Mapping, Sequence
 
 from suite.launch.jobs import LaunchError, unpatterned
 from suite.launch.packing import arrays
+from suite.launch.queue import Look, SchedulerUnavailable
 from suite.launch.slurm import client
-from suite.launch.slurm.queue import Look, look
+from suite.launch.slurm.queue import look
 from suite.launch.slurm.sbatch import parameters
 from suite.launch.slurm.settings import SlurmSettings
 from suite.plan.run import Run
@@ -238,7 +239,7 @@ class SlurmJobs:
             return self._launcher.max_array_size
         try:
             return int(client.configuration()["MaxArraySize"])
-        except (client.SchedulerUnavailable, KeyError, ValueError):
+        except (SchedulerUnavailable, KeyError, ValueError):
             return 1000
 
     def _last_words(self) -> str:

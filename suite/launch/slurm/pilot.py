@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 
+from suite.launch.queue import SchedulerUnavailable
 from suite.launch.slurm import client
 from suite.process import RENDEZVOUS, TEXT, THREADS
 from suite.records.arrays import HEARTBEAT_S, TaskReport, batches, order, report_task, task_report
@@ -219,7 +220,7 @@ class Pilot:
                 client.requeue(self.job)
                 logger.info("requeued (%s); the next life goes on from the checkpoints", self.report.reason)
                 return
-            except client.SchedulerUnavailable as error:
+            except SchedulerUnavailable as error:
                 logger.warning("%s", error)
                 if time.monotonic() > deadline:
                     break

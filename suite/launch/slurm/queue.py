@@ -2,60 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+import functools
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
+from suite.launch.queue import UNKNOWN, ArrayTask, InQueue, Look, SchedulerUnavailable
 from suite.launch.slurm import client
-from suite.records.arrays import Batch, batches, task_report
+from suite.records.arrays import JOB_PREFIX, Batch, batches, task_report
 from suite.records.launch import Launch
 
-UNKNOWN = "UNKNOWN"
 
+class SlurmSite:
+    """The cluster that SLURM's commands speak with."""
 
-@dataclass(frozen=True)
-class InQueue:
-    """An array task that SLURM has, or may have.
+    def look(self, launches: Collection[Launch]) -> Look:
+        """Ask SLURM, once, unless nothing of the launches was ever submitted."""
+        return look(launches)
 
-    Attributes
-    ----------
-    launch : Launch
-    pack : int
-    task : client.ArrayTask
-        With state :data:`UNKNOWN` if SLURM does not answer.
-    """
+    def cancel(self, tasks: Sequence[InQueue]) -> None:
+        """End array tasks; those that are gone already are no error."""
+        client.cancel([one.task.job for one in tasks])
 
-    launch: Launch
-    pack: int
-    task: client.ArrayTask
+    def has_jobs(self, launch: Launch) -> bool:
+        """Whether the queue shows array tasks of a launch."""
+        return any(name.startswith(f"{JOB_PREFIX}{launch.id}-") for name in self._names)
 
-    def wanted(self) -> list[str]:
-        """Return the runs that it has in hand, without cancelled runs."""
-        cancelled = self.launch.cancelled()
-        return [key for key in self.launch.spec.packs[self.pack].keys if key not in cancelled]
-
-
-@dataclass(frozen=True)
-class Look:
-    """One look at SLURM.
-
-    Attributes
-    ----------
-    tasks : list of InQueue
-        What SLURM has of the launches in question; if it does not answer, everything of them that may be there. So
-        it is with launches of other users and clusters, whose jobs it does not show.
-    silence : str
-        Why SLURM does not answer; empty if it does.
-    total : int
-        This user's array tasks of the suite in the queue, those of other results folders among them.
-    """
-
-    tasks: list[InQueue]
-    silence: str = ""
-    total: int = 0
-
-    def of(self, launch: Launch) -> dict[int, InQueue]:
-        """Return the tasks of one launch by pack."""
-        return {one.pack: one for one in self.tasks if one.launch.id == launch.id}
+    @functools.cached_property
+    def _names(self) -> list[str]:
+        return [task.name for task in client.queue()]
 
 
 def look(launches: Iterable[Launch], always: bool = False) -> Look:
@@ -65,8 +38,8 @@ def look(launches: Iterable[Launch], always: bool = False) -> Look:
         return Look([])
     try:
         queued, here = client.queue(), client.identity()
-    except client.SchedulerUnavailable as error:
-        return Look(list(_perhaps(listed)), str(error))
+    except SchedulerUnavailable as error:
+        return Look(list(_perhaps(listed)), str(error), silent="SLURM")
     strange = [batch for batch in listed if batch.launch.spec.submitter not in ("", here)]
     named = {batch.name: batch for batch in listed}
     found = [
@@ -83,4 +56,4 @@ def _perhaps(listed: Iterable[Batch]) -> Iterator[InQueue]:
         for index, pack in enumerate(batch.packs):
             report = task_report(batch.launch, pack)
             if report is None or report.state != "ended":
-                yield InQueue(batch.launch, pack, client.ArrayTask(jobs.get(pack, "?"), batch.name, index, UNKNOWN))
+                yield InQueue(batch.launch, pack, ArrayTask(jobs.get(pack, "?"), batch.name, index, UNKNOWN))

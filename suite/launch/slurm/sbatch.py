@@ -9,6 +9,7 @@ from typing import Any
 
 from suite.launch.jobs import LaunchError
 from suite.launch.packing import Demand, pack, side_by_side
+from suite.launch.queue import SchedulerUnavailable
 from suite.launch.slurm import client
 from suite.launch.slurm.settings import SlurmSettings
 from suite.plan.run import Run
@@ -131,7 +132,7 @@ def check(launcher: SlurmSettings) -> None:
                 return
             much = f"{launcher.cpus} cpus, {launcher.memory} of memory and {launcher.gpus} GPUs"
             refusal = f"no node has {much}; sinfo -o '%P %c %m %G' lists what there is"
-    except client.SchedulerUnavailable as error:
+    except SchedulerUnavailable as error:
         raise LaunchError(f"{error}; nothing was submitted") from error
     if refusal is not None:
         raise InputError([Problem("launcher", "", f"SLURM would not carry out such jobs: {refusal}")])

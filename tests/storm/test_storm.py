@@ -1,0 +1,69 @@
+"""A short storm over the local launcher, and that it would notice what it looks for."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.cluster import metrics, suite_here
+from tests.storm.__main__ import storm, table
+from tests.storm.campaign import Aftermath, Campaign
+from tests.storm.grounds import ground
+from tests.storm.tracking import File
+
+
+def test_a_short_storm_loses_nothing_does_nothing_twice_and_changes_no_bit() -> None:
+    with ground("local") as on:
+        tally = storm(on, "local", faults=12, seed=0)
+    assert tally.faults == 12
+    assert not tally.problems, table(tally)
+
+
+@pytest.fixture(scope="module")
+def survivor(tmp_path_factory: pytest.TempPathFactory) -> Campaign:
+    """A campaign to which nothing has happened."""
+    campaign = Campaign(tmp_path_factory.mktemp("storm") / "calm", ["--quiet", "--launcher", "debug"], File())
+    assert suite_here(campaign.folder, "run", *campaign.options).returncode == 0
+    return campaign
+
+
+def _lost(record: Path) -> None:
+    (record / "result.json").unlink()
+
+
+def _other_bits(record: Path) -> None:
+    result = json.loads((record / "result.json").read_text())
+    result["metrics"]["test/accuracy"] += 1e-15
+    (record / "result.json").write_text(json.dumps(result))
+
+
+def _twice(record: Path) -> None:
+    with (record / "events.jsonl").open("a") as file:
+        file.write(json.dumps({"time": 0.0, "event": "finished"}) + "\n")
+
+
+def _checkpoint(record: Path) -> None:
+    (record / "checkpoint.pt").touch()
+
+
+@pytest.mark.parametrize(
+    "harm, noticed",
+    [(_lost, "lost: "), (_other_bits, "other bits: "), (_twice, "done 2 times: "), (_checkpoint, "checkpoint left")],
+)
+def test_harm_is_noticed(
+    harm: Callable[[Path], None], noticed: str, survivor: Campaign, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = metrics(survivor.folder)
+    shutil.copytree(survivor.results, tmp_path / "results")
+    monkeypatch.setattr(survivor, "folder", tmp_path)
+    monkeypatch.setattr(survivor, "results", tmp_path / "results")
+    calm, harmed = Aftermath(), Aftermath()
+    survivor.check_runs(calm, expected)
+    harm(next((tmp_path / "results/runs").iterdir()))
+    survivor.check_runs(harmed, expected)
+    assert not calm.problems
+    assert [problem.startswith(noticed) for problem in harmed.problems] == [True]

@@ -11,7 +11,6 @@ import pandas as pd
 
 from analysis.evidence.trials import Search
 from analysis.statistics.budget import Curve, Price, Scores, declared_first, price, random_search
-from analysis.statistics.paired import Difference
 from suite.registry.claims import Declared
 
 DRAWN, FIRST = "drawn", "declared first"
@@ -23,20 +22,20 @@ QUESTIONS = {
 
 @dataclass(frozen=True)
 class Budget:
-    """What trials of a loss give on a benchmark, on test; higher is better, whatever the metric's goal.
+    """What trials of a loss give on a benchmark, on test.
 
     Attributes
     ----------
     search : Search
     curves : mapping of question to Curve
-        By `QUESTIONS`.
-    declared : Difference
-        The declared configuration over the same seeds.
+        By `QUESTIONS`; higher is better, whatever the metric's goal.
+    declared : float
+        The mean of the declared configuration over the same seeds, in the metric's own unit.
     """
 
     search: Search
     curves: dict[str, Curve]
-    declared: Difference
+    declared: float
 
     def points(self, question: str) -> pd.DataFrame:
         """Return the curve in the metric's own unit: columns ``k mean low high``."""
@@ -75,7 +74,7 @@ def budgets_of(searches: Sequence[Search]) -> list[Budget]:
         if one.trials > 1 and not why_not(one):
             declared, drawn = _scores(one, slice(1)), _scores(one, slice(1, None))
             curves = {DRAWN: random_search(drawn), FIRST: declared_first(declared, drawn)}
-            found.append(Budget(one, curves, Difference.of(one.sign * one.test[0])))
+            found.append(Budget(one, curves, float(one.sign * one.test[0].mean())))
     return found
 
 

@@ -70,8 +70,7 @@ def _name(one: Budget) -> str:
 def _cells(one: Budget, question: str, shown: list[int]) -> list[Cell]:
     points = one.points(question).set_index("k")
     decimals = decimals_for(points["mean"])
-    declared = one.search.sign * one.declared.mean
-    cells = [Cell(f"{declared:.{decimals}f}", value=declared)]
+    cells = [Cell(f"{one.declared:.{decimals}f}", value=one.declared)]
     for k in shown:
         if k not in points.index:
             cells.append(Cell(MISSING))

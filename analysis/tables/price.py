@@ -61,10 +61,10 @@ def lines(evidence: Evidence) -> Iterator[str]:
         yield ""
         yield f"Trials to reach {against} (declared), drawn from the search space [95 % interval]"
         mine = [one for one in found if one.against == against]
-        width = max(len(f"{one.benchmark}  {one.loss}") for one in mine)
+        widths = [max(map(len, names)) for names in zip(*((one.benchmark, one.loss) for one in mine), strict=True)]
         for one in mine:
             said = one.prices[DRAWN].text if one.prices else one.reason
-            yield f"  {f'{one.benchmark}  {one.loss}':{width}}  {said}"
+            yield f"  {one.benchmark:{widths[0]}}  {one.loss:{widths[1]}}  {said}"
 
 
 def _cells(one: Priced) -> list[Cell]:

@@ -185,6 +185,13 @@ def test_what_is_minimised_has_the_same_prices_and_mirrored_curves(made: Evidenc
     assert prices[0].data["trials"].tolist() == prices[1].data["trials"].tolist()
     table = budget_table(turned)
     assert table is not None
+    block = table.blocks[0]
+    declared, *curve = (
+        cell.value for label, cells in block.rows if label == "image: infonce (accuracy ↓)" for cell in cells
+    )
+    assert declared == pytest.approx(0.86, abs=0.01) and declared > curve[1] > curve[2]
+    (axis,) = [axis for axis in budget_figure.figure(turned).figure.axes if axis.get_title() == "image"]
+    assert declared in [line.get_ydata()[0] for line in axis.lines if len(line.get_xdata()) == 1]
     data = table.data.query("loss == 'infonce' and question == 'drawn' and benchmark == 'image'")
     assert (
         data["mean"].is_monotonic_decreasing

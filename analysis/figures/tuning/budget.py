@@ -19,7 +19,7 @@ from analysis.figures.style import handle, look, styled
 MARKED = 16
 _KEYS = (
     Line2D([], [], color="#555555", marker="o", markerfacecolor="none", linestyle="", label="as declared, no trial"),
-    Line2D([], [], color="#555555", linestyle=":", label="its level"),
+    Line2D([], [], color="#555555", linestyle=":", label="and its level"),
 )
 
 
@@ -60,13 +60,12 @@ def _panel(axis: Axes, found: list[Budget]) -> None:
     heights: list[float] = []
     for one in found:
         shown, points = look(one.search.loss), one.points(DRAWN)
-        declared = one.search.sign * one.declared.mean
         markers = {} if len(points) < MARKED else {"marker": ""}
         axis.plot(points["k"], points["mean"], **(shown.curve | markers), zorder=3)
         axis.fill_between(points["k"], points["low"], points["high"], color=shown.colour, alpha=0.12, linewidth=0)
-        axis.axhline(declared, color=shown.colour, linestyle=":", linewidth=0.9)
-        axis.plot([0], [declared], **shown.marks, markerfacecolor="none", zorder=4)
-        heights += [declared, *points["mean"]]
+        axis.axhline(one.declared, color=shown.colour, linestyle=":", linewidth=0.9)
+        axis.plot([0], [one.declared], **shown.marks, markerfacecolor="none", zorder=4)
+        heights += [one.declared, *points["mean"]]
     low, high = min(heights), max(heights)
     pad = 0.15 * (high - low) or 0.01 * max(abs(high), 1e-6)
     axis.set_ylim(low - pad, high + pad)

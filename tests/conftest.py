@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from suite.cli import main as cli
-from suite.provenance import modules, targets
+from suite.provenance import definitions, modules, targets
 from tests import nursery
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # so a shell starts what runs in its background
@@ -50,7 +50,7 @@ slices:
 LONGEST = (
     "slurm/test_campaigns", "launch/test_kill", "slurm/test_arrays", "launch/test_campaign",
     "slurm/test_slurm_commands", "slurm/test_doctor", "tracking/test_server", "verify/test_verify",
-    "analysis/test_cli", "launch/test_pilot",
+    "analysis/test_cli", "launch/test_pilot", "cli/test_tune", "slurm/test_tune",
 )  # fmt: skip
 
 
@@ -130,7 +130,7 @@ class Project:
 
 def forget_sources() -> None:
     """Have every source file read anew."""
-    for module in (modules, targets):
+    for module in (definitions, modules, targets):
         for value in vars(module).values():
             if hasattr(value, "cache_clear"):
                 value.cache_clear()

@@ -56,8 +56,8 @@ class Loaded:
         from analysis.evidence.gather import gather
 
         declared = self.logged.declared
-        accept = self.accept_changes
-        return {profile: gather(self.collected, declared, profile, accept) for profile in self.collected.profiles}
+        accept, outcomes = self.accept_changes, self.logged.outcomes
+        return {name: gather(self.collected, declared, name, accept, outcomes) for name in self.collected.profiles}
 
 
 def report(options: argparse.Namespace) -> None:

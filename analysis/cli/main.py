@@ -104,7 +104,7 @@ def _add_source(command: argparse.ArgumentParser) -> None:
         "--registry",
         type=Path,
         metavar="FILE",
-        help="where the claims are declared (default: that of the bundle, else ./benchmarks.yaml)",
+        help="where the claims are declared (default: those that the results were made with)",
     )
     command.add_argument(
         "--accept-changes",

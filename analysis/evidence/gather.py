@@ -13,12 +13,14 @@ from analysis.evidence.choice import VALIDATED, Choice, choose, incomplete, natu
 from analysis.evidence.comparison import Comparison, compare, families
 from analysis.evidence.confounding import confounding
 from analysis.evidence.failures import Failed, failures_of, with_failures
+from analysis.evidence.items import Items
 from analysis.evidence.reproduction import Reproduction, reproductions
 from analysis.evidence.rows import AT_ORDER, DECLARED, ROW_COLUMNS, label_of, labels_of, notes_on, rows_of, search_notes
+from analysis.evidence.searches.trials import TUNED, Search, budgets, searches
 from analysis.evidence.sensitivity import Sensitivity, blind, sensitivities
-from analysis.evidence.trials import TUNED, Search, budgets, searches
 from analysis.evidence.verdict import Circumstances, Verdict, judge
 from analysis.read.collect import Collected
+from analysis.read.items import OutcomesReader, no_outcomes
 from suite.registry.claims import Claim, Declared, Published
 
 __all__ = ["ROW_COLUMNS", "Claim", "Comparison", "Evidence", "Published", "Reproduction", "Verdict", "gather"]
@@ -109,7 +111,13 @@ class Evidence:
         return found
 
 
-def gather(collected: Collected, declared: Declared, profile: str, accept_changes: bool = False) -> Evidence:
+def gather(
+    collected: Collected,
+    declared: Declared,
+    profile: str,
+    accept_changes: bool = False,
+    outcomes: OutcomesReader = no_outcomes,
+) -> Evidence:
     """Derive everything that the tables, the figures and the report of a profile show.
 
     Parameters
@@ -121,6 +129,8 @@ def gather(collected: Collected, declared: Declared, profile: str, accept_change
     profile : str
     accept_changes : bool
         Judge claims by margins, goals and metrics that were changed while runs existed.
+    outcomes : callable
+        Reads the outcomes of test items.
     """
     mine = collected.of(profile)
     choices = choose(mine.runs)
@@ -131,8 +141,9 @@ def gather(collected: Collected, declared: Declared, profile: str, accept_change
     sensitivity = sensitivities(mine.runs, tried)
     labels = labels_of(rows, "loss")
     baseline = _baseline(rows, declared.baseline or "infonce")
+    items = Items(outcomes, rows.loc[rows["kind"] == "loss", "run_id"])
     compared = [
-        compare(here, str(benchmark), label, baseline, failed)
+        compare(here, str(benchmark), label, baseline, failed, items)
         for benchmark, here in sorted(rows.groupby("benchmark"), key=lambda part: natural(str(part[0])))
         for label in labels
         if label != baseline and {label, baseline} <= set(here["row"].unique())
@@ -158,6 +169,7 @@ def gather(collected: Collected, declared: Declared, profile: str, accept_change
                     _confounded(declared, rows, mine.origins, budgets(tried)),
                     tried,
                     profile,
+                    items,
                 ),
             )
         ),

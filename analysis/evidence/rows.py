@@ -18,7 +18,15 @@ from analysis.evidence.choice import (
     runs_of,
     without_name,
 )
-from analysis.evidence.trials import TUNED, Search, budgets, name_of_trial, still_to_run, trials_of, tuned_label
+from analysis.evidence.searches.trials import (
+    TUNED,
+    Search,
+    budgets,
+    name_of_trial,
+    still_to_run,
+    trials_of,
+    tuned_label,
+)
 from suite.registry.claims import At, Claim
 
 DECLARED = "declared"
@@ -48,7 +56,7 @@ def rows_of(
     choices : sequence of Choice
         From :func:`analysis.evidence.choice.choose`.
     searches : sequence of Search
-        From :func:`analysis.evidence.trials.searches`.
+        From :func:`analysis.evidence.searches.trials.searches`.
     claims : iterable of Claim
 
     Returns
@@ -110,7 +118,7 @@ def label_of(rows: pd.DataFrame, loss: str, at: At, most: Mapping[str, int]) -> 
     loss : str
     at : str or Trials
     most : mapping of loss to trials
-        From :func:`analysis.evidence.trials.budgets`.
+        From :func:`analysis.evidence.searches.trials.budgets`.
     """
     trials = trials_of(loss, at, most)
     if trials is not None:

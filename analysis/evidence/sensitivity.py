@@ -11,7 +11,7 @@ import pandas as pd
 
 from analysis.evidence.choice import members
 from analysis.evidence.comparison import described
-from analysis.evidence.trials import Search
+from analysis.evidence.searches.trials import Search
 
 Blind = Mapping[tuple[str, str, bool], str]
 """Why "not worse" says nothing, by benchmark, loss, and whether that is by its search or by its sweep."""

@@ -14,9 +14,10 @@ from analysis.evidence import words
 from analysis.evidence.choice import natural
 from analysis.evidence.comparison import Comparison, compare
 from analysis.evidence.failures import Failed
+from analysis.evidence.items import Items
 from analysis.evidence.rows import label_of
+from analysis.evidence.searches.trials import Search, budgets, is_searched, still_to_run, trials_of
 from analysis.evidence.sensitivity import Blind, reason_not_to_tell
-from analysis.evidence.trials import Search, budgets, is_searched, still_to_run, trials_of
 from analysis.evidence.words import Bounds
 from analysis.statistics.aggregates import Aggregate, hierarchical_bootstrap
 from analysis.statistics.differences import ALPHA, is_constant
@@ -96,6 +97,8 @@ class Circumstances:
     searches : sequence of Search
     profile : str
         For the commands that make what is missing.
+    items : Items or None
+        The outcomes of test items.
     """
 
     failed: Failed
@@ -105,6 +108,7 @@ class Circumstances:
     confounded: Mapping[tuple[str, str, str], str]
     searches: Sequence[Search] = ()
     profile: str = ""
+    items: Items | None = None
 
 
 def judge(claims: Mapping[str, Claim], rows: pd.DataFrame, given: Circumstances) -> list[Verdict]:
@@ -128,7 +132,7 @@ def judge(claims: Mapping[str, Claim], rows: pd.DataFrame, given: Circumstances)
     for name, claim in claims.items() if benchmarks else ():
         row, against = label_of(rows, claim.loss, claim.loss_at, most), label_of(rows, claim.than, claim.at, most)
         meant = [one for one in benchmarks if claim.benchmarks is None or one in claim.benchmarks]
-        compared = [compare(of_benchmark[one], one, row, against, given.failed) for one in meant]
+        compared = [compare(of_benchmark[one], one, row, against, given.failed, given.items) for one in meant]
         tests = sum(_is_test(one) for one in compared)
         parts = []
         for one in compared:

@@ -12,7 +12,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 from analysis.evidence.choice import MEDIAN, VALIDATED
 from analysis.evidence.comparison import described
 from analysis.evidence.gather import Evidence
-from analysis.evidence.trials import TUNED
+from analysis.evidence.searches.trials import TUNED
 from analysis.figures.canvas import Drawing, NothingToDraw, counted, legend, metric_label, number, panels, wrapped
 from analysis.figures.style import handle, look, styled
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from analysis.read.items import of_records
 from analysis.read.logged import Logged
 from suite.problems import InputError, Problem
 from suite.registry.claims import Declared
+from suite.registry.kept import kept
+from suite.registry.places import relative
 from suite.text.masking import masked
 from suite.tracking import default_uri, experiments, frame
 from suite.tracking.address import sqlite_file
@@ -47,8 +50,9 @@ def load(
     experiment : str, optional
         Its name; may be left out where there is one.
     registry : Path, optional
-        Whose claims count. By default ``./benchmarks.yaml``, if it exists, for a store, and what the manifests say for
-        bundles.
+        Whose claims count. By default those that the results were made with: as the last ``run`` into `out` kept them,
+        or as the manifests of bundles say; for a store whose runs were started elsewhere, those of
+        ``./benchmarks.yaml``, if it exists.
 
     Raises
     ------
@@ -61,8 +65,6 @@ def load(
     """
     declared = None if registry is None else declarations(registry)
     if list(sources) in ([], [MLFLOW]):
-        if declared is None:
-            declared = declarations(REGISTRY) if REGISTRY.exists() else Declared()
         return _from_store(out, default_uri(out, tracking_uri), experiment, declared)
     return _from_bundles(list(dict.fromkeys(sources)), experiment, declared)
 
@@ -104,12 +106,26 @@ def experiment_in(uri: str, experiment: str | None = None) -> str:
     return experiment or known[0]
 
 
-def _from_store(out: Path, uri: str, experiment: str | None, declared: Declared) -> Logged:
+def _from_store(out: Path, uri: str, experiment: str | None, declared: Declared | None) -> Logged:
     name = experiment_in(uri, experiment)
+    if declared is None:
+        declared = _kept(out, name)
     runs = frame(uri, name)
     file = sqlite_file(uri)
     outcomes = of_records([out, *([file.parent] if file else [])], runs)
     return Logged(runs, declared, masked(uri), name, functools.partial(series, uri, name), outcomes)
+
+
+def _kept(out: Path, experiment: str) -> Declared:
+    """Return what the results were made with, or else what the registry says that lies here; say which."""
+    made_with = kept(out, experiment)
+    if made_with is None:
+        return declarations(REGISTRY) if REGISTRY.exists() else Declared()
+    edited = (
+        f"; it was edited since: --registry {made_with.file} judges what it says now" if made_with.is_edited else ""
+    )
+    print(f"claims    of {relative(made_with.file)}, as the results were made with it{edited}", file=sys.stderr)
+    return made_with.declared
 
 
 def _from_bundles(files: Sequence[str], experiment: str | None, declared: Declared | None) -> Logged:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.evidence.gather import Comparison, Evidence, Verdict
-from analysis.evidence.trials import budgets
+from analysis.evidence.searches.trials import budgets
 from analysis.report import words
 from analysis.tables.render import LATEX_NEEDS, escape_latex
 from analysis.tables.table import MISSING

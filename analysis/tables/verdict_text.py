@@ -11,9 +11,10 @@ from analysis.evidence.gather import Evidence
 from analysis.evidence.reproduction import Reproduction
 from analysis.evidence.verdict import Verdict
 from analysis.evidence.words import ANSWERS
-from analysis.tables import price
 from analysis.tables.across import aggregate_cells
+from analysis.tables.items import over_items
 from analysis.tables.table import decimals_for, interval_text
+from analysis.tables.tuning import price
 
 
 def lines(evidence: Evidence) -> Iterator[str]:
@@ -48,7 +49,7 @@ def _headline(verdict: Verdict) -> Iterator[str]:
 def _part(verdict: Verdict, benchmarks: list[str]) -> str:
     width = max(map(len, benchmarks))
     figures = "" if verdict.comparison is None else _figures(verdict.comparison)
-    said = "; ".join([verdict.reason, *verdict.doubts])
+    said = "; ".join(filter(None, [verdict.reason, over_items(verdict.comparison), *verdict.doubts]))
     return f"  {verdict.benchmark:{width}}  {verdict.label:12}  {figures}{said}"
 
 

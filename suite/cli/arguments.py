@@ -58,12 +58,15 @@ def make_parser() -> tuple[Parser, dict[str, Parser]]:
             group(commands[name])
         return commands[name]
 
-    run = add("run", "execute what the selection lacks", _selection, _registry, _out, _tracking, _json)
-    run.add_argument("--rerun", action="append", default=[], metavar="STATES", help="also execute: stale, failed, done")
-    run.add_argument("--detach", action="store_true", help="return once the workers are started")
-    run.add_argument("--offline", action="store_true", help="never fetch data")
-    run.add_argument("--mirror", metavar="DIR_OR_URL", help="where to look for data first")
-    run.add_argument("--quiet", action="store_true", help="print errors only")
+    add("run", "execute what the selection lacks", _selection, _registry, _out, _tracking, _json, _execution)
+    tune = add(
+        "tune", "search every loss on the same budget: selection runs, choice, evaluation runs",
+        _selection, _registry, _out, _tracking, _json, _execution,
+    )  # fmt: skip
+    tune.add_argument("--budget", type=_count, metavar="N", help="configurations of each loss; default: the registry's")
+    tune.add_argument("--selection-seeds", metavar="SEEDS", help="e.g. 100-102; default: the registry's")
+    tune.add_argument("--choose", action="store_true", help="start no selection run: choose, and evaluate")
+    tune.add_argument("--dry-run", action="store_true", help="both stages with their cost; nothing is executed")
     plan = add("plan", "what would run, what is done, why something is stale, cost", _selection, _registry, _out)
     plan.add_argument("--runs", action="store_true", help="list every run with its key")
     _json(plan)
@@ -79,6 +82,9 @@ def make_parser() -> tuple[Parser, dict[str, Parser]]:
     why = add("why", "what is known of one run, and why it is stale", _registry, _out)
     why.add_argument("key", help="the beginning of a key is enough")
     add("sync", "bring MLflow up to date with the records", _out, _tracking, _registry)
+    init = add("init", "write a small study: a registry that extends the suite's, a loss, its test, a README")
+    init.add_argument("folder", nargs="?", default=".", metavar="FOLDER", help="default: the current folder")
+    init.epilog = "exit status: 0 written, 2 a file is there already."
     add("list", "benchmarks, losses, slices and launchers of the registry", _registry, _json)
     check = add("check-loss", "check a loss, your own or one of the registry, before it is used", _json)
     check.add_argument("loss", help="my_losses.MyLoss, a loss of the registry, or an entry point")
@@ -130,6 +136,22 @@ def _selection(parser: Parser) -> None:
         parser.add_argument(name, nargs="+", action="extend", default=None, metavar="NAME", help=text)
     parser.add_argument("--profile", default="mini", metavar="NAME", help="smoke, mini or paper; default: mini")
     parser.add_argument("--launcher", metavar="NAME", help="a file of launchers/; default: the registry's")
+
+
+def _execution(parser: Parser) -> None:
+    parser.add_argument(
+        "--rerun", action="append", default=[], metavar="STATES", help="also execute: stale, failed, done"
+    )
+    parser.add_argument("--detach", action="store_true", help="return once the workers are started")
+    parser.add_argument("--offline", action="store_true", help="never fetch data")
+    parser.add_argument("--mirror", metavar="DIR_OR_URL", help="where to look for data first")
+    parser.add_argument("--quiet", action="store_true", help="print errors only")
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of configurations: expected a whole number, 1 or more")
+    return int(text)
 
 
 def _registry(parser: Parser) -> None:

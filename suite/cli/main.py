@@ -18,6 +18,7 @@ from suite.records.permissions import permission_advice
 COMMANDS: Final = {
     "run": "suite.cli.runs.run",
     "plan": "suite.cli.runs.plan",
+    "tune": "suite.cli.runs.tune",
     "status": "suite.cli.runs.status",
     "cancel": "suite.cli.runs.cancel",
     "logs": "suite.cli.runs.logs",
@@ -26,6 +27,7 @@ COMMANDS: Final = {
     "ui": "suite.cli.runs.ui",
     "verify": "suite.cli.runs.verify",
     "clean": "suite.cli.runs.clean",
+    "init": "suite.cli.setup.init",
     "list": "suite.cli.setup.list",
     "check-loss": "suite.cli.setup.check_loss",
     "schema": "suite.cli.setup.schema",
@@ -61,7 +63,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser, commands = make_parser()
-    options, unknown = parser.parse_known_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    options, unknown = parser.parse_known_args(given)
+    options.given = given
     command = commands[options.command]
     problems = []
     for text in unknown:

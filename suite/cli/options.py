@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import shlex
+import sys
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 from suite.launch.view import queued
@@ -10,10 +14,13 @@ from suite.plan.plan import Plan, Selection, make_plan
 from suite.problems import COMMAND_LINE, InputError, Problem
 from suite.records.launch import find_key
 from suite.records.record import Store
-from suite.registry.load import load
+from suite.registry.load import load, shipped
+from suite.registry.places import relative
 from suite.registry.registry import Registry
+from suite.text.masking import masked
 
 SELECTION: Final = ("benchmarks", "losses", "seeds")
+DEFAULTS: Final[Mapping[str, object]] = {"out": Path("results"), "profile": "mini"}
 
 
 def is_override(text: str) -> bool:
@@ -22,13 +29,19 @@ def is_override(text: str) -> bool:
 
 
 def load_registry(options: argparse.Namespace) -> Registry:
-    """Return the registry with the overrides, which are taken out of the selection.
+    """Return the registry with the overrides, which are taken out of the selection, and say which one it is.
 
     Raises
     ------
     InputError
         With every problem of the registry and of the overrides.
     """
+    registry = _loaded(options)
+    say_registry(registry, options)
+    return registry
+
+
+def _loaded(options: argparse.Namespace) -> Registry:
     # `--benchmarks image seeds=0` puts the override behind the names
     overrides = list(getattr(options, "overrides", []))
     for name in SELECTION:
@@ -39,6 +52,31 @@ def load_registry(options: argparse.Namespace) -> Registry:
     return load(options.registry, overrides, getattr(options, "launcher", None))
 
 
+def say_registry(registry: Registry, options: argparse.Namespace) -> None:
+    """Print which registry is in use, on standard error; nothing where a program reads or nobody does."""
+    if not getattr(options, "json", False) and not getattr(options, "quiet", False):
+        is_own = registry.file != shipped() / registry.file.name
+        name = relative(registry.file) if is_own else "the suite's own"
+        print(f"registry  {name} (experiment {registry.document.experiment})", file=sys.stderr)
+
+
+def carried(options: argparse.Namespace, *names: str) -> str:
+    """Return the options that a further command has to be given, too: those that are not at their defaults.
+
+    Parameters
+    ----------
+    options : Namespace
+    *names : str
+        Which ones the further command takes, as in ``registry`` and ``tracking_uri``.
+    """
+    words = []
+    for name in names:
+        value = getattr(options, name, None)
+        if value is not None and value != DEFAULTS.get(name):
+            words += [f"--{name.replace('_', '-')}", masked(str(value))]
+    return "".join(f" {shlex.quote(word)}" for word in words)
+
+
 def plan_of(options: argparse.Namespace) -> tuple[Registry, Plan, Store]:
     """Return the registry, the plan of the selected runs, and where their records are.
 
@@ -47,11 +85,17 @@ def plan_of(options: argparse.Namespace) -> tuple[Registry, Plan, Store]:
     InputError
         With every problem of the registry, the overrides and the selection.
     """
-    registry, store = load_registry(options), Store(options.out)
-    selection = Selection(
+    registry, store = _loaded(options), Store(options.out)
+    made = make_plan(registry, selection_of(options), store, queued(store))
+    say_registry(registry, options)
+    return registry, made, store
+
+
+def selection_of(options: argparse.Namespace) -> Selection:
+    """Return what the options select."""
+    return Selection(
         tuple(options.benchmarks or ("all",)), tuple(options.losses or ()), tuple(options.seeds or ()), options.profile
     )
-    return registry, make_plan(registry, selection, store, queued(store)), store
 
 
 def found_key(store: Store, prefix: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import ClassVar, cast
@@ -10,6 +11,7 @@ from suite.launch.jobs import Jobs
 from suite.launch.queue import Site
 from suite.plan.run import Run
 from suite.problems import InputError, Problem
+from suite.process import in_own_environment
 from suite.records.launch import Launch
 from suite.records.record import Store
 from suite.records.specs import ArraySettings, Pack, WorkSettings
@@ -83,6 +85,30 @@ class Kind(Launcher, ABC):
     @abstractmethod
     def jobs(self, launch: Launch, store: Store) -> Jobs:
         """Return where the workers of a launch come from."""
+
+    def follow(self, command: Sequence[str], store: Store) -> str:
+        """Have a command go on with what is in the background, without this process; here, in a process of its own.
+
+        Parameters
+        ----------
+        command : sequence of str
+            It waits for runs in the hands of others.
+        store : Store
+
+        Returns
+        -------
+        str
+            What was done, in words.
+
+        Raises
+        ------
+        LaunchError
+            If that is not possible.
+        """
+        log = store.out / "tune.log"
+        with log.open("ab") as file, in_own_environment():
+            subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True)
+        return f"a process in the background waits for them, chooses, and goes on with the second stage: {log}"
 
     @abstractmethod
     def cost(self, runs: Sequence[Run], registry: Registry, clock: Callable[[float], str]) -> str:

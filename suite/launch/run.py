@@ -11,11 +11,13 @@ from suite.launch.data import fetch_missing
 from suite.launch.interruption import ending_in_time
 from suite.launch.kind import kind_of
 from suite.launch.start import start
+from suite.plan.outdated import outdated
 from suite.plan.plan import Plan
 from suite.plan.run import Run
 from suite.records.launch import forget_finished
 from suite.records.permissions import share_with_group
 from suite.records.record import Store
+from suite.registry.kept import keep
 from suite.registry.registry import Registry
 
 #: On a shared file system, a look at every record costs more than on a local disk.
@@ -90,6 +92,9 @@ def carry_out(registry: Registry, plan: Plan, store: Store, options: RunOptions,
         if launcher.share == "group":
             share_with_group(store.out)
         store.prepare()
+        keep(registry, store.out)
+        for text in outdated(registry, to_do, store):
+            display.say(text)
         fetch_missing(registry, plan.runs, options.mirror, options.offline, display.say)
         # what an earlier launch has in hand is in ours, too: should its workers die, ours take over
         mine = to_do if options.detach else [*to_do, *awaited]
@@ -105,6 +110,8 @@ def carry_out(registry: Registry, plan: Plan, store: Store, options: RunOptions,
         else:
             outcome, mirrored, error = _attend(campaign, Mirroring(plan, store, options), display, options)
     elif not options.detach:
+        if store.runs.exists():
+            keep(registry, store.out)
         mirrored, error = Mirroring(plan, store, options).finish()
     forget_finished(store)
     started = {run.key for run in to_do}

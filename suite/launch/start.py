@@ -9,6 +9,7 @@ from dataclasses import replace
 from suite.launch.kind import kind_of
 from suite.plan.run import Run
 from suite.process import importable
+from suite.provenance.definitions import module_of
 from suite.records.failures import identity
 from suite.records.launch import Launch
 from suite.records.record import Store
@@ -44,6 +45,6 @@ def start(runs: Sequence[Run], registry: Registry, store: Store) -> Launch:
     if launcher.copies_code:
         from suite.provenance.snapshot import take
 
-        snapshot = take(store, {module for run in runs for module in run.code})
+        snapshot = take(store, {module_of(entry) for run in runs for entry in run.code})
         spec = replace(spec, snapshot=snapshot.id, git=snapshot.git)
     return Launch.create(store, spec)

@@ -15,6 +15,7 @@ from suite.launch.queue import InQueue, Look
 from suite.launch.sites import Sites
 from suite.plan.plan import Plan
 from suite.plan.run import Run
+from suite.provenance.definitions import module_of
 from suite.records.arrays import batches, open_launches, task_report
 from suite.records.launch import Launch, all_launches, live_launches
 from suite.records.record import Record, Store
@@ -148,7 +149,7 @@ def explain(record: Record, plan_run: Run | None) -> list[tuple[str, str]]:
     if run is not None:
         origin = run["provenance"]
         facts.append(("run", f"{run['benchmark']}/{run['loss']}/seed{run['seed']} at profile {run['profile']}"))
-        facts.append(("code", f"git {origin['git']}, {len(run['code'])} modules"))
+        facts.append(("code", f"git {origin['git']}, {len({module_of(one) for one in run['code']})} modules"))
         hardware = origin["hardware"]
         facts.append(("machine", f"{origin['host']}: {hardware['processor']}, {hardware['device']}"))
     facts.append(("state", _state_text(record, plan_run, result, failure)))

@@ -13,19 +13,26 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from suite.provenance.definitions import is_file, module_of, named
 from suite.text.masking import masked
 
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "hydra-core", "submitit", "mlflow")
 
 
 def changed_modules(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """Return the modules that differ between two fingerprints of code, with what happened to them."""
+    """Return the modules, and parts of them, that differ between two fingerprints of code, with what happened to them.
+
+    A fingerprint of an earlier version of the suite holds a whole module where one of today holds parts of it: it
+    agrees as long as the file is the same.
+    """
     if before == now:
         return []
-    changed = [module for module in before if module in now and before[module] != now[module]]
-    gone = [f"{module} (no longer used)" for module in before if module not in now]
-    new = [f"{module} (newly used)" for module in now if module not in before]
-    return sorted([*changed, *gone, *new])
+    changed = [named(entry) for entry in before if entry in now and before[entry] != now[entry]]
+    gone = [entry for entry in before if entry not in now and not is_file(entry, before[entry])]
+    parted = {module_of(entry) for entry in now}
+    told = [entry if entry in parted else f"{named(entry)} (no longer used)" for entry in gone]
+    new = [f"{named(one)} (newly used)" for one in now if one not in before and module_of(one) not in before]
+    return sorted([*changed, *told, *new])
 
 
 @functools.cache

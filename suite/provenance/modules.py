@@ -31,6 +31,11 @@ class Source:
     tree: ast.Module
     sha256: str
 
+    @functools.cached_property
+    def lines(self) -> list[str]:
+        """The lines of the file."""
+        return self.file.read_text(encoding="utf-8").splitlines()
+
     @property
     def package(self) -> str:
         """The package that relative imports start from."""
@@ -190,11 +195,12 @@ def imports(module: str) -> tuple[str, ...]:
             modules.update(dict.fromkeys(alias.name for alias in node.names))
         elif isinstance(node, ast.ImportFrom) and found is not None:
             origin = found.origin_of(node)
-            modules.update(dict.fromkeys(_defining_module(origin, alias.name) for alias in node.names))
+            modules.update(dict.fromkeys(defining_module(origin, alias.name) for alias in node.names))
     return tuple(modules)
 
 
-def _defining_module(origin: str, name: str) -> str:
+def defining_module(origin: str, name: str) -> str:
+    """Return the module that a name imported from `origin` comes from: a submodule, or where it is defined."""
     submodule = f"{origin}.{name}"
     if spec(submodule) is not None:
         return submodule

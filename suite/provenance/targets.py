@@ -22,7 +22,7 @@ from typing import Any, Final
 
 from suite import parameters as parameter_types
 from suite.problems import choices, did_you_mean
-from suite.provenance import modules
+from suite.provenance import definitions, modules
 from suite.provenance.modules import Definition, Source, TargetError
 
 __all__ = ["REQUIRED", "UNKNOWN", "Parameter", "Target", "TargetError", "code", "resolve", "short_names"]
@@ -95,18 +95,24 @@ def short_names(group: str) -> Mapping[str, str]:
 
 
 def code(*targets: Target) -> Mapping[str, str]:
-    """Return module name -> sha256 of every file that defines what these targets run.
+    """Return the fingerprint of what these targets run: sha256 by module, or by ``module:name`` for parts of one.
 
-    The closure of imports from the defining modules, each imported name followed to the module that defines it. Only
-    first-party code counts (not the standard library, not site-packages), and the ``__init__`` of a package only where
-    it defines a name that is used: adding a loss to ``suite.losses`` changes no other loss.
+    Of the suite's modules, the closure of imports from the defining modules, each imported name followed to the module
+    that defines it; of a user's, the definitions that are used (:mod:`suite.provenance.definitions`). Only first-party
+    code counts (not the standard library, not site-packages), and the ``__init__`` of a package only where it defines a
+    name that is used: adding a loss to ``suite.losses``, or to a module of one's own, changes no other loss.
     """
-    return _code(*(target.module for target in targets))
+    return _code(*((target.module, target.name) for target in targets))
 
 
 @functools.cache
-def _code(*names: str) -> Mapping[str, str]:
-    return dict(sorted(pair for name in names for pair in modules.closure(name)))
+def _code(*names: tuple[str, str]) -> Mapping[str, str]:
+    found = dict(sorted(pair for module, name in names for pair in definitions.code(module, name).items()))
+    return {
+        entry: digest
+        for entry, digest in found.items()
+        if entry == (whole := definitions.module_of(entry)) or whole not in found
+    }
 
 
 @functools.cache

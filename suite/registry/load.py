@@ -19,8 +19,10 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import TypeAdapter, ValidationError
 
 from suite.problems import COMMAND_LINE, InputError, Problem, choices, refusal
+from suite.process import import_from
 from suite.registry.checks import checked_registry
 from suite.registry.claims import Claim, Published, Trials
+from suite.registry.extends import EXTENDS, extended, folder_of
 from suite.registry.launchers import Launcher, Resources, kinds
 from suite.registry.places import KeyPath, Lines, dotted, relative
 from suite.registry.registry import PROFILES, BenchmarkEntry, Document, Metric, Registry, Slice
@@ -62,6 +64,7 @@ def load(file: Path | None = None, overrides: Sequence[str] = (), launcher: str 
     file = (file or default_registry()).absolute()
     lines = Lines(overrides)
     content = lines.read(file)
+    import_from([str(file.parent)])  # a study's own losses lie beside its registry
     _check_syntax(overrides)
     chosen = {o: o.partition("=")[2] for o in overrides if re.fullmatch(r"launcher(s@launcher)?=[^{}\[\]]*", o)}
     named = {f"--launcher {launcher}": launcher} if launcher else {}
@@ -96,14 +99,20 @@ def _check_syntax(overrides: Sequence[str]) -> None:
 def _compose(
     file: Path, content: dict[str, Any], overrides: Sequence[str], launchers: Mapping[str, str], lines: Lines
 ) -> dict[str, Any]:
+    is_extended = EXTENDS in content
+    content = extended(content, shipped() / "benchmarks.yaml", lines)
     default, is_listed = _default_launcher(content, lines)
     where, name = (f"{COMMAND_LINE}: {list(launchers)[-1]}", list(launchers.values())[-1]) if launchers else default
     offered = {f.stem: f for folder in (shipped(), file.parent) for f in (folder / "launchers").glob("*.yaml")}
     if name not in offered:
         raise InputError([Problem(where, "", f"no launcher {name!r}; {choices(name, sorted(offered))}")])
     lines.read(offered[name], ("launcher",))
-    fixed = [f"{'' if is_listed else '+'}{GROUP}={name}", f"hydra.searchpath=[file://{shipped()}]"]
-    with initialize_config_dir(config_dir=str(file.parent), version_base=None):
+    beside = ",".join(f"file://{folder}" for folder in dict.fromkeys((file.parent, shipped())))
+    fixed = [f"{'' if is_listed else '+'}{GROUP}={name}", f"hydra.searchpath=[{beside}]"]
+    with (
+        folder_of(file, content, is_extended) as folder,
+        initialize_config_dir(config_dir=str(folder), version_base=None),
+    ):
         try:
             config = hydra_compose(file.stem, overrides=[*fixed, *map(_forced, overrides)])
         except _FAILURES as error:

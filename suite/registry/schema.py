@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from pydantic import TypeAdapter
 
 from suite.provenance import targets
+from suite.registry.extends import EXTENDS, KEEP, KEPT
 from suite.registry.launchers import kinds
 from suite.registry.registry import Document
 
@@ -27,7 +29,28 @@ def registry_schema() -> dict[str, Any]:
     properties["losses"]["additionalProperties"] = _entry("suite.losses", _loss)
     definitions = schema["$defs"]
     definitions["BenchmarkEntry"] |= _entry("suite.benchmarks", _benchmark, definitions["BenchmarkEntry"])
-    return schema
+    study = _study(schema)
+    outer = {name: schema.pop(name) for name in ("$schema", "title")}
+    definitions = schema.pop("$defs") | study.pop("$defs")
+    return {**outer, "if": {"required": [EXTENDS]}, "then": study, "else": schema, "$defs": definitions}
+
+
+_PARTS: Final = ("BenchmarkEntry", "Metric")
+"""Definitions of which a study may write a part, since the rest is the suite's."""
+
+
+def _study(whole: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the schema of a registry that extends the suite's: the same keys, of which it may leave out any."""
+    study: dict[str, Any] = json.loads(json.dumps(whole).replace("#/$defs/", "#/$defs/study."))
+    names = {"type": "array", "items": {"type": "string"}}
+    kept = {section: names for section in KEPT}
+    study["properties"][EXTENDS] = {"const": "suite"}
+    study["properties"][KEEP] = {"type": "object", "properties": kept, "additionalProperties": False}
+    study["required"] = ["experiment"]
+    for part in (*(study["$defs"][name] for name in _PARTS), study["properties"]["losses"]["additionalProperties"]):
+        part["required"] = []
+    study["$defs"] = {f"study.{name}": definition for name, definition in study["$defs"].items()}
+    return {name: value for name, value in study.items() if name not in ("$schema", "title")}
 
 
 def _entry(group: str, then: Callable[[str], dict[str, Any]], base: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -37,7 +60,7 @@ def _entry(group: str, then: Callable[[str], dict[str, Any]], base: Mapping[str,
     properties = {**(base or {}).get("properties", {}), "_target_": target}
     required = list((base or {}).get("required", ["_target_"]))
     named = [
-        {"if": {"properties": {"_target_": {"enum": [name, path]}}}, "then": then(path)}
+        {"if": {"required": ["_target_"], "properties": {"_target_": {"enum": [name, path]}}}, "then": then(path)}
         for name, path in targets.short_names(group).items()
     ]
     return {"type": "object", "required": required, "properties": properties, "allOf": named}

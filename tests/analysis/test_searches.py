@@ -12,9 +12,9 @@ from analysis.figures.canvas import NothingToDraw
 from analysis.figures.tuning import budget as budget_figure
 from analysis.read.collect import collect
 from analysis.tables import render, verdict_text
-from analysis.tables.budget import budget_table
-from analysis.tables.price import price_table
 from analysis.tables.tables import all_tables
+from analysis.tables.tuning.budget import budget_table
+from analysis.tables.tuning.price import price_table
 from suite.registry.claims import Claim, Trials
 from tests.analysis.searches import LEVELS, evidence, runs, with_failure, without
 

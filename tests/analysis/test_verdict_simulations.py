@@ -5,7 +5,17 @@ import re
 import pytest
 
 from tests.analysis import budget_simulations
-from tests.analysis.verdict_simulations import ERRORS, NOISES, PAGE, TEXT, coverage, holds_the_best, overall_error
+from tests.analysis.verdict_simulations import (
+    ERRORS,
+    NOISES,
+    OF_ITEMS,
+    PAGE,
+    TEXT,
+    coverage,
+    crossed_coverage,
+    holds_the_best,
+    overall_error,
+)
 
 NORMAL = NOISES["normal"]
 
@@ -26,6 +36,13 @@ def test_words_err_in_a_fortieth_of_normal_campaigns_at_their_boundary(name: str
 @pytest.mark.parametrize("benchmarks", [1, 5, 20])
 def test_simultaneous_intervals_cover(benchmarks: int) -> None:
     assert coverage(NORMAL, 5, benchmarks) == pytest.approx(0.95, abs=0.0105)
+
+
+@pytest.mark.parametrize("noise", OF_ITEMS)
+def test_intervals_over_seeds_and_items_cover(noise: str) -> None:
+    assert crossed_coverage(NORMAL, 5, noise, over_items=True) >= 0.95 - 3 * 0.007
+    if noise == "three times that":
+        assert crossed_coverage(NORMAL, 5, noise, over_items=False) < 0.7, "the simulation has no noise of items"
 
 
 @pytest.mark.parametrize("losses", [5, 10, 30])

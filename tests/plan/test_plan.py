@@ -288,7 +288,7 @@ def test_an_edited_loss_makes_its_own_runs_stale_and_says_why(project: Project) 
     project.write(head + body.format(4), "mine.py")
     after = planned(project).runs
     assert {run.loss for run in after if run.state == "stale"} == {"cosine"}
-    assert {run.reason for run in after if run.state == "stale"} == {"changed since: mine"}
+    assert {run.reason for run in after if run.state == "stale"} == {"changed since: mine.Mine"}
     assert {run.state for run in after if run.loss != "cosine"} == {"done"}
 
 

@@ -134,7 +134,7 @@ def family(project: Project) -> Project:
     project.write("from family.base import Base\nclass A(Base): ...\n", "family/a.py")
     project.write(
         "import json\nfrom . import helper\nfrom .base import Base\nfrom suite.parameters import Count\n"
-        "class B(Base): ...\n",
+        "class B(Base):\n    def __init__(self, count: Count): helper.helper()\n",
         "family/b.py",
     )
     project.write("def helper():\n    from family.deep import x\n", "family/helper.py")
@@ -148,8 +148,8 @@ def codes() -> dict[str, dict[str, str]]:
 
 def test_code_is_the_closure_of_imports(family: Project) -> None:
     found = codes()
-    assert set(found["A"]) == {"family.a", "family.base"}
-    assert set(found["B"]) == {"family.b", "family.base", "family.helper", "family.deep", "suite.parameters"}
+    assert set(found["A"]) == {"family.a:A", "family.base:Base"}
+    assert set(found["B"]) == {"family.b:B", "family.base:Base", "family.helper", "family.deep", "suite.parameters"}
     assert "family.a" not in sys.modules
 
 
@@ -161,16 +161,18 @@ def test_a_further_loss_changes_no_other(family: Project) -> None:
 
 
 @pytest.mark.parametrize(
-    ("file", "changed"), [("a", {"A"}), ("b", {"B"}), ("helper", {"B"}), ("deep", {"B"}), ("base", {"A", "B"})]
+    ("place", "changed"),
+    [("a:A", {"A"}), ("b:B", {"B"}), ("helper", {"B"}), ("deep", {"B"}), ("base:Base", {"A", "B"})],
 )
-def test_an_edit_changes_what_uses_it(family: Project, file: str, changed: set[str]) -> None:
+def test_an_edit_changes_what_uses_it(family: Project, place: str, changed: set[str]) -> None:
     before = codes()
-    path = family.folder / "family" / f"{file}.py"
-    family.write(path.read_text() + "# edited\n", f"family/{file}.py")
+    file = f"family/{place.partition(':')[0]}.py"
+    *above, last = (family.folder / file).read_text().splitlines()
+    family.write("\n".join([*above, f"{last}  # edited"]) + "\n", file)
     after = codes()
     assert {name for name in before if before[name] != after[name]} == changed
     for name in changed:
-        assert {m for m in before[name] if before[name][m] != after[name][m]} == {f"family.{file}"}
+        assert {m for m in before[name] if before[name][m] != after[name][m]} == {f"family.{place}"}
 
 
 def test_the_suites_own_losses_do_not_depend_on_each_other() -> None:
@@ -193,7 +195,7 @@ def test_defaults_and_annotations_that_no_cache_could_have_for_keys(project: Pro
     )
     project.write(text, "mine.py")
     found = resolve("mine.Loss", "suite.losses")
-    assert set(targets.code(found, found)) == {"mine"}
+    assert set(targets.code(found, found)) == {"mine:Loss"}
     assert hash(found) == hash(resolve("mine.Loss", "suite.losses"))
     bound, wrong = bind(found, {"layers": [3], "noted": ["x"]})
     assert bound["layers"] == [3] and bound["options"] == {} and bound["weights"] == [1.0, 2.0]

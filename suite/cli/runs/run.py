@@ -6,12 +6,11 @@ import argparse
 import functools
 import json
 import sys
-from pathlib import Path
 
 from suite.cli.arguments import FAILED, INTERRUPTED, OK
 from suite.cli.display import clock, make_display
 from suite.cli.early import EarlySummary, push_and_show
-from suite.cli.options import plan_of
+from suite.cli.options import carried, plan_of
 from suite.cli.summary import LoadingSummary, Summary
 from suite.data import DataError
 from suite.launch.jobs import LaunchError
@@ -20,71 +19,103 @@ from suite.launch.view import continue_command
 from suite.plan.plan import Plan, rerun_states
 from suite.provenance.snapshot import SnapshotError
 from suite.records.record import Store
+from suite.registry.registry import Registry
 from suite.text.masking import masked
 from suite.tracking import default_uri
 
 
 def execute(options: argparse.Namespace) -> int:
     """Execute, show the runs as they end, and print where the results are."""
-    states = rerun_states(options.rerun)
+    rerun_states(options.rerun)
     registry, plan, store = plan_of(options)
+    summary = summary_of(options, registry, plan)
+    report = perform(options, registry, plan, store, summary)
+    if report is None:
+        return FAILED
+    if options.json:
+        print(json.dumps(to_json(report), indent=1))
+    elif not options.quiet:
+        show(report, plan, store, summary, options)
+    return status_of(report)
+
+
+def summary_of(options: argparse.Namespace, registry: Registry, plan: Plan) -> Summary:
+    """Return what the summary after a plan is of."""
     uri = default_uri(options.out, options.tracking_uri)
+    return Summary(uri, plan.experiment, plan.profile, registry.declared)
+
+
+def perform(
+    options: argparse.Namespace, registry: Registry, plan: Plan, store: Store, summary: Summary | None
+) -> Report | None:
+    """Carry a plan out and show the runs as they end; with `summary`, after each complete seed, too.
+
+    Returns
+    -------
+    Report or None
+        None if that is not possible here, having printed why.
+    """
+    states, uri = rerun_states(options.rerun), default_uri(options.out, options.tracking_uri)
     chosen = RunOptions(states, options.detach, options.offline, uri, options.mirror)
     is_silent = options.quiet or options.json
-    summary = Summary(uri, plan.experiment, plan.profile, registry.declared)
     display = make_display(store, is_silent)
-    if not is_silent:
+    if summary is not None and not is_silent:
         awaited = [*plan.to_do(states), *(run for run in plan.runs if run.state in ("queued", "running"))]
         show_so_far = functools.partial(push_and_show, summary, store, display.say)
         display = EarlySummary(LoadingSummary(display), plan.runs, awaited, show_so_far)
     try:
-        report = carry_out(registry, plan, store, chosen, display)
+        return carry_out(registry, plan, store, chosen, display)
     except (LaunchError, DataError, SnapshotError) as error:
         display.close()
         print(f"error: {error}", file=sys.stderr)
-        return FAILED
+        return None
     finally:
         display.close()
-    if options.json:
-        print(json.dumps(to_json(report), indent=1))
-    elif not options.quiet:
-        show(report, plan, store, summary)
+
+
+def status_of(report: Report) -> int:
+    """Return the exit status that a report stands for."""
     if report.outcome.interrupted:
         return INTERRUPTED
     return FAILED if report.outcome.failed or report.outcome.cancelled or report.not_retried else OK
 
 
-def show(report: Report, plan: Plan, store: Store, summary: Summary) -> None:
+def show(report: Report, plan: Plan, store: Store, summary: Summary, options: argparse.Namespace) -> None:
     """Print how a `run` ended: what it did, the summary, where everything lies, and what to do next."""
     outcome = report.outcome
+    here = carried(options, "out", "registry", "profile")
+    stored = carried(options, "out", "registry", "tracking_uri")
+    analysis = f"python -m analysis tables{carried(options, 'out', 'registry', 'profile', 'tracking_uri')}"
     for run in report.not_retried:
         print(f"not tried again: {run.name}: {run.reason} (it would fail the same way; --rerun failed tries it)")
     if report.detached:
         earlier = outcome.left - report.started
         there = f", {earlier} are in the hands of earlier launches" if earlier else ""
-        print(f"{report.started} runs started in the background{there}; python -m suite status shows them")
-        print("when they are done: python -m suite sync, then python -m analysis tables")
+        print(f"{report.started} runs started in the background{there}; python -m suite status{here} shows them")
+        print(f"when they are done: python -m suite sync{stored}, then {analysis}")
         return
     print(_counted(report, plan))
     if report.stale:
         print(
-            f"{report.stale} runs are stale (their code changed since; python -m suite plan says what): --rerun stale"
+            f"{report.stale} runs are stale (their code changed since; python -m suite plan{here} says what): "
+            "--rerun stale"
         )
     if not report.mirrored:
         print(report.mirror_error)
     elif not outcome.interrupted:
         summary.show()
     print(f"records   {store.runs}")
-    print(f"MLflow    {masked(summary.uri)}   (python -m suite ui)")
+    print(f"MLflow    {masked(summary.uri)}   (python -m suite ui{carried(options, 'out', 'tracking_uri')})")
     if outcome.interrupted:
         if report.on_cluster:
-            print("SLURM     keeps the jobs: python -m suite status shows them, python -m suite cancel ends them")
+            print(f"SLURM     keeps the jobs: python -m suite status{here} shows them")
+            print(f"          python -m suite cancel{carried(options, 'out')} ends them")
         print(f"continue  {continue_command()}")
     elif outcome.failed:
-        print("next      python -m suite logs KEY shows why a run failed; the same command tries again")
+        out = carried(options, "out")
+        print(f"next      python -m suite logs KEY{out} shows why a run failed; the same command tries again")
     else:
-        out = "" if store.out == Path("results").absolute() else f" --out {store.out}"
-        print(f"next      python -m analysis tables{out}")
+        print(f"next      {analysis}")
 
 
 def _counted(report: Report, plan: Plan) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from suite.cli.arguments import FAILED, OK
 from suite.cli.display import PlainDisplay
+from suite.cli.options import say_registry
 from suite.cli.table import show_table
 from suite.data import DataError, Finding, Status, describe
 from suite.launch.data import FetchLines, show_licences
@@ -32,6 +33,7 @@ def execute(options: argparse.Namespace) -> int:
         return OK
     registry = load(options.registry)
     store, names = registry.data, _names(registry, options)
+    say_registry(registry, options)
     if options.action == "verify":
         found = store.verify(names)
         show_findings(found, options.json)

@@ -73,6 +73,12 @@ class SlurmLauncher(SlurmSettings, Kind):
 
         return SlurmJobs(launch, self, store)
 
+    def follow(self, command: Sequence[str], store: Store) -> str:
+        """Submit a job that calls a command once the array tasks in the queue have ended."""
+        from suite.launch.slurm.follow import follow
+
+        return follow(self, [*command, "--detach", "--choose"], store)
+
     def cost(self, runs: Sequence[Run], registry: Registry, clock: Callable[[float], str]) -> str:
         """Return how many array tasks there will be, and what they occupy."""
         packed = self.packs(runs, registry)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis.evidence.trials import Search
+from analysis.evidence.searches.trials import Search
 from analysis.statistics.budget import Curve, Price, Scores, declared_first, price, random_search
 from suite.registry.claims import Declared
 

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.evidence.choice import SECONDS, natural
+from suite.plan.choice import best_trial
 from suite.registry.claims import At, Trials
 from suite.registry.search import TRIAL
 
@@ -59,12 +60,11 @@ class Search:
     def chosen(self, first: int) -> int | None:
         """Return which of the `first` trials validation chooses; None while one of them lacks a seed, or was not run.
 
-        The highest mean over the selection seeds; a failed run is the worst there is; of equals the lower trial.
+        By the rule of `suite tune`, :func:`suite.plan.choice.best_trial`.
         """
         if first > self.trials or np.isnan(self.validation[:first]).any():
             return None
-        means = [math.fsum(trial) / len(trial) for trial in self.validation[:first]]
-        return means.index(max(means))
+        return best_trial(self.validation[:first].tolist()).trial
 
     def lacking(self, first: int) -> list[str]:
         """Say which of the `first` trials lack which seeds."""

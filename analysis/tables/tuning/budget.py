@@ -6,9 +6,9 @@ import math
 
 import pandas as pd
 
-from analysis.evidence.budget import QUESTIONS, Budget, budgets_of, why_not
 from analysis.evidence.gather import Evidence
-from analysis.evidence.trials import Search
+from analysis.evidence.searches.budget import QUESTIONS, Budget, budgets_of, why_not
+from analysis.evidence.searches.trials import Search
 from analysis.tables.table import ARROWS, MISSING, Block, Cell, Table, decimals_for
 
 COLUMNS = ["benchmark", "loss", "metric", "goal", "question", "k", "mean", "low", "high", "trials", "seeds"]
@@ -39,9 +39,6 @@ def budget_table(evidence: Evidence) -> Table | None:
         pd.concat(data[1:] or data, ignore_index=True),
         is_titled=True,
     )
-
-
-TABLE = budget_table
 
 
 def _notes(tried: list[Search]) -> list[str]:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from analysis.evidence.budget import DRAWN, FIRST, Priced, budgets_of, prices_of
 from analysis.evidence.gather import Evidence
+from analysis.evidence.searches.budget import DRAWN, FIRST, Priced, budgets_of, prices_of
 from analysis.statistics.budget import Price
 from analysis.tables.table import MISSING, Block, Cell, Table
 
@@ -44,9 +44,6 @@ def price_table(evidence: Evidence) -> Table | None:
         pd.DataFrame([line for one in found for line in _figures(one)], columns=COLUMNS),
         is_titled=True,
     )
-
-
-TABLE = price_table
 
 
 def priced(evidence: Evidence) -> list[Priced]:

@@ -200,7 +200,7 @@ def _load(options: argparse.Namespace, all_runs: bool = False) -> Loaded:
         experiment=options.experiment,
         registry=options.registry,
     )
-    collected = collect(logged.runs, options.profile, options.keep_stale)
+    collected = collect(logged.runs, options.profile, options.keep_stale, logged.declared.searched)
     if not collected.profiles and not all_runs:
         profiles = sorted(logged.runs["profile"].dropna().unique())
         unknown = options.profile is not None and options.profile not in profiles

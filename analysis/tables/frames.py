@@ -95,7 +95,7 @@ def verdicts(logged: Logged, profile: str | None = None, keep_stale: bool = Fals
 
 
 def _evidence(logged: Logged, profile: str | None, keep_stale: bool) -> Iterator[Evidence]:
-    collected = collect(logged.runs, profile, keep_stale)
+    collected = collect(logged.runs, profile, keep_stale, logged.declared.searched)
     for name in collected.profiles:
         yield gather(collected, logged.declared, name, outcomes=logged.outcomes)
 

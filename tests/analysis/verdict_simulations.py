@@ -27,6 +27,7 @@ from analysis.evidence.words import (
 from analysis.statistics.best import may_be_best
 from analysis.statistics.items import crossed_interval, item_variance, item_weights
 from analysis.statistics.paired import Difference
+from tests.analysis import budget_simulations
 
 PAGE = Path(__file__).parents[2] / "docs" / "simulations.md"
 MARGIN, NOISE = 1.0, 0.4
@@ -185,6 +186,7 @@ def page() -> str:
             "\n## A claim holds overall that is not true\n\nNot worse: one benchmark is worse by the margin, the "
             "others better by two. Better: all are equal.\n",
             *table("error", erring),
+            *budget_simulations.lines(),
             "",
         ]
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from suite.launch.campaign import Display, View
 from suite.plan.run import Run
-from suite.records.launch import Worker
+from suite.records.launch import Worker, has_joined
 from suite.records.record import Store
 
 if TYPE_CHECKING:
@@ -123,7 +123,9 @@ def bars(view: View) -> RenderableType:
 
 
 def label(worker: Worker) -> str:
-    """Return a worker's number, and its slot where there are several."""
+    """Return a worker's number, and its slot where there are several; host and process of one that has joined."""
+    if has_joined(worker.number):
+        return f"{worker.host}:{worker.process}"
     return f"{worker.number}.{worker.slot}" if worker.slot else str(worker.number)
 
 

@@ -17,6 +17,7 @@ from suite.records.permissions import permission_advice
 #: The module of each command, imported when it is called: its ``execute`` takes the options and returns the status.
 COMMANDS: Final = {
     "run": "suite.cli.runs.run",
+    "worker": "suite.cli.runs.worker",
     "plan": "suite.cli.runs.plan",
     "tune": "suite.cli.runs.tune",
     "status": "suite.cli.runs.status",

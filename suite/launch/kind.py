@@ -28,12 +28,18 @@ class Kind(Launcher, ABC):
         Whether the workers are in array tasks of a cluster, which stay when the launcher leaves.
     copies_code : bool
         Whether workers use a copy of the code as it stands when they are launched.
+    is_pool : bool
+        Whether runs wait for workers that join from wherever they are started, which go on when the launcher leaves.
+    keeps : str
+        What goes on when the launcher leaves, for whoever has interrupted it; empty if nothing does.
     doctor : str or None
         A module whose ``findings(launcher, registry, store, tracking_uri, here, patience_s)`` tells what the site says.
     """
 
     is_on_cluster: ClassVar[bool] = False
     copies_code: ClassVar[bool] = True
+    is_pool: ClassVar[bool] = False
+    keeps: ClassVar[str] = ""
     doctor: ClassVar[str | None] = None
 
     def check(self, runs: Sequence[Run]) -> None:
@@ -75,6 +81,10 @@ class Kind(Launcher, ABC):
 
     def submitter(self) -> str:
         """Return who may ask the site for the jobs of a launch; empty without jobs."""
+        return ""
+
+    def needs(self, store: Store) -> str:
+        """Return the command that somebody has to give for runs to begin; empty if none."""
         return ""
 
     @classmethod

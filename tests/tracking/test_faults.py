@@ -17,6 +17,7 @@ from suite.tracking import (
     default_uri,
     frame,
 )
+from suite.tracking.store import open_client
 from tests.records_factory import START, append, held, metrics_event, write_run
 from tests.tracking.servers import MlflowServer
 from tests.tracking.stores import (
@@ -30,6 +31,7 @@ from tests.tracking.stores import (
     push_until_done,
     runs_of,
 )
+from tests.waiting import PATIENCE_S
 
 
 @pytest.mark.parametrize("method", ["create_run", "log_batch", "set_terminated"])
@@ -85,7 +87,7 @@ def test_kill_9_amid_the_making_of_a_store(tmp_path: Path) -> None:
         process.join()
     mirror(out).push()
     assert only(default_uri(out), key).info.status == "FINISHED"
-    assert not list(out.glob(".mlflow.db.new*"))
+    assert not list(out.glob(".mlflow.db.*new*"))
 
 
 def test_duplicates_are_resolved_the_same_way_by_all(out: Path) -> None:
@@ -208,7 +210,7 @@ def test_server_that_goes_down_and_comes_back(out: Path, server: MlflowServer) -
     began = time.monotonic()
     with pytest.raises(TrackingUnavailable, match=server.uri):
         pusher.push()
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < 100  # by itself MLflow asks again for minutes
     assert "MLFLOW_HTTP_REQUEST_MAX_RETRIES" not in os.environ
     live = LiveMirror(out, server.uri, EXPERIMENT, interval_s=0.2)
     live.start()
@@ -217,7 +219,7 @@ def test_server_that_goes_down_and_comes_back(out: Path, server: MlflowServer) -
     assert live.pending == 2
 
     server.start()
-    assert live.finish(60), live.error
+    assert live.finish(PATIENCE_S), live.error
     pusher.push()
     Mirror(out, server.uri, EXPERIMENT).push()
     for key in (first, second):
@@ -225,3 +227,13 @@ def test_server_that_goes_down_and_comes_back(out: Path, server: MlflowServer) -
         assert run.info.status == "FINISHED" and len(history(server.uri, run)) == 3
     table = frame(server.uri, EXPERIMENT).set_index("seed")
     assert math.isnan(table["test/a"][0]) and table["test/b"][0] == math.inf
+
+
+def test_a_store_that_was_removed_is_made_again_in_the_same_process(tmp_path: Path) -> None:
+    file = tmp_path / "my.db"
+    for _ in range(3):
+        client = open_client(f"sqlite:///{file}")
+        assert [found.name for found in client.search_experiments()] == ["Default"]
+        client.create_experiment("mine")
+        file.unlink()
+    assert not list(tmp_path.glob("*.new*"))

@@ -91,7 +91,10 @@ def show(report: Report, plan: Plan, store: Store, summary: Summary, options: ar
     if report.detached:
         earlier = outcome.left - report.started
         there = f", {earlier} are in the hands of earlier launches" if earlier else ""
-        print(f"{report.started} runs started in the background{there}; python -m suite status{here} shows them")
+        how = "wait for workers" if report.needs else "started in the background"
+        print(f"{report.started} runs {how}{there}; python -m suite status{here} shows them")
+        if report.needs:
+            print(f"start any number of workers, anywhere: {report.needs}")
         print(f"when they are done: python -m suite sync{stored}, then {analysis}")
         return
     print(_counted(report, plan))
@@ -107,8 +110,8 @@ def show(report: Report, plan: Plan, store: Store, summary: Summary, options: ar
     print(f"records   {store.runs}")
     print(f"MLflow    {masked(summary.uri)}   (python -m suite ui{carried(options, 'out', 'tracking_uri')})")
     if outcome.interrupted:
-        if report.on_cluster:
-            print(f"SLURM     keeps the jobs: python -m suite status{here} shows them")
+        if report.keeps:
+            print(f"{report.keeps}: python -m suite status{here} shows them")
             print(f"          python -m suite cancel{carried(options, 'out')} ends them")
         print(f"continue  {continue_command()}")
     elif outcome.failed:

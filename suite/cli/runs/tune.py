@@ -126,9 +126,9 @@ def _show_rest(first: Report, options: argparse.Namespace) -> None:
     """Say what is left of the first stage, and how to go on."""
     outcome = first.outcome
     print(f"{outcome.executed} runs done, {outcome.left} left")
-    if first.on_cluster:
+    if first.keeps:
         here = carried(options, "out", "registry", "profile")
-        print(f"SLURM     keeps the jobs: python -m suite status{here} shows them")
+        print(f"{first.keeps}: python -m suite status{here} shows them")
         print(f"          python -m suite cancel{carried(options, 'out')} ends them")
     print(f"continue  {continue_command()}")
 

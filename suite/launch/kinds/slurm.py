@@ -22,6 +22,7 @@ class SlurmLauncher(SlurmSettings, Kind):
     """How runs get onto a SLURM cluster; its fields are those of :class:`suite.launch.slurm.settings.SlurmSettings`."""
 
     is_on_cluster: ClassVar[bool] = True
+    keeps: ClassVar[str] = "SLURM     keeps the jobs"
     doctor: ClassVar[str | None] = "suite.doctor.cluster"
 
     def problems(self) -> Iterator[tuple[str, str]]:

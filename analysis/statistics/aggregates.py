@@ -102,26 +102,6 @@ def improvement(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> float:
     return float(np.mean(shares)) if shares else math.nan
 
 
-def profile_of(differences: Mapping[str, ArrayLike]) -> list[tuple[float, float]]:
-    """Return a performance profile: for every difference that occurs, the share of runs with at least that one.
-
-    Every benchmark weighs alike. Agarwal et al. (2021), section 4.2.
-
-    Parameters
-    ----------
-    differences : mapping of benchmark to array [seeds]
-        In units of the benchmark's margin, positive where better.
-
-    Returns
-    -------
-    list of (difference, share)
-        Ascending in the difference, so that the share falls from 1.
-    """
-    values = [finite(each) for each in differences.values()]
-    steps = np.unique(np.concatenate(values)) if values else np.array([])
-    return [(float(at), float(np.mean([np.mean(each >= at) for each in values]))) for at in steps]
-
-
 def interquartile_mean(values: np.ndarray) -> np.ndarray:
     """Return the mean of the middle half of values, over the last axis; a value that is partly in counts in part."""
     n = values.shape[-1]

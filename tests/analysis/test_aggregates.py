@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.statistics.aggregates import hierarchical_bootstrap, improvement, interquartile_mean, profile_of
+from analysis.statistics.aggregates import hierarchical_bootstrap, improvement, interquartile_mean
 from analysis.statistics.best import may_be_best
 from analysis.statistics.seeds import needed
 from suite.plan.power import seeds_needed
@@ -37,10 +37,6 @@ def test_the_probability_of_improvement_is_mann_whitneys_share() -> None:
     expected = [stats.mannwhitneyu(a, b).statistic / (len(a) * len(b)) for a, b in pairs]
     assert improvement(pairs) == pytest.approx(np.mean(expected))
     assert improvement([(np.ones(3), np.ones(2))]) == 0.5 and math.isnan(improvement([]))
-
-
-def test_a_profile_falls_from_one_to_the_share_of_the_best() -> None:
-    assert profile_of({"a": [0.0, 1.0], "b": [1.0]}) == [(0.0, 1.0), (1.0, 0.75)]
 
 
 def test_seeds_needed_have_the_interval_of_the_noise() -> None:

@@ -98,7 +98,6 @@ def make_parser() -> tuple[Parser, dict[str, Parser]]:
     verify.add_argument("--tolerance", type=float, default=0.01, metavar="T", help=TOLERANCE)
     verify.add_argument("--offline", action="store_true", help="never fetch data")
     verify.add_argument("--mirror", metavar="DIR_OR_URL", help="where to look for data first")
-    verify.set_defaults(profile=None)
     verify.epilog = VERIFY_EPILOG
     doctor = add("doctor", "check this machine, the data, tracking and the cluster", _registry, _out, _tracking)
     doctor.add_argument("--launcher", metavar="NAME", help="a file of launchers/; default: the registry's")
@@ -131,7 +130,8 @@ def _selection(parser: Parser) -> None:
         ("--seeds", "e.g. 0-4 or 0,2; default: the registry's"),
     ):
         parser.add_argument(name, nargs="+", action="extend", default=None, metavar="NAME", help=text)
-    parser.add_argument("--profile", default="mini", metavar="NAME", help="smoke, mini or paper; default: mini")
+    parser.add_argument("--profile", metavar="NAME", help="smoke, mini or paper; default: mini")
+    parser.add_argument("--slice", metavar="NAME", help="all that a slice names; options beside it replace parts of it")
     parser.add_argument("--launcher", metavar="NAME", help="a file of launchers/; default: the registry's")
 
 

@@ -78,7 +78,8 @@ def make_parser() -> tuple[Parser, dict[str, Parser]]:
     logs.add_argument("--task", action="store_true", help="on a cluster: what the array task printed that had it last")
     why = add("why", "what is known of one run, and why it is stale", _registry, _out)
     why.add_argument("key", help="the beginning of a key is enough")
-    add("sync", "bring MLflow up to date with the records", _out, _tracking, _registry)
+    sync = add("sync", "bring MLflow up to date with the records", _out, _tracking, _registry)
+    sync.add_argument("--prune", action="store_true", help="delete from MLflow the runs whose records are gone")
     init = add("init", "write a small study: a registry that extends the suite's, a loss, its test, a README")
     init.add_argument("folder", nargs="?", default=".", metavar="FOLDER", help="default: the current folder")
     init.epilog = "exit status: 0 written, 2 a file is there already."
@@ -108,6 +109,13 @@ def make_parser() -> tuple[Parser, dict[str, Parser]]:
     clean.add_argument("--days", type=float, default=14.0, metavar="N", help="unfinished launches older than that; 14")
     clean.add_argument("--superseded", action="store_true", help="also the records that stale runs had before")
     clean.add_argument("--unknown", action="store_true", help="also launches whose jobs SLURM cannot be asked about")
+    forget = add(
+        "forget", "remove runs from OUT, MLflow and the tables; asks first", _selection, _out, _tracking, _json
+    )
+    forget.add_argument("--registry", type=Path, metavar="FILE", help="default: ./benchmarks.yaml")
+    forget.add_argument("keys", nargs="*", default=[], metavar="KEY", help="runs by the beginning of their keys")
+    forget.add_argument("--yes", action="store_true", help="do not ask")
+    forget.epilog = "exit status: 0, 1 MLflow could not be reached, 2 bad input."
     schema = add("schema", "a JSON Schema of benchmarks.yaml, for editors")
     schema.add_argument("--output", type=Path, metavar="FILE", help="write it there")
     ui = add("ui", "MLflow's own page on the results, on the loopback", _out, _tracking)

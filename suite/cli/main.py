@@ -26,6 +26,7 @@ COMMANDS: Final = {
     "ui": "suite.cli.runs.ui",
     "verify": "suite.cli.runs.verify",
     "clean": "suite.cli.runs.clean",
+    "forget": "suite.cli.runs.forget",
     "init": "suite.cli.setup.init",
     "list": "suite.cli.setup.list",
     "check-loss": "suite.cli.setup.check_loss",

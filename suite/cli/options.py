@@ -144,3 +144,11 @@ def found_key(store: Store, prefix: str) -> str:
         return find_key(store, prefix)
     except LookupError as error:
         raise InputError([Problem(COMMAND_LINE, prefix, str(error))]) from error
+
+
+def agreed(question: str) -> bool:
+    """Ask; anything but yes, or nobody there to answer, means no."""
+    if not sys.stdin.isatty():
+        print(f"{question} Nobody is there to answer: --yes removes them")
+        return False
+    return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")

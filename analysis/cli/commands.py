@@ -111,7 +111,7 @@ def significance(options: argparse.Namespace) -> None:
 def select(options: argparse.Namespace) -> None:
     """Print and write what validation chose."""
     from analysis.evidence.sweeps import swept_losses
-    from analysis.tables.sweeps import selection_table, sweep_table
+    from analysis.tables.sweeps import TO_RUN, selection_table, sweep_table
 
     loaded = _load(options)
     made: dict[str, list[Table]] = {}
@@ -119,6 +119,10 @@ def select(options: argparse.Namespace) -> None:
         chosen = selection_table(one)
         made[profile] = [*([chosen] if chosen else []), *(sweep_table(one, x) for x in swept_losses(one.collected))]
     _write_and_show(loaded, made, options.json)
+    asked = [note.removeprefix(TO_RUN) for tables in made.values() for table in tables for note in table.notes]
+    commands = [text for text in dict.fromkeys(asked) if text.startswith("python -m suite run")]
+    if commands and not options.json:
+        print(f"next      {' && '.join(commands)}")
     if not any(made.values()) and not options.json:
         print("no sweep was run: python -m suite run --losses temperature_sweep --seeds selection")
 

@@ -97,7 +97,8 @@ def ended(run: Run, outcome: str, store: Store) -> str:
         message = str(failure["message"]).splitlines()[0]
         return f"failed  {run.name}  {failure['class']}: {message}  (python -m suite logs {run.key[:12]})"
     result: Mapping[str, Any] = record.result() or {"metrics": {}, "seconds": {}}
-    name = f"test/{run.metric['name']}"
+    split = "val" if run.purpose == "selection" else "test"  # who chooses is shown nothing of test
+    name = f"{split}/{run.metric['name']}"
     figure = f"{name} {result['metrics'][name]:.4f}" if name in result["metrics"] else f"no {name}!"
     return f"done    {run.name:<36}  {figure}  ({sum(result['seconds'].values()):.1f} s)"
 

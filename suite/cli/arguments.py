@@ -46,9 +46,9 @@ class Parser(argparse.ArgumentParser):
         return [text for action in self._actions for text in action.option_strings if text.startswith("--")]
 
 
-def make_parser() -> tuple[Parser, dict[str, Parser]]:
+def make_parser(prog: str = "python -m suite") -> tuple[Parser, dict[str, Parser]]:
     """Return the parser, and the parsers of the commands by name."""
-    parser = Parser(prog="python -m suite", description="Reproducibility benchmarks of contrastive losses.")
+    parser = Parser(prog=prog, description="Reproducibility benchmarks of contrastive losses.")
     commands: dict[str, Parser] = {}
     adder = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
 
@@ -83,6 +83,14 @@ def make_parser() -> tuple[Parser, dict[str, Parser]]:
     init = add("init", "write a small study: a registry that extends the suite's, a loss, its test, a README")
     init.add_argument("folder", nargs="?", default=".", metavar="FOLDER", help="default: the current folder")
     init.epilog = "exit status: 0 written, 2 a file is there already."
+    explain = add("explain", "what a word of the suite means; all words without one")
+    explain.add_argument("term", nargs="*", metavar="WORD", help="as in: explain fingerprint")
+    explain.epilog = "exit status: 0, 2 no such word."
+    completion = add("completion", "a script that completes `suite` in a shell")
+    completion.add_argument("shell", choices=["bash", "zsh", "tcsh"])
+    completion.epilog = (
+        'bash: eval "$(suite completion bash)" in ~/.bashrc; zsh: > a file _suite in a folder of $fpath.'
+    )
     add("list", "benchmarks, losses, slices and launchers of the registry", _registry, _json)
     check = add("check-loss", "check a loss, your own or one of the registry, before it is used", _json)
     check.add_argument("loss", help="my_losses.MyLoss, a loss of the registry, or an entry point")

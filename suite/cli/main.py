@@ -28,6 +28,8 @@ COMMANDS: Final = {
     "clean": "suite.cli.runs.clean",
     "forget": "suite.cli.runs.forget",
     "init": "suite.cli.setup.init",
+    "explain": "suite.cli.setup.explain",
+    "completion": "suite.cli.setup.completion",
     "list": "suite.cli.setup.list",
     "check-loss": "suite.cli.setup.check_loss",
     "schema": "suite.cli.setup.schema",

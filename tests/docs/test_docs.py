@@ -19,7 +19,7 @@ from suite.launch.kinds.slurm import SlurmLauncher
 from suite.records.failures import REMEDIES
 from tests.conftest import ROOT
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "AGENTS.md", *sorted((ROOT / "docs").rglob("*.md"))]
 CLUSTER = ROOT / "docs" / "cluster.md"
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 CALL = "python -m suite "

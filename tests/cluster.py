@@ -96,7 +96,7 @@ def _empty_store() -> bytes:
 
 def suite(folder: Path, *arguments: str, timeout: float = PATIENCE_S) -> subprocess.CompletedProcess[str]:
     """Run the suite on the toy registry of a folder, to its end."""
-    if arguments[0] == "run":
+    if arguments[0] in ("run", "tune"):
         prepare_store(folder)
     return subprocess.run(
         command(folder, *arguments), capture_output=True, text=True, timeout=timeout, cwd=folder, env=environment()
@@ -105,7 +105,7 @@ def suite(folder: Path, *arguments: str, timeout: float = PATIENCE_S) -> subproc
 
 def suite_here(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Do the same as :func:`suite` in this process, which has imported already what takes a new one seconds."""
-    if arguments[0] == "run":
+    if arguments[0] in ("run", "tune"):
         prepare_store(folder)
     said, errors = io.StringIO(), io.StringIO()
     with contextlib.chdir(folder), pytest.MonkeyPatch.context() as patch:

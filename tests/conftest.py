@@ -50,7 +50,7 @@ slices:
 LONGEST = (
     "slurm/test_campaigns", "launch/test_kill", "slurm/test_arrays", "launch/test_campaign",
     "slurm/test_slurm_commands", "slurm/test_doctor", "tracking/test_server", "verify/test_verify",
-    "analysis/test_cli", "launch/test_pilot",
+    "analysis/test_cli", "launch/test_pilot", "cli/test_tune", "slurm/test_tune",
 )  # fmt: skip
 
 

@@ -57,8 +57,8 @@ class Loaded:
         from analysis.evidence.gather import gather
 
         declared = self.logged.declared
-        accept = self.accept_changes
-        return {profile: gather(self.collected, declared, profile, accept) for profile in self.collected.profiles}
+        accept, outcomes = self.accept_changes, self.logged.outcomes
+        return {name: gather(self.collected, declared, name, accept, outcomes) for name in self.collected.profiles}
 
 
 def report(options: argparse.Namespace) -> None:
@@ -219,7 +219,7 @@ def _load(options: argparse.Namespace, all_runs: bool = False) -> Loaded:
         experiment=options.experiment,
         registry=options.registry,
     )
-    collected = collect(logged.runs, options.profile, options.keep_stale)
+    collected = collect(logged.runs, options.profile, options.keep_stale, logged.declared.searched)
     if not collected.profiles and not all_runs:
         profiles = sorted(logged.runs["profile"].dropna().unique())
         unknown = options.profile is not None and options.profile not in profiles

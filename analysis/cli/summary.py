@@ -23,7 +23,7 @@ def show_summary(uri: str, experiment: str, profile: str, declared: Declared) ->
         What the registry says about results.
     """
     try:
-        collected = collect(frame(uri, experiment_in(uri, experiment)), profile)
+        collected = collect(frame(uri, experiment_in(uri, experiment)), profile, searched=declared.searched)
     except (NothingToShow, TrackingUnavailable) as error:
         print(error)
         return

@@ -11,8 +11,10 @@ import numpy as np
 import pandas as pd
 
 from analysis.statistics.differences import ROUNDING
+from suite.registry.search import TRIAL
 
-MEMBER = re.compile(r"(?P<loss>[^@]+)@(?P<setting>.+)")
+MEMBER = re.compile(rf"(?P<loss>[^@]+)@(?P<setting>(?!{TRIAL}=).+)")
+"""The name of a member of a sweep; those of a search are in :mod:`analysis.evidence.searches.trials`."""
 SYMBOLS = {"temperature": "tau"}
 VALIDATED, MEDIAN = "validated", "median"
 ALL_RESAMPLED, RESAMPLES = 5, 4_000

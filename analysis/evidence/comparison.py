@@ -10,8 +10,10 @@ import numpy as np
 import pandas as pd
 
 from analysis.evidence.failures import Failed
+from analysis.evidence.items import Items, OfItems
 from analysis.evidence.rows import ROW_COLUMNS, by_seed
 from analysis.statistics.differences import MarginTests, Paired, holm, margin_tests, paired
+from analysis.statistics.items import crossed_interval
 from analysis.statistics.paired import CONFIDENCE
 
 
@@ -45,6 +47,8 @@ class Comparison:
         Seeds that either has or failed on.
     level : float
         Confidence of the t-interval of `paired`.
+    of_items : OfItems or None
+        What test items add to the noise, where all runs kept their outcomes.
     """
 
     benchmark: str
@@ -64,9 +68,25 @@ class Comparison:
     is_imputed: bool = False
     of: int = 0
     level: float = CONFIDENCE
+    of_items: OfItems | None = None
+
+    @property
+    def crossed(self) -> tuple[float, float]:
+        """The interval over seeds and test items at `level`; NaN where outcomes of items were not kept."""
+        if self.of_items is None:
+            return math.nan, math.nan
+        one = self.paired
+        return crossed_interval(one.mean, one.std, one.n, self.of_items.variance, self.level)
 
 
-def compare(rows: pd.DataFrame, benchmark: str, row: str, against: str, failures: Failed | None = None) -> Comparison:
+def compare(
+    rows: pd.DataFrame,
+    benchmark: str,
+    row: str,
+    against: str,
+    failures: Failed | None = None,
+    items: Items | None = None,
+) -> Comparison:
     """Compare two rows on one benchmark, on the seeds that both have; `p_holm` is left as NaN.
 
     Parameters
@@ -75,6 +95,8 @@ def compare(rows: pd.DataFrame, benchmark: str, row: str, against: str, failures
         From :func:`analysis.evidence.rows.rows_of`.
     failures : mapping of (benchmark, row) to seeds, optional
         Failed seeds, whether they are among the rows or not.
+    items : Items, optional
+        The outcomes of the runs' test items.
     """
     kept = [*ROW_COLUMNS, *(name for name in ("start", "metric", "goal", "margin") if name in rows)]
     here = rows.loc[rows["benchmark"] == benchmark, kept]
@@ -87,6 +109,7 @@ def compare(rows: pd.DataFrame, benchmark: str, row: str, against: str, failures
     known = set(here.loc[here["row"].isin([row, against]), "seed"]).union(failed, failed_against)
     are_among = [_are_among(here, name, seeds) for name, seeds in ((row, failed), (against, failed_against))]
     first, second = (frozenset(here.loc[here["row"] == name, "run_id"]) for name in (row, against))
+    ids = _run_ids(here, row, seeds), _run_ids(here, against, seeds)
     return Comparison(
         benchmark,
         metric,
@@ -104,6 +127,7 @@ def compare(rows: pd.DataFrame, benchmark: str, row: str, against: str, failures
         failed_against=failed_against,
         is_imputed=bool(failed or failed_against) and all(are_among),
         of=len(known),
+        of_items=None if items is None else items.between(*ids, metric),
     )
 
 
@@ -126,6 +150,11 @@ def families(comparisons: Sequence[Comparison]) -> list[Comparison]:
         ps = [math.nan if comparisons[place].is_same else comparisons[place].paired.p_t for place in mine]
         corrected |= dict(zip(mine, holm(ps), strict=True))
     return [replace(one, p_holm=corrected[place]) for place, one in enumerate(comparisons)]
+
+
+def _run_ids(here: pd.DataFrame, row: str, seeds: Sequence[int]) -> list[str]:
+    mine = here.loc[here["row"] == row].set_index("seed")["run_id"]
+    return [str(mine[seed]) for seed in seeds]
 
 
 def _are_among(here: pd.DataFrame, row: str, seeds: Sequence[int]) -> bool:

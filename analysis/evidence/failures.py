@@ -16,7 +16,9 @@ Failed = Mapping[tuple[str, str], tuple[int, ...]]
 """The failed evaluation seeds by benchmark and row."""
 
 
-def with_failures(runs: pd.DataFrame, failed: pd.DataFrame, rule: Failures) -> pd.DataFrame:
+def with_failures(
+    runs: pd.DataFrame, failed: pd.DataFrame, rule: Failures, purpose: str = "evaluation"
+) -> pd.DataFrame:
     """Return runs and failed runs together, with the column `failed`.
 
     Parameters
@@ -24,10 +26,12 @@ def with_failures(runs: pd.DataFrame, failed: pd.DataFrame, rule: Failures) -> p
     runs, failed : DataFrame
         Of :class:`analysis.read.collect.Collected`, of one profile.
     rule : str
-        Under ``worst`` the test metric of a failed evaluation run is the untrained encoder's with its seed, else the
+        Under ``worst`` the test metric of a failed run is the untrained encoder's with its seed, else the
         mean of the untrained encoder's or of chance; it is NaN where neither was run, and under ``exclude``.
+    purpose : str
+        Of the failed runs that are added.
     """
-    mine = failed[failed["purpose"] == "evaluation"]
+    mine = failed[failed["purpose"] == purpose]
     if mine.empty:
         return runs.assign(failed=False)
     floors = runs[(runs["kind"] == "reference") & (runs["purpose"] == "evaluation")]

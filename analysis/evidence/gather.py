@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -13,11 +13,14 @@ from analysis.evidence.choice import VALIDATED, Choice, choose, incomplete, natu
 from analysis.evidence.comparison import Comparison, compare, families
 from analysis.evidence.confounding import confounding
 from analysis.evidence.failures import Failed, failures_of, with_failures
+from analysis.evidence.items import Items
 from analysis.evidence.reproduction import Reproduction, reproductions
-from analysis.evidence.rows import AT_ORDER, DECLARED, ROW_COLUMNS, labels_of, notes_on, rows_of
+from analysis.evidence.rows import AT_ORDER, DECLARED, ROW_COLUMNS, label_of, labels_of, notes_on, rows_of, search_notes
+from analysis.evidence.searches.trials import TUNED, Search, budgets, searches
 from analysis.evidence.sensitivity import Sensitivity, blind, sensitivities
-from analysis.evidence.verdict import Circumstances, Verdict, judge, label_of
+from analysis.evidence.verdict import Circumstances, Verdict, judge
 from analysis.read.collect import Collected
+from analysis.read.items import OutcomesReader, no_outcomes
 from suite.registry.claims import Claim, Declared, Published
 
 __all__ = ["ROW_COLUMNS", "Claim", "Comparison", "Evidence", "Published", "Reproduction", "Verdict", "gather"]
@@ -36,8 +39,8 @@ class Evidence:
         What validation chose of every sweep in every benchmark.
     rows : DataFrame
         From :func:`analysis.evidence.rows.rows_of`: evaluation runs by the row of the tables that they stand in. `row`
-        is the label, `loss` and `at` (``declared``, ``validated``, ``median``, or empty for a loss without a sweep)
-        what it stands for.
+        is the label, `loss` and `at` (``declared``, ``validated``, ``median``, ``tuned``, a number of trials, or empty
+        for a loss without a sweep) what it stands for.
     labels, references : tuple of str
         Labels of the losses' rows and of the references', in the order of the tables.
     baseline : str
@@ -52,8 +55,10 @@ class Evidence:
     failures : mapping of (benchmark, row) to seeds
         The evaluation seeds on which runs of a row failed.
     sensitivity : tuple of Sensitivity
-        Of every benchmark to every sweep.
+        Of every benchmark to every sweep and search.
     declared : Declared
+    searches : tuple of Search
+        The trials of every loss on every benchmark that has some.
     """
 
     profile: str
@@ -70,6 +75,7 @@ class Evidence:
     failures: Failed = field(default_factory=dict)
     sensitivity: tuple[Sensitivity, ...] = ()
     declared: Declared = field(default_factory=Declared)
+    searches: tuple[Search, ...] = ()
 
     @property
     def benchmarks(self) -> list[str]:
@@ -105,7 +111,13 @@ class Evidence:
         return found
 
 
-def gather(collected: Collected, declared: Declared, profile: str, accept_changes: bool = False) -> Evidence:
+def gather(
+    collected: Collected,
+    declared: Declared,
+    profile: str,
+    accept_changes: bool = False,
+    outcomes: OutcomesReader = no_outcomes,
+) -> Evidence:
     """Derive everything that the tables, the figures and the report of a profile show.
 
     Parameters
@@ -117,16 +129,21 @@ def gather(collected: Collected, declared: Declared, profile: str, accept_change
     profile : str
     accept_changes : bool
         Judge claims by margins, goals and metrics that were changed while runs existed.
+    outcomes : callable
+        Reads the outcomes of test items.
     """
     mine = collected.of(profile)
     choices = choose(mine.runs)
-    everything = rows_of(with_failures(mine.runs, mine.failed, declared.failures), choices)
+    tried = searches(with_failures(mine.runs, mine.failed, declared.failures, "selection"))
+    evaluated = with_failures(mine.runs, mine.failed, declared.failures)
+    everything = rows_of(evaluated, choices, tried, declared.claims.values())
     failed, rows = failures_of(everything), everything[everything["test"].notna()].reset_index(drop=True)
-    sensitivity = sensitivities(mine.runs)
+    sensitivity = sensitivities(mine.runs, tried)
     labels = labels_of(rows, "loss")
     baseline = _baseline(rows, declared.baseline or "infonce")
+    items = Items(outcomes, rows.loc[rows["kind"] == "loss", "run_id"])
     compared = [
-        compare(here, str(benchmark), label, baseline, failed)
+        compare(here, str(benchmark), label, baseline, failed, items)
         for benchmark, here in sorted(rows.groupby("benchmark"), key=lambda part: natural(str(part[0])))
         for label in labels
         if label != baseline and {label, baseline} <= set(here["row"].unique())
@@ -149,19 +166,24 @@ def gather(collected: Collected, declared: Declared, profile: str, accept_change
                     blind(sensitivity),
                     _changed(mine, declared),
                     accept_changes,
-                    _confounded(declared, rows, mine.origins),
+                    _confounded(declared, rows, mine.origins, budgets(tried)),
+                    tried,
+                    profile,
+                    items,
                 ),
             )
         ),
         tuple(reproductions(declared.published, rows, mine.tested, profile)),
         (
             *notes_on(rows, choices),
+            *search_notes(rows, tried, profile),
             *(one.text for one in incomplete(mine.runs)),
             *_failure_notes(failed, rows, declared),
         ),
         failed,
         tuple(sensitivity),
         declared,
+        tuple(tried),
     )
 
 
@@ -184,11 +206,13 @@ def _changed(collected: Collected, declared: Declared) -> dict[str, str]:
     return {benchmark: "; ".join(texts) for benchmark, texts in told.items() if texts}
 
 
-def _confounded(declared: Declared, rows: pd.DataFrame, origins: pd.DataFrame) -> dict[tuple[str, str, str], str]:
+def _confounded(
+    declared: Declared, rows: pd.DataFrame, origins: pd.DataFrame, most: Mapping[str, int]
+) -> dict[tuple[str, str, str], str]:
     """Return by benchmark and the two rows of a claim what their runs differ in beside the loss."""
     found = {}
     for claim in declared.claims.values():
-        row, against = label_of(rows, claim.loss, DECLARED), label_of(rows, claim.than, claim.at)
+        row, against = label_of(rows, claim.loss, claim.loss_at, most), label_of(rows, claim.than, claim.at, most)
         both = rows[rows["row"].isin([row, against])]
         for benchmark, here in both.groupby("benchmark"):
             ids = [here.loc[(here["row"] == name) & ~here["failed"], "run_id"] for name in (row, against)]
@@ -210,7 +234,7 @@ def _failure_notes(failed: Failed, rows: pd.DataFrame, declared: Declared) -> It
 
 
 def _baseline(rows: pd.DataFrame, loss: str) -> str:
-    """Return the label of a loss's validated row, else of its declared one; empty if it was not run."""
+    """Return the label of a loss's tuned row, else of its validated or declared one; empty if it was not run."""
     mine = rows[(rows["loss"] == loss) & (rows["kind"] == "loss")].drop_duplicates("row")
     by_at = dict(zip(mine["at"], mine["row"], strict=True))
-    return next((str(by_at[at]) for at in (VALIDATED, DECLARED, AT_ORDER[0]) if at in by_at), "")
+    return next((str(by_at[at]) for at in (TUNED, VALIDATED, DECLARED, AT_ORDER[0]) if at in by_at), "")

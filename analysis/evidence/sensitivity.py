@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from analysis.evidence.choice import members
 from analysis.evidence.comparison import described
+from analysis.evidence.searches.trials import Search
+
+Blind = Mapping[tuple[str, str, bool], str]
+"""Why "not worse" says nothing, by benchmark, loss, and whether that is by its search or by its sweep."""
 
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """The best and the worst setting of a sweep on one benchmark, on validation with the selection seeds.
+    """The best and the worst setting of a sweep or a search on one benchmark, on validation with the selection seeds.
 
     Attributes
     ----------
@@ -23,6 +29,7 @@ class Sensitivity:
     spread : float
         Best mean minus worst mean, in the metric's unit.
     margin : float
+    is_search : bool
     """
 
     loss: str
@@ -30,6 +37,7 @@ class Sensitivity:
     settings: int
     spread: float
     margin: float
+    is_search: bool = False
 
     @property
     def is_blind(self) -> bool:
@@ -42,14 +50,15 @@ class Sensitivity:
     @property
     def reason(self) -> str:
         """Why "not worse" says nothing here, as a part of a sentence."""
+        what, each = ("search", "trial") if self.is_search else ("sweep", "setting")
         return (
-            f"the whole sweep of {self.loss} ({self.settings} settings) spans {self.spread:.2g} on validation, no more "
-            f"than the margin of {self.margin:g}: any of its settings would pass"
+            f"the whole {what} of {self.loss} ({self.settings} {each}s) spans {self.spread:.2g} on validation, no more "
+            f"than the margin of {self.margin:g}: any of its {each}s would pass"
         )
 
 
-def sensitivities(runs: pd.DataFrame) -> list[Sensitivity]:
-    """Return the sensitivity of every benchmark to every sweep with at least two complete settings.
+def sensitivities(runs: pd.DataFrame, searches: Sequence[Search] = ()) -> list[Sensitivity]:
+    """Return the sensitivity of every benchmark to every sweep with at least two complete settings, and every search.
 
     Parameters
     ----------
@@ -65,13 +74,23 @@ def sensitivities(runs: pd.DataFrame) -> list[Sensitivity]:
         if len(means) > 1:
             spread, margin = float(means.max() - means.min()), described(here)[2]
             found.append(Sensitivity(str(loss), str(benchmark), len(means), spread, margin))
+    for one in searches:
+        if one.trials > 1 and one.chosen(one.trials) is not None:
+            scores = one.validation.mean(axis=1)
+            spread = float(scores.max() - scores.min()) if np.isfinite(scores).all() else math.inf
+            margin = described(runs[runs["benchmark"] == one.benchmark])[2]
+            found.append(Sensitivity(one.loss, one.benchmark, one.trials, spread, margin, is_search=True))
     return found
 
 
-def blind(found: Iterable[Sensitivity]) -> dict[str, dict[str, str]]:
-    """Return by loss and benchmark why "not worse" says nothing there."""
-    reasons: dict[str, dict[str, str]] = {}
-    for one in found:
-        if one.is_blind:
-            reasons.setdefault(one.loss, {})[one.benchmark] = one.reason
-    return reasons
+def blind(found: Iterable[Sensitivity]) -> Blind:
+    """Return where "not worse" says nothing, and why."""
+    return {(one.benchmark, one.loss, one.is_search): one.reason for one in found if one.is_blind}
+
+
+def reason_not_to_tell(found: Blind, benchmark: str, loss: str, is_search: bool) -> str:
+    """Return why "not worse than this loss" says nothing there; empty if it does.
+
+    A member of a sweep is any setting of it: what holds of the whole sweep holds of the member.
+    """
+    return found.get((benchmark, loss.partition("@")[0], is_search), "")

@@ -17,6 +17,7 @@ from analysis.evidence.choice import Choice, choose, members, natural
 from analysis.evidence.rows import loss_order
 from analysis.read.collect import Collected
 from analysis.statistics.paired import BlockTest, Difference, block_test
+from suite.registry.search import TRIAL
 
 SWEPT, PARAMETER = "infonce", "temperature"
 UNTRAINED, NO_CONTRAST = "untrained", "no_contrast"
@@ -89,7 +90,8 @@ class BenchmarkRuns:
     def others(self) -> list[str]:
         """The losses beside InfoNCE and its sweep."""
         losses = self.runs.loc[self.runs["kind"] == "loss", "loss"].unique()
-        return sorted((one for one in losses if one != SWEPT and not one.startswith(f"{SWEPT}@")), key=loss_order)
+        others = (one for one in losses if one != SWEPT and not one.startswith(f"{SWEPT}@") and f"@{TRIAL}=" not in one)
+        return sorted(others, key=loss_order)
 
     def host_val(self) -> pd.Series:
         """Return validation figures at the host temperature: of ``infonce``, or of the sweep's equal temperature."""

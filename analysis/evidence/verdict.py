@@ -14,7 +14,10 @@ from analysis.evidence import words
 from analysis.evidence.choice import natural
 from analysis.evidence.comparison import Comparison, compare
 from analysis.evidence.failures import Failed
-from analysis.evidence.rows import DECLARED
+from analysis.evidence.items import Items
+from analysis.evidence.rows import label_of
+from analysis.evidence.searches.trials import Search, budgets, is_searched, still_to_run, trials_of
+from analysis.evidence.sensitivity import Blind, reason_not_to_tell
 from analysis.evidence.words import Bounds
 from analysis.statistics.aggregates import Aggregate, hierarchical_bootstrap
 from analysis.statistics.differences import ALPHA, is_constant
@@ -83,21 +86,29 @@ class Circumstances:
     Attributes
     ----------
     failed : mapping of (benchmark, row) to seeds
-    insensitive : mapping of loss to mapping of benchmark to reason
-        Benchmarks on which the whole sweep of a loss lies within the margin.
+    insensitive : mapping of (benchmark, loss, whether it is by a search) to reason
+        Where the whole sweep or search of a loss lies within the margin.
     changed : mapping of benchmark to str
         What was declared otherwise while runs existed.
     is_changed_accepted : bool
         Judge by a margin or goal that was changed while runs existed.
     confounded : mapping of (benchmark, row, row) to str
         What all runs of a row have in common and no run of the other has.
+    searches : sequence of Search
+    profile : str
+        For the commands that make what is missing.
+    items : Items or None
+        The outcomes of test items.
     """
 
     failed: Failed
-    insensitive: Mapping[str, Mapping[str, str]]
+    insensitive: Blind
     changed: Mapping[str, str]
     is_changed_accepted: bool
     confounded: Mapping[tuple[str, str, str], str]
+    searches: Sequence[Search] = ()
+    profile: str = ""
+    items: Items | None = None
 
 
 def judge(claims: Mapping[str, Claim], rows: pd.DataFrame, given: Circumstances) -> list[Verdict]:
@@ -117,43 +128,31 @@ def judge(claims: Mapping[str, Claim], rows: pd.DataFrame, given: Circumstances)
     if rows.loc[rows["kind"] == "loss", "row"].nunique() < 2:
         return []
     run = {benchmark: set(here["row"]) for benchmark, here in of_benchmark.items()}
-    verdicts = []
+    verdicts, most = [], budgets(given.searches)
     for name, claim in claims.items() if benchmarks else ():
-        row, against = label_of(rows, claim.loss, DECLARED), label_of(rows, claim.than, claim.at)
-        compared = [compare(of_benchmark[one], one, row, against, given.failed) for one in benchmarks]
+        row, against = label_of(rows, claim.loss, claim.loss_at, most), label_of(rows, claim.than, claim.at, most)
+        meant = [one for one in benchmarks if claim.benchmarks is None or one in claim.benchmarks]
+        compared = [compare(of_benchmark[one], one, row, against, given.failed, given.items) for one in meant]
         tests = sum(_is_test(one) for one in compared)
         parts = []
         for one in compared:
             absent = [label for label in (row, against) if label not in run[one.benchmark]]
-            parts.append(_judge_one(name, claim, one, tests, absent, given))
+            parts.append(_judge_one(name, claim, one, tests, _absence(claim, one, absent, given), given))
         verdicts += [_overall(name, claim, parts), *parts]
     return verdicts
-
-
-def label_of(rows: pd.DataFrame, loss: str, at: str) -> str:
-    """Return the label of a loss's row, or what it would be called if it was not run."""
-    mine = rows[(rows["loss"] == loss) & (rows["kind"] == "loss")]
-    found = mine[mine["at"] == at]
-    if found.empty and at == DECLARED:
-        found = mine[mine["at"] == ""]
-    if len(found):
-        return str(found["row"].iloc[0])
-    return loss if at == DECLARED else f"{loss} ({at})"
 
 
 def _is_test(one: Comparison) -> bool:
     return one.paired.n > 1 and not one.is_same and not is_constant(one.differences)
 
 
-def _judge_one(
-    name: str, claim: Claim, one: Comparison, tests: int, absent: Sequence[str], given: Circumstances
-) -> Verdict:
+def _judge_one(name: str, claim: Claim, one: Comparison, tests: int, absence: str, given: Circumstances) -> Verdict:
     doubts = list(_doubts(one, given))
     if not _is_test(one):
         label = words.EQUIVALENT if one.is_same else words.INCONCLUSIVE
         holds = True if one.is_same and claim.relation == "not_worse" else None
         alone = Bounds(0.0, 0.0) if one.is_same else NONE
-        why = _no_test(one, absent)
+        why = absence or _no_test(one)
         return Verdict(name, claim, one.benchmark, label, holds, why, one, alone=alone, doubts=tuple(doubts))
     alone = Bounds(one.paired.low, one.paired.high)
     one = at_level(one, tests)
@@ -161,7 +160,7 @@ def _judge_one(
     label, holds = words.word(together, one.margin), words.answer(together, one.margin, claim.relation)
     why, seeds = _because(one, alone, label, tests), None
     forbidden = _forbidden(one, label, given)
-    insensitive = given.insensitive.get(claim.than, {}).get(one.benchmark, "")
+    insensitive = reason_not_to_tell(given.insensitive, one.benchmark, claim.than, is_searched(claim.at))
     if forbidden:
         label, holds, alone, why = words.INCONCLUSIVE, None, NONE, forbidden
     elif insensitive and label in (words.NOT_WORSE, words.EQUIVALENT):
@@ -190,9 +189,20 @@ def at_level(one: Comparison, tests: int) -> Comparison:
     return replace(one, level=level, paired=replace(one.paired, low=mean - half, high=mean + half))
 
 
-def _no_test(one: Comparison, absent: Sequence[str]) -> str:
-    if absent:
-        return f"no evaluation run of {' nor of '.join(absent)}"
+def _absence(claim: Claim, one: Comparison, absent: Sequence[str], given: Circumstances) -> str:
+    """Say which rows have no evaluation run, and of a search what would make them; empty if both have some."""
+    if not absent:
+        return ""
+    said = f"no evaluation run of {' nor of '.join(absent)}"
+    most = budgets(given.searches)
+    for label, loss, at in ((one.row, claim.loss, claim.loss_at), (one.against, claim.than, claim.at)):
+        if label in absent and is_searched(at):
+            trials = trials_of(loss, at, most)
+            said += f"; {still_to_run(given.searches, one.benchmark, loss, trials, given.profile)}"
+    return said
+
+
+def _no_test(one: Comparison) -> str:
     if one.is_same:
         return f"{one.row} and {one.against} are the same runs here"
     if one.paired.n == 0:
@@ -255,6 +265,8 @@ def _overall(name: str, claim: Claim, parts: Sequence[Verdict]) -> Verdict:
         for label in (*words.WORDS, words.INSENSITIVE)
         if (found := [part.benchmark for part in parts if part.label == label])
     )
+    if not parts:
+        said = f"no run on {' nor on '.join(claim.benchmarks or ('any benchmark',))}"
     doubts = tuple(f"{part.benchmark}: {doubt}" for part in parts for doubt in part.doubts)
     label, holds = _overall_word(claim, parts)
     counted = sum(part.counts for part in parts)

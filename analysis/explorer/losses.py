@@ -218,7 +218,8 @@ def _one_anchor(positive: Tensor, hardest: Tensor, scene: Scene) -> Pairs:
     similarity = torch.cat([torch.stack([positive, hardest]), positive.new_zeros(scene.others)]).unsqueeze(0)
     is_positive = torch.zeros_like(similarity, dtype=torch.bool)
     is_positive[0, 0] = True
-    return Pairs(similarity, is_positive, torch.ones_like(is_positive), torch.zeros(1, dtype=torch.int64))
+    index = torch.zeros(1, dtype=torch.int64)
+    return Pairs(similarity, is_positive, torch.ones_like(is_positive), index, own_view=~is_positive)
 
 
 def key_numbers(losses: Mapping[str, Loss], scene: Scene = SCENE) -> pd.DataFrame:

@@ -9,8 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
+from analysis.evidence.choice import MEDIAN, VALIDATED
 from analysis.evidence.comparison import described
 from analysis.evidence.gather import Evidence
+from analysis.evidence.searches.trials import TUNED
 from analysis.figures.canvas import Drawing, NothingToDraw, counted, legend, metric_label, number, panels, wrapped
 from analysis.figures.style import handle, look, styled
 
@@ -43,8 +45,10 @@ def points(evidence: Evidence) -> pd.DataFrame:
         n=("test", "count"), score=("test", "mean"), std=("test", "std"), seconds=(SECONDS, "mean")
     ).reset_index()
     spent = {(one.benchmark, one.loss): one.seconds for one in evidence.choices}
+    tried = {(one.benchmark, one.loss): one.seconds for one in evidence.searches}
+    of = {VALIDATED: spent, MEDIAN: spent, TUNED: tried}
     extra = [
-        spent.get((benchmark, loss), math.nan) if at in ("validated", "median") else math.nan
+        of.get(at, {}).get((benchmark, loss), math.nan)
         for benchmark, loss, at in found[["benchmark", "loss", "at"]].to_numpy()
     ]
     found["searched"] = found["seconds"] + pd.Series(extra, index=found.index, dtype=float)

@@ -28,10 +28,10 @@ from analysis.figures import (
     pairs,
     ranks,
     scores,
-    temperature,
 )
 from analysis.figures.canvas import Drawing, NothingToDraw, settle
 from analysis.figures.style import styled
+from analysis.figures.tuning import budget, temperature
 
 if TYPE_CHECKING:
     from analysis.read.logged import Logged
@@ -45,6 +45,7 @@ OF_RESULTS: Final[dict[str, Callable[[Evidence], Drawing]]] = {
     "differences": differences.figure,
     "pairs": pairs.figure,
     "cost": cost.figure,
+    "budget": budget.figure,
     "temperature": temperature.figure,
     "ranks": ranks.figure,
 }

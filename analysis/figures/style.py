@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -63,8 +64,11 @@ _LOOKS: Final = {
     "infonce (tau declared)": _INFONCE,
     "infonce (tau validated)": Look(_BLUE, "s", _DASH),
     "infonce (tau median)": Look(_SKY, "v", _DOT),
+    "infonce (tuned)": Look(_BLUE, "v", _DASH_DOT),
     "temperature_free": Look(_VERMILION, "D", _DASH_DOT),
+    "temperature_free (tuned)": Look(_ORANGE, "d", _LONG),
     "dystress": Look(_GREEN, "^", _LONG),
+    "dystress (tuned)": Look(_TAN, "^", _DOT),
     "monotone_temperature": Look(_PINK, "P", "-"),
     "temperature_schedule": Look(_ORANGE, "X", _DASH),
     "isogclr": Look(_TAN, "<", _LONG),
@@ -82,9 +86,14 @@ _OTHERS: Final = tuple(
 )
 
 
+#: So many trials more do not change how a row looks.
+_TRIALS: Final = re.compile(r"\(tuned, \d+ trials\)")
+
+
 def look(row: str) -> Look:
     """Return how a row looks: by its name alone, so that it does not depend on which others are there."""
-    return _LOOKS.get(row) or _OTHERS[zlib.crc32(row.encode()) % len(_OTHERS)]
+    name = _TRIALS.sub("(tuned)", row)
+    return _LOOKS.get(name) or _OTHERS[zlib.crc32(name.encode()) % len(_OTHERS)]
 
 
 def handle(row: str, *, marked: bool = True, lined: bool = True) -> Line2D:

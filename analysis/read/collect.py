@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
+from suite.registry.search import TRIAL
+
 IDENTITY = ["profile", "purpose", "benchmark", "loss", "seed"]
-IDENTITY_OF_LOSS = ["profile", "benchmark", "loss"]
+BENCHMARK = ["profile", "benchmark"]
+IDENTITY_OF_LOSS = [*BENCHMARK, "loss"]
 AGE = ["start", "run_id"]
 LEFT_OUT = [*IDENTITY, "status", "reason", "run_id"]
 UNFINISHED = {"RUNNING": "still running", "SCHEDULED": "not started", "KILLED": "ended before it was done"}
@@ -97,7 +100,12 @@ class Collected:
         return sorted(self.runs["profile"].unique())
 
 
-def collect(logged: pd.DataFrame, profile: str | None = None, keep_stale: bool = False) -> Collected:
+def collect(
+    logged: pd.DataFrame,
+    profile: str | None = None,
+    keep_stale: bool = False,
+    searched: Mapping[str, Collection[str]] | None = None,
+) -> Collected:
     """Split logged runs into those that count and those that do not.
 
     Of several runs of one (profile, purpose, benchmark, loss, seed) one counts. Where the configuration of a benchmark
@@ -113,14 +121,18 @@ def collect(logged: pd.DataFrame, profile: str | None = None, keep_stale: bool =
         Keep one profile only.
     keep_stale : bool
         Let runs count whose code differs from that of newer ones.
+    searched : mapping of benchmark to settings, optional
+        What the trials of a search set otherwise: it is compared between the runs of one trial alone, as are the
+        settings that a member of a sweep is named by.
     """
+    searched = searched or {}
     runs = logged if profile is None else logged[logged["profile"] == profile]
     as_logged = runs.reset_index(drop=True)
     runs = _by_newest_metric(as_logged)
     runs = runs.assign(val=_primary(runs, "val"), test=_primary(runs, "test"))
     reasons = _incomplete(runs)
-    failed = _failed(runs, reasons, keep_stale)
-    reasons.update(_superseded(runs[reasons == ""], keep_stale))
+    failed = _failed(runs, reasons, keep_stale, searched)
+    reasons.update(_superseded(runs[reasons == ""], keep_stale, searched))
     reasons.update(_duplicates(runs.loc[reasons == "", [*IDENTITY, *AGE]]))
     counts = reasons == ""
     left_out = runs.loc[~counts, [name for name in LEFT_OUT if name != "reason"]].assign(reason=reasons[~counts])
@@ -137,19 +149,46 @@ def collect(logged: pd.DataFrame, profile: str | None = None, keep_stale: bool =
     )
 
 
-def _superseded(runs: pd.DataFrame, keep_stale: bool) -> pd.Series:
+def _superseded(runs: pd.DataFrame, keep_stale: bool, searched: Mapping[str, Collection[str]]) -> pd.Series:
     """Reasons for the runs that newer ones of another configuration or of other code stand for."""
     reasons = pd.Series("", index=runs.index, dtype=object)
-    for group, prefixes in ((["profile", "benchmark"], ("benchmark", "data")), (IDENTITY_OF_LOSS, ("loss",))):
-        starts = tuple(f"param.{prefix}." for prefix in prefixes)
-        configured = [name for name in runs.columns if name.startswith(starts)]
-        reasons.update(_outdated(runs.loc[reasons == "", [*group, *AGE, *configured]], group, configured))
+    of_benchmark = [name for name in runs.columns if name.startswith(("param.benchmark.", "param.data."))]
+    of_loss = [name for name in runs.columns if name.startswith("param.loss.")]
+    own = _own_settings(runs, of_benchmark, searched)
+    shared = [name for name in of_benchmark if name not in own]
+    # what some runs set for themselves: the others among each other, and these with those of the same name
+    apart = [(~own[name], BENCHMARK, [name]) for name in own]
+    everywhere = pd.Series(True, index=runs.index)
+    for meant, group, names in (
+        (everywhere, BENCHMARK, shared),
+        *apart,
+        (everywhere, IDENTITY_OF_LOSS, [*own, *of_loss]),
+    ):
+        reasons.update(_outdated(runs.loc[meant & (reasons == ""), [*group, *AGE, *names]], group, names))
     if not keep_stale and "code" in runs:
         reasons.update(_stale(runs.loc[(reasons == "") & runs["code"].notna(), ["profile", "benchmark", "code", *AGE]]))
     return reasons[reasons != ""]
 
 
-def _failed(runs: pd.DataFrame, reasons: pd.Series, keep_stale: bool) -> pd.Index:
+def _own_settings(
+    runs: pd.DataFrame, names: Sequence[str], searched: Mapping[str, Collection[str]]
+) -> dict[str, pd.Series]:
+    """Return by column which runs set it for themselves: trials of a search, and members of a sweep of settings."""
+    own = {}
+    losses = runs["loss"].astype(str)
+    is_trial = losses.str.contains(f"@{TRIAL}=", regex=False)
+    for name in names:
+        setting = name.removeprefix("param.benchmark.")
+        benchmarks = [benchmark for benchmark, settings in searched.items() if setting in settings]
+        sets_it = (is_trial & runs["benchmark"].isin(benchmarks)) | losses.str.contains(f"@{setting}=", regex=False)
+        if sets_it.any():
+            own[name] = sets_it
+    return own
+
+
+def _failed(
+    runs: pd.DataFrame, reasons: pd.Series, keep_stale: bool, searched: Mapping[str, Collection[str]]
+) -> pd.Index:
     """Return the failed runs of losses that have the configuration and the code of the finished ones.
 
     A failed run never makes finished ones outdated, however new it is: it counts as older than all of them.
@@ -159,7 +198,7 @@ def _failed(runs: pd.DataFrame, reasons: pd.Series, keep_stale: bool) -> pd.Inde
         return runs.index[:0]
     both = runs[is_failed | (reasons == "")].copy()
     both.loc[is_failed[is_failed].index, "start"] = both["start"].min() - pd.Timedelta(days=1)
-    return is_failed[is_failed].index.difference(_superseded(both, keep_stale).index)
+    return is_failed[is_failed].index.difference(_superseded(both, keep_stale, searched).index)
 
 
 def _without_finished(failed: pd.DataFrame, counted: pd.DataFrame) -> pd.DataFrame:

@@ -28,6 +28,7 @@ Figure = tuple[str, str, str]
 """Name, caption, and the text of an SVG file."""
 
 SAID_OTHERWISE = {"verdicts", "published", "left-out"}  # tables that the page has in a form of its own
+TUNING = ("price", "budget")  # tables and figures that stand beside the verdicts
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,8 @@ class ProfileView:
     figures: list[FigureView]
     missing: list[Table]
     paragraph: str
+    tuning: list[Table]
+    tuning_figures: list[FigureView]
 
     @property
     def name(self) -> str:
@@ -180,6 +183,8 @@ def _profile(evidence: Evidence, tables: Sequence[Table], figures: Iterable[Figu
     missing = [doubts.missing_seeds(evidence), doubts.left_out(evidence)]
     claims = _claims(evidence.verdicts)
     touched = tuple(claim for claim in claims if claim.is_touched)
+    shown = {table.name: _without(table, said) for table in tables if table.name not in SAID_OTHERWISE}
+    drawn = [FigureView(name, caption, _address(svg)) for name, caption, svg in figures]
     return ProfileView(
         id=words.slug(evidence.profile),
         evidence=evidence,
@@ -187,10 +192,12 @@ def _profile(evidence: Evidence, tables: Sequence[Table], figures: Iterable[Figu
         untouched=len(claims) - len(touched),
         limit=words.strip_limit(evidence.verdicts),
         unsupported=doubts.unsupported(evidence),
-        tables=[_without(table, said) for table in tables if table.name not in SAID_OTHERWISE],
-        figures=[FigureView(name, caption, _address(svg)) for name, caption, svg in figures],
+        tables=[table for name, table in shown.items() if name not in TUNING],
+        figures=[figure for figure in drawn if figure.name not in TUNING],
         missing=[table for table in missing if table is not None],
         paragraph=paragraph(evidence),
+        tuning=[shown[name] for name in TUNING if name in shown],
+        tuning_figures=[figure for figure in drawn if figure.name in TUNING],
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.evidence.gather import Comparison, Evidence, Verdict
+from analysis.evidence.searches.trials import budgets
 from analysis.report import words
 from analysis.tables.render import LATEX_NEEDS, escape_latex
 from analysis.tables.table import MISSING
@@ -43,6 +44,12 @@ def _setting(evidence: Evidence, losses: pd.DataFrame) -> Iterator[str]:
         mine = [one for one in evidence.choices if one.loss == loss]
         settings, chosen = max(one.settings for one in mine), max(one.seeds for one in mine)
         yield f"Parameters of {loss} were chosen on validation among {settings} settings with {chosen} selection seeds."
+    for loss, trials in budgets(evidence.searches).items():
+        of_selection = max(len(one.seeds) for one in evidence.searches if one.loss == loss)
+        yield (
+            f"{loss} was tuned on validation among {trials} configurations, the declared one and {trials - 1} drawn "
+            f"from its search space and the benchmark's, with {_several(of_selection, 'selection seed')}."
+        )
     left_out = len(evidence.collected.left_out)
     if left_out:
         yield f"{_several(left_out, 'logged run')} of the profile {'does' if left_out == 1 else 'do'} not count."

@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from analysis.evidence.gather import Comparison, Reproduction, Verdict
 from analysis.statistics.aggregates import Aggregate
+from analysis.tables.items import over_items
 from analysis.tables.table import ARROWS, MISSING
 from suite.registry.claims import Published
 
@@ -28,7 +29,7 @@ def reason_of(verdict: Verdict) -> str:
     doubts = verdict.doubts
     if not verdict.benchmark and doubts:
         doubts = (f"with {len(doubts)} doubt{'s' if len(doubts) > 1 else ''}, said by benchmark below",)
-    return sentence(capital("; ".join([verdict.reason, *doubts])))
+    return sentence(capital("; ".join(filter(None, [verdict.reason, over_items(verdict.comparison), *doubts]))))
 
 
 def sentence(text: str) -> str:

@@ -6,7 +6,7 @@ import math
 
 import pandas as pd
 
-from analysis.evidence.choice import MEMBER, SECONDS, natural
+from analysis.evidence.choice import SECONDS, natural
 from analysis.evidence.gather import Evidence
 from analysis.evidence.rows import loss_order
 from analysis.tables.table import MISSING, Block, Cell, Summary, Table
@@ -17,11 +17,11 @@ COLUMNS = ["benchmark", "loss", "runs", "hours", "seconds", "samples_per_s", "sa
 def cost_table(evidence: Evidence) -> Table:
     """List hours, seconds a run and samples a second of training by benchmark and loss, all seeds together.
 
-    The members of a sweep are one line: they differ in a number, not in work.
+    The members of a sweep or a search are one line: they differ in a number, not in work.
     """
     runs = evidence.collected.runs
     runs = runs[runs["kind"] == "loss"]
-    base = runs["loss"].str.extract(MEMBER)["loss"].fillna(runs["loss"])
+    base = runs["loss"].str.partition("@")[0]
     timed = [name for name in SECONDS if name in runs]
     whole = runs[timed].astype(float).sum(axis=1, min_count=1)
     rate = runs["samples_per_s"].astype(float) if "samples_per_s" in runs else pd.Series(math.nan, index=runs.index)
@@ -43,9 +43,9 @@ def cost_table(evidence: Evidence) -> Table:
     return Table(
         "cost",
         evidence.profile,
-        f"Cost, profile {evidence.profile}: finished runs of every seed and of every member of a sweep, their hours "
-        "together, mean seconds a run (data, training, evaluation), and training samples a second, mean ± standard "
-        "deviation over runs (number of runs). Workers shared a machine while this was measured.",
+        f"Cost, profile {evidence.profile}: finished runs of every seed and of every member of a sweep or a search, "
+        "their hours together, mean seconds a run (data, training, evaluation), and training samples a second, mean ± "
+        "standard deviation over runs (number of runs). Workers shared a machine while this was measured.",
         ["", "runs", "hours", "seconds a run", "samples a second"],
         blocks,
         data=pd.DataFrame(data, columns=COLUMNS),

@@ -95,9 +95,9 @@ def verdicts(logged: Logged, profile: str | None = None, keep_stale: bool = Fals
 
 
 def _evidence(logged: Logged, profile: str | None, keep_stale: bool) -> Iterator[Evidence]:
-    collected = collect(logged.runs, profile, keep_stale)
+    collected = collect(logged.runs, profile, keep_stale, logged.declared.searched)
     for name in collected.profiles:
-        yield gather(collected, logged.declared, name)
+        yield gather(collected, logged.declared, name, outcomes=logged.outcomes)
 
 
 def _joined(frames: list[pd.DataFrame]) -> pd.DataFrame:

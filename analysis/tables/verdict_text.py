@@ -12,11 +12,13 @@ from analysis.evidence.reproduction import Reproduction
 from analysis.evidence.verdict import Verdict
 from analysis.evidence.words import ANSWERS
 from analysis.tables.across import aggregate_cells
+from analysis.tables.items import over_items
 from analysis.tables.table import decimals_for, interval_text
+from analysis.tables.tuning import price
 
 
 def lines(evidence: Evidence) -> Iterator[str]:
-    """Yield the claims with their verdicts, then published figures beside ours."""
+    """Yield the claims with their verdicts, what tuning takes, then published figures beside ours."""
     for verdict in evidence.verdicts:
         if verdict.benchmark:
             yield _part(verdict, evidence.benchmarks)
@@ -24,6 +26,7 @@ def lines(evidence: Evidence) -> Iterator[str]:
             yield from _headline(verdict)
     if not evidence.verdicts:
         yield "The registry declares no claim."
+    yield from price.lines(evidence)
     if evidence.reproductions:
         yield ""
         yield "Published figures"
@@ -46,7 +49,7 @@ def _headline(verdict: Verdict) -> Iterator[str]:
 def _part(verdict: Verdict, benchmarks: list[str]) -> str:
     width = max(map(len, benchmarks))
     figures = "" if verdict.comparison is None else _figures(verdict.comparison)
-    said = "; ".join([verdict.reason, *verdict.doubts])
+    said = "; ".join(filter(None, [verdict.reason, over_items(verdict.comparison), *verdict.doubts]))
     return f"  {verdict.benchmark:{width}}  {verdict.label:12}  {figures}{said}"
 
 

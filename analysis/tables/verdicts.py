@@ -16,6 +16,7 @@ from analysis.statistics.differences import ALPHA
 from analysis.statistics.paired import CONFIDENCE
 from analysis.statistics.seeds import POWER
 from analysis.tables.across import aggregate_cells
+from analysis.tables.items import COLUMNS, HEADING, OVER_BOTH, OVER_SEEDS, crossed_cell, crossed_figures, has_items
 from analysis.tables.table import MISSING, Block, Cell, Table, decimals_for, interval_cell
 from suite.plan.power import detectable, power, seeds_for_p, seeds_needed, smallest_flip_p
 
@@ -37,22 +38,35 @@ LEVEL = ALPHA / 2
 def verdicts_table(evidence: Evidence) -> Table:
     """List what the runs say of every declared claim, overall and by benchmark."""
     blocks, data = [], []
+    crossed = has_items(verdict.comparison for verdict in evidence.verdicts)
     for name in dict.fromkeys(verdict.claim for verdict in evidence.verdicts):
         mine = [verdict for verdict in evidence.verdicts if verdict.claim == name]
-        blocks.append(Block(mine[0].declared.in_words(), [_verdict_row(verdict) for verdict in mine]))
-        data += [_verdict_figures(verdict) for verdict in mine]
+        blocks.append(Block(mine[0].declared.in_words(), [_verdict_row(verdict, crossed) for verdict in mine]))
+        data += [[*_verdict_figures(verdict), *crossed_figures(verdict.comparison)] for verdict in mine]
+    columns = [*VERDICT_COLUMNS, *COLUMNS]
     return Table(
         "verdicts",
         evidence.profile,
         f"Claims of the registry, profile {evidence.profile}: differences on the primary test metric, paired by seed, "
         "positive is better, with simultaneous 95 % t-intervals over the benchmarks of a claim, by which words go: "
         "docs/verdicts.md has the rules. The overall word goes by each benchmark's own 95 % interval where it says "
-        "everywhere (an intersection-union test), by the simultaneous ones where it says somewhere. Intervals are over "
-        "seeds, with the test set as it is: another test set may differ.",
-        ["", "verdict", "claim holds", "difference", "95 % interval", "margin", "n", "seeds to tell", "reason"],
+        "everywhere (an intersection-union test), by the simultaneous ones where it says somewhere. "
+        + (OVER_BOTH if crossed else OVER_SEEDS),
+        [
+            "",
+            "verdict",
+            "claim holds",
+            "difference",
+            "95 % interval",
+            *([HEADING] if crossed else []),
+            "margin",
+            "n",
+            "seeds to tell",
+            "reason",
+        ],
         blocks,
         list(_verdict_notes(evidence)) if blocks else ["The registry declares no claim."],
-        pd.DataFrame(data, columns=VERDICT_COLUMNS),
+        pd.DataFrame(data, columns=columns)[columns if crossed else VERDICT_COLUMNS],
         is_titled=True,
     )
 
@@ -86,11 +100,14 @@ def published_table(evidence: Evidence) -> Table | None:
 def significance_table(evidence: Evidence) -> Table:
     """Test every row against the baseline on every benchmark."""
     blocks, data = [], []
+    crossed = has_items(evidence.comparisons)
     for benchmark in evidence.benchmarks:
         mine = [one for one in evidence.comparisons if one.benchmark == benchmark]
         if mine:
-            blocks.append(Block(f"{benchmark}: {mine[0].metric}", [(one.row, _test_cells(one)) for one in mine]))
-        data += [_test_figures(one) for one in mine]
+            cells = [(one.row, _test_cells(one, crossed)) for one in mine]
+            blocks.append(Block(f"{benchmark}: {mine[0].metric}", cells))
+        data += [[*_test_figures(one), *crossed_figures(one)] for one in mine]
+    columns = [*TEST_COLUMNS, *COLUMNS]
     smallest = smallest_flip_p(min((one.paired.n for one in evidence.comparisons), default=0))
     return Table(
         "significance",
@@ -98,13 +115,25 @@ def significance_table(evidence: Evidence) -> Table:
         f"Against {evidence.baseline or 'the baseline'}, profile {evidence.profile}: differences on the primary test "
         "metric paired by seed, positive is better; 95 % t-interval and bootstrap interval of the mean; Hedges' g of "
         f"the paired differences; two-sided p of the paired t-test, the same after Holm's correction over the "
-        "benchmarks of a row, and of the exact sign-flip permutation test; TOST p of equivalence within the margin.",
-        ["", "difference", "95 % t", "95 % bootstrap", "g", "p (t)", "p (Holm)", "p (flip)", "p (TOST)"],
+        "benchmarks of a row, and of the exact sign-flip permutation test; TOST p of equivalence within the margin."
+        + (f" {OVER_BOTH}" if crossed else ""),
+        [
+            "",
+            "difference",
+            "95 % t",
+            *([HEADING] if crossed else []),
+            "95 % bootstrap",
+            "g",
+            "p (t)",
+            "p (Holm)",
+            "p (flip)",
+            "p (TOST)",
+        ],
         blocks,
         [f"The smallest p that the exact sign-flip test can give with the fewest seeds here is {smallest:.3g}."]
         if blocks
         else ["There is no baseline to test against, or nothing beside it."],
-        pd.DataFrame(data, columns=TEST_COLUMNS),
+        pd.DataFrame(data, columns=columns)[columns if crossed else TEST_COLUMNS],
         is_titled=True,
     )
 
@@ -155,20 +184,20 @@ def _pooled(comparisons: Iterable[Comparison]) -> float:
     return math.sqrt(sum(df * std**2 for df, std in pairs) / sum(df for df, _ in pairs))
 
 
-def _verdict_row(verdict: Verdict) -> tuple[str, list[Cell]]:
+def _verdict_row(verdict: Verdict, crossed: bool) -> tuple[str, list[Cell]]:
     one = verdict.comparison
     answer = "" if one is not None and verdict.label == INSENSITIVE else ANSWERS[verdict.holds]
     cells = [Cell(verdict.label, bold=not verdict.benchmark), Cell(answer or MISSING)]
     if one is None and verdict.aggregate is not None:
         found = verdict.aggregate
         mean, interval = aggregate_cells(found.mean, found.low, found.high)
-        cells += [Cell(f"{mean.text} margins", value=mean.value), interval, Cell(""), Cell("")]
+        cells += [Cell(f"{mean.text} margins", value=mean.value), interval, *[Cell("")] * (3 if crossed else 2)]
     elif one is None or one.paired.n == 0 or one.is_same:
-        cells += [Cell(MISSING)] * 4
+        cells += [Cell(MISSING)] * (5 if crossed else 4)
     else:
         decimals = decimals_for(pd.Series([one.paired.mean, one.margin]), 3)
-        cells += [*_difference(one, decimals), Cell(f"{one.margin:g}", value=one.margin)]
-        cells.append(Cell(str(one.paired.n), value=one.paired.n))
+        cells += [*_difference(one, decimals), *([crossed_cell(one, decimals)] if crossed else [])]
+        cells += [Cell(f"{one.margin:g}", value=one.margin), Cell(str(one.paired.n), value=one.paired.n)]
     needed = verdict.seeds
     cells.append(Cell(MISSING) if needed is None else Cell(needed.text, value=needed.seeds or math.inf))
     return verdict.benchmark or "overall", [*cells, Cell("; ".join([verdict.reason, *_own_doubts(verdict)]))]
@@ -232,15 +261,15 @@ def _published_row(one: Reproduction) -> tuple[str, list[Cell]]:
     return _figure(one), cells
 
 
-def _test_cells(one: Comparison) -> list[Cell]:
-    if one.is_same:
-        return [Cell("the same runs"), *[Cell(MISSING)] * 7]
-    if one.paired.n == 0:
-        return [Cell("no common seed"), *[Cell(MISSING)] * 7]
+def _test_cells(one: Comparison, crossed: bool) -> list[Cell]:
+    if one.is_same or one.paired.n == 0:
+        said = "the same runs" if one.is_same else "no common seed"
+        return [Cell(said), *[Cell(MISSING)] * (8 if crossed else 7)]
     decimals = decimals_for(pd.Series([one.paired.mean, one.paired.std, one.margin]), 3)
     boot = one.paired.boot_low, one.paired.boot_high
     ps = (one.paired.p_t, one.p_holm, one.paired.p_flip, one.margins.p_equivalent)
-    cells = [*_difference(one, decimals), interval_cell(*boot, decimals)]
+    both = [crossed_cell(one, decimals)] if crossed else []
+    cells = [*_difference(one, decimals), *both, interval_cell(*boot, decimals)]
     cells.append(
         Cell(MISSING if math.isnan(one.paired.effect) else f"{one.paired.effect:+.2f}", value=one.paired.effect)
     )

@@ -10,18 +10,26 @@ from typing import Any, NoReturn
 from suite.problems import COMMAND_LINE, InputError, Problem, choices
 
 #: Exit statuses.
-OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+OK, FAILED, BAD_INPUT, WORK_LEFT, INTERRUPTED = 0, 1, 2, 3, 130
 
 EPILOG = """\
 selections take names, comma lists, globs, slices of the registry, `all`, and ~name to leave one out;
 anything else is a Hydra override, e.g. launcher.workers=1 or benchmarks.image.profiles.mini.epochs=5.
-exit status: 0 all selected runs done, 1 some failed, 2 bad input, 130 interrupted."""
+"""
+RUN_STATUS = "exit status: 0 all selected runs done, 1 some failed, 2 bad input, 130 interrupted."
+STATUS_STATUS = "exit status: 0 no selected run has failed, 1 some have, 2 bad input."
+USUAL_STATUS = "exit status: 0, 1 it could not be done, 2 bad input."
 
 VERIFY_EPILOG = """\
 Where processor, device, threads and packages are those that a result was made with, all metrics must come back bit for
 bit; elsewhere within T + T x value. Settings, data files and code are compared with what was logged, too. Without a
 selection, --from draws from all runs of the bundle. Nothing is written: no record, no MLflow.
 exit status: 0 nothing differs, 1 something does, 2 bad input or nothing to verify, 130 interrupted."""
+WORKER_EPILOG = """\
+Start it in any number of jobs, pods and shells, on machines that see the folder: each run is taken by one of them. What
+it holds when it leaves is checkpointed, and others go on with it. GPUs are those of CUDA_VISIBLE_DEVICES.
+exit status: 0 nothing is left to take, 1 workers cannot work here, 2 bad input, 3 it left with work to do: its time is
+over, or it was asked to by HUP, TERM, USR1 or USR2; 130 interrupted."""
 TOLERANCE = "on a machine of another kind, a metric may differ by T + T x its value; 0.01"
 
 
@@ -53,21 +61,34 @@ def make_parser(prog: str = "python -m suite") -> tuple[Parser, dict[str, Parser
     adder = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
 
     def add(name: str, text: str, *groups: Callable[[Parser], None]) -> Parser:
-        commands[name] = adder.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.", epilog=EPILOG)
+        described = f"{text[0].upper()}{text[1:]}."
+        commands[name] = adder.add_parser(name, help=text, description=described, epilog=EPILOG + USUAL_STATUS)
         for group in groups:
             group(commands[name])
         return commands[name]
 
-    run = add("run", "execute what the selection lacks", _selection, _registry, _out, _tracking, _json)
-    run.add_argument("--rerun", action="append", default=[], metavar="STATES", help="also execute: stale, failed, done")
-    run.add_argument("--detach", action="store_true", help="return once the workers are started")
-    run.add_argument("--offline", action="store_true", help="never fetch data")
-    run.add_argument("--mirror", metavar="DIR_OR_URL", help="where to look for data first")
-    run.add_argument("--quiet", action="store_true", help="print errors only")
+    run = add("run", "execute what the selection lacks", _selection, _registry, _out, _tracking, _json, _execution)
+    tune = add(
+        "tune", "search every loss on the same budget: selection runs, choice, evaluation runs",
+        _selection, _registry, _out, _tracking, _json, _execution,
+    )  # fmt: skip
+    run.epilog = tune.epilog = EPILOG + RUN_STATUS
+    tune.add_argument("--budget", type=_count, metavar="N", help="configurations of each loss; default: the registry's")
+    tune.add_argument("--selection-seeds", metavar="SEEDS", help="e.g. 100-102; default: the registry's")
+    tune.add_argument("--choose", action="store_true", help="start no selection run: choose, and evaluate")
+    tune.add_argument("--dry-run", action="store_true", help="both stages with their cost; nothing is executed")
     plan = add("plan", "what would run, what is done, why something is stale, cost", _selection, _registry, _out)
     plan.add_argument("--runs", action="store_true", help="list every run with its key")
     _json(plan)
+    worker = add("worker", "take runs of a results folder from any allocation, until none is left", _out)
+    worker.add_argument("--time", metavar="DURATION", help="leave when so much is nearly over, as in 2h")
+    worker.add_argument("--idle", metavar="DURATION", help="stay for more to do for so long; default: not at all")
+    worker.add_argument("--launch", metavar="ID", help="runs of this launch only; status shows launches")
+    worker.add_argument("--benchmarks", nargs="+", action="extend", default=[], metavar="NAME", help="default: all")
+    worker.add_argument("--workers", type=int, metavar="N", help="runs side by side; default: one a GPU, else a core")
+    worker.epilog = WORKER_EPILOG
     status = add("status", "seeds done, a row a loss, and what the workers do", _selection, _registry, _out, _tracking)
+    status.epilog = EPILOG + STATUS_STATUS
     status.add_argument("--table", action="store_true", help="also the results so far, as `run` prints them")
     _json(status)
     cancel = add("cancel", "end runs at their next step, with a checkpoint", _selection, _out, _json)
@@ -149,6 +170,22 @@ def _selection(parser: Parser) -> None:
     parser.add_argument("--profile", metavar="NAME", help="smoke, mini or paper; default: mini")
     parser.add_argument("--slice", metavar="NAME", help="all that a slice names; options beside it replace parts of it")
     parser.add_argument("--launcher", metavar="NAME", help="a file of launchers/; default: the registry's")
+
+
+def _execution(parser: Parser) -> None:
+    parser.add_argument(
+        "--rerun", action="append", default=[], metavar="STATES", help="also execute: stale, failed, done"
+    )
+    parser.add_argument("--detach", action="store_true", help="return once the workers are started")
+    parser.add_argument("--offline", action="store_true", help="never fetch data")
+    parser.add_argument("--mirror", metavar="DIR_OR_URL", help="where to look for data first")
+    parser.add_argument("--quiet", action="store_true", help="print errors only")
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of configurations: expected a whole number, 1 or more")
+    return int(text)
 
 
 def _registry(parser: Parser) -> None:

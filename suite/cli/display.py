@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from suite.launch.campaign import Display, View
 from suite.plan.run import Run
-from suite.records.launch import Worker
+from suite.records.launch import Worker, has_joined
 from suite.records.record import Store
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def ended(run: Run, outcome: str, store: Store) -> str:
         message = str(failure["message"]).splitlines()[0]
         return f"failed  {run.name}  {failure['class']}: {message}  (python -m suite logs {run.key[:12]})"
     result: Mapping[str, Any] = record.result() or {"metrics": {}, "seconds": {}}
-    split = "val" if run.purpose == "selection" else "test"  # who chooses is shown nothing of test
+    split = "val" if run.purpose == "selection" else "test"  # what is chosen with a seed is not looked at on test
     name = f"{split}/{run.metric['name']}"
     figure = f"{name} {result['metrics'][name]:.4f}" if name in result["metrics"] else f"no {name}!"
     return f"done    {run.name:<36}  {figure}  ({sum(result['seconds'].values()):.1f} s)"
@@ -123,7 +123,9 @@ def bars(view: View) -> RenderableType:
 
 
 def label(worker: Worker) -> str:
-    """Return a worker's number, and its slot where there are several."""
+    """Return a worker's number, and its slot where there are several; host and process of one that has joined."""
+    if has_joined(worker.number):
+        return f"{worker.host}:{worker.process}"
     return f"{worker.number}.{worker.slot}" if worker.slot else str(worker.number)
 
 

@@ -17,7 +17,9 @@ from suite.records.permissions import permission_advice
 #: The module of each command, imported when it is called: its ``execute`` takes the options and returns the status.
 COMMANDS: Final = {
     "run": "suite.cli.runs.run",
+    "worker": "suite.cli.runs.worker",
     "plan": "suite.cli.runs.plan",
+    "tune": "suite.cli.runs.tune",
     "status": "suite.cli.runs.status",
     "cancel": "suite.cli.runs.cancel",
     "logs": "suite.cli.runs.logs",
@@ -65,7 +67,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser, commands = make_parser()
-    options, unknown = parser.parse_known_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    options, unknown = parser.parse_known_args(given)
+    options.given = given
     command = commands[options.command]
     problems = []
     for text in unknown:

@@ -121,15 +121,19 @@ def plan_of(options: argparse.Namespace) -> tuple[Registry, Plan, Store]:
         With every problem of the registry, the overrides and the selection.
     """
     registry, store = _loaded(options), Store(options.out)
-    options.profile = options.profile or DEFAULT_PROFILE
-    selection = Selection(
-        tuple(options.benchmarks or ("all",)), tuple(options.losses or ()), tuple(options.seeds or ()), options.profile
-    )
-    made = make_plan(registry, selection, store, queued(store))
+    made = make_plan(registry, selection_of(options), store, queued(store))
     say_registry(registry, options)
     if not getattr(options, "json", False) and not getattr(options, "quiet", False):
         _say_what_slices_leave(registry, options)
     return registry, made, store
+
+
+def selection_of(options: argparse.Namespace) -> Selection:
+    """Return what the options select; the profile that holds without one is noted in them, for what is printed."""
+    options.profile = options.profile or DEFAULT_PROFILE
+    return Selection(
+        tuple(options.benchmarks or ("all",)), tuple(options.losses or ()), tuple(options.seeds or ()), options.profile
+    )
 
 
 def found_key(store: Store, prefix: str) -> str:

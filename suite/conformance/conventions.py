@@ -115,5 +115,8 @@ CONVENTIONS: Final[Mapping[str, Callable[[Batch], EmbeddedPairs]]] = {
     "labelled, one alone": lambda b: labelled(b.first, b.groups_and_one, b.index),
 }
 
+#: Where a loss may say that it is defined for two views that are pooled only.
+WITHOUT_VIEWS: Final = tuple(name for name in CONVENTIONS if name != "two_view")
+
 #: Where a loss may say that it is defined for one positive an anchor only.
 SEVERAL_POSITIVES: Final = ("labelled", "labelled, one alone")

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 import suite
-from suite.conformance.conventions import CONVENTIONS, SEVERAL_POSITIVES, TRAINING, Batch, draw
-from suite.losses import Loss
+from suite.conformance.conventions import CONVENTIONS, SEVERAL_POSITIVES, TRAINING, WITHOUT_VIEWS, Batch, draw
+from suite.losses import AnchorLoss, Loss
 from suite.pairs import EmbeddedPairs, Pairs
 
 #: Relative accuracy that is asked for where float64 is used throughout.
@@ -79,6 +79,7 @@ class Subject:
             raise Failed(
                 f"{type(first).__name__} is no loss: derive it from suite.losses.Loss and call super().__init__()"
             )
+        self.needs_views = isinstance(first, AnchorLoss) and first.needs_views
         self._initial = {name: parameter.detach().clone() for name, parameter in first.named_parameters()}
 
     def fresh(self, dtype: torch.dtype = torch.float64) -> Loss:
@@ -156,11 +157,12 @@ def seeded(seed: int = 0) -> Iterator[None]:
         generator.set_state(before)
 
 
-def refusal_of(convention: str, error: Exception) -> Exception:
+def refusal_of(subject: Subject, convention: str, error: Exception) -> Exception:
     """Return what an exception of the loss means under a convention."""
+    allowed = WITHOUT_VIEWS if subject.needs_views else SEVERAL_POSITIVES
     if isinstance(error, Failed):
         return Failed(f"under {convention}: {error}")
-    if isinstance(error, ValueError) and convention in SEVERAL_POSITIVES:
+    if isinstance(error, ValueError) and convention in allowed:
         return Unsupported(str(error))
     return Failed(f"under {convention}: {told(error)}")
 

@@ -30,7 +30,7 @@ def is_finite(subject: Subject, convention: str) -> str:
         try:
             given = outcome(subject.fresh(dtype), pairs, batch)
         except Exception as error:
-            raise refusal_of(convention, error) from error
+            raise refusal_of(subject, convention, error) from error
         if not given.is_finite:
             raise Failed(f"{_not_finite(given, pairs)}, for {KINDS[kind]} in {_name(dtype)}{_remedy(given, pairs)}")
     return "finite for random, clustered, duplicate, antipodal and zero rows"

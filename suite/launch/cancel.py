@@ -53,7 +53,7 @@ def cancel(store: Store, keys: Collection[str] | None = None, patience_s: float 
         Which runs; all by default.
     patience_s : float
     """
-    launches = [one for one in all_launches(store) if one.is_on_cluster or one.workers()]
+    launches = [one for one in all_launches(store) if one.is_on_cluster or one.is_open(store) or one.workers()]
     runs = set()
     for launch in launches:
         unwanted = launch.spec.runs.keys() & (launch.spec.runs.keys() if keys is None else set(keys))

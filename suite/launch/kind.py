@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import ClassVar, cast
@@ -10,6 +11,7 @@ from suite.launch.jobs import Jobs
 from suite.launch.queue import Site
 from suite.plan.run import Run
 from suite.problems import InputError, Problem
+from suite.process import in_own_environment
 from suite.records.launch import Launch
 from suite.records.record import Store
 from suite.records.specs import ArraySettings, Pack, WorkSettings
@@ -26,12 +28,18 @@ class Kind(Launcher, ABC):
         Whether the workers are in array tasks of a cluster, which stay when the launcher leaves.
     copies_code : bool
         Whether workers use a copy of the code as it stands when they are launched.
+    is_pool : bool
+        Whether runs wait for workers that join from wherever they are started, which go on when the launcher leaves.
+    keeps : str
+        What goes on when the launcher leaves, for whoever has interrupted it; empty if nothing does.
     doctor : str or None
         A module whose ``findings(launcher, registry, store, tracking_uri, here, patience_s)`` tells what the site says.
     """
 
     is_on_cluster: ClassVar[bool] = False
     copies_code: ClassVar[bool] = True
+    is_pool: ClassVar[bool] = False
+    keeps: ClassVar[str] = ""
     doctor: ClassVar[str | None] = None
 
     def check(self, runs: Sequence[Run]) -> None:
@@ -75,6 +83,10 @@ class Kind(Launcher, ABC):
         """Return who may ask the site for the jobs of a launch; empty without jobs."""
         return ""
 
+    def needs(self, store: Store) -> str:
+        """Return the command that somebody has to give for runs to begin; empty if none."""
+        return ""
+
     @classmethod
     def site(cls) -> Site | None:
         """Return where the jobs of all launches of this kind wait and run; None if its workers are no jobs."""
@@ -83,6 +95,30 @@ class Kind(Launcher, ABC):
     @abstractmethod
     def jobs(self, launch: Launch, store: Store) -> Jobs:
         """Return where the workers of a launch come from."""
+
+    def follow(self, command: Sequence[str], store: Store) -> str:
+        """Have a command go on with what is in the background, without this process; here, in a process of its own.
+
+        Parameters
+        ----------
+        command : sequence of str
+            It waits for runs in the hands of others.
+        store : Store
+
+        Returns
+        -------
+        str
+            What was done, in words.
+
+        Raises
+        ------
+        LaunchError
+            If that is not possible.
+        """
+        log = store.out / "tune.log"
+        with log.open("ab") as file, in_own_environment():
+            subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True)
+        return f"a process in the background waits for them, chooses, and goes on with the second stage: {log}"
 
     @abstractmethod
     def cost(self, runs: Sequence[Run], registry: Registry, clock: Callable[[float], str]) -> str:

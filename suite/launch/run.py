@@ -66,7 +66,8 @@ class Report:
     mirrored: bool
     mirror_error: str | None
     seconds: float
-    on_cluster: bool
+    keeps: str
+    needs: str
     started: int
 
 
@@ -125,7 +126,8 @@ def carry_out(registry: Registry, plan: Plan, store: Store, options: RunOptions,
         mirrored=mirrored,
         mirror_error=error,
         seconds=time.monotonic() - began,
-        on_cluster=launcher.is_on_cluster,
+        keeps=launcher.keeps,
+        needs=launcher.needs(store),
         started=len(to_do),
     )
 

@@ -41,6 +41,7 @@ def start(runs: Sequence[Run], registry: Registry, store: Store) -> Launch:
         path=tuple(importable()),
         catalogues=tuple(registry.catalogues),
         submitter=launcher.submitter(),
+        is_pool=launcher.is_pool,
     )
     if launcher.copies_code:
         from suite.provenance.snapshot import take

@@ -18,7 +18,7 @@ from suite.plan.run import Run
 from suite.provenance.definitions import module_of
 from suite.records.arrays import batches, open_launches, task_report
 from suite.records.failures import outlook
-from suite.records.launch import Launch, all_launches, live_launches
+from suite.records.launch import Launch, all_launches, live_launches, pools
 from suite.records.record import Record, Store
 from suite.text.masking import masked
 
@@ -26,7 +26,12 @@ from suite.text.masking import masked
 def queued(store: Store) -> dict[str, str]:
     """Return the runs that a launch has in hand, each with what is known of the array task that has it."""
     here = [launch for launch in live_launches(store) if not launch.is_on_cluster]
-    found = {key: "" for launch in here for key in launch.spec.runs.keys() - launch.cancelled()}
+    found = {
+        key: f"launch {launch.id} waits for workers: python -m suite worker"
+        for launch in pools(store)
+        for key in launch.open_keys(store)
+    }
+    found |= {key: "" for launch in here for key in launch.spec.runs.keys() - launch.cancelled()}
     seen = Sites().look(open_launches(store))
     for one in seen.tasks:
         said = f"{seen.silent} does not answer; " if seen.silence else ""

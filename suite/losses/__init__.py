@@ -3,6 +3,7 @@
 from suite.losses.base import AnchorLoss, LogitLoss, Loss, cross_entropy, log_odds
 from suite.losses.dcl import DCL
 from suite.losses.dclw import DCLW
+from suite.losses.dhel import DHEL
 from suite.losses.dystress import DySTreSS
 from suite.losses.focal import FocalInfoNCE
 from suite.losses.infonce import InfoNCE
@@ -19,6 +20,7 @@ from suite.losses.temperature_free import TemperatureFree
 __all__ = [
     "DCL",
     "DCLW",
+    "DHEL",
     "MACL",
     "PPS",
     "AnchorLoss",

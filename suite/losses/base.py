@@ -95,6 +95,8 @@ class AnchorLoss(Loss):
 
     #: Whether the loss is defined for one positive an anchor only.
     needs_one_positive: ClassVar[bool] = False
+    #: Whether the loss is defined only where it is known which candidates are of the anchor's own view.
+    needs_views: ClassVar[bool] = False
 
     def shared(self, pairs: Pairs) -> Any:
         """Return what all anchors share, computed without a gradient and given to :meth:`of_anchors`."""
@@ -146,6 +148,8 @@ class AnchorLoss(Loss):
         """Return the mean over the anchors that have a positive: a scalar, in float32 or wider."""
         if self.needs_one_positive and not pairs.roles.is_single and bool((pairs.roles.positives() != 1).any()):
             raise ValueError(f"{type(self).__name__} is defined for exactly one positive an anchor")
+        if self.needs_views and not pairs.roles.has_views:
+            raise ValueError(f"{type(self).__name__} is defined for two views, pooled as by two_view(z1, z2)")
         with torch.autocast(pairs.device.type, enabled=False):
             with torch.no_grad():
                 shared = self.shared(pairs)

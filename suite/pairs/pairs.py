@@ -37,6 +37,8 @@ class Pairs:
         What enters the denominator. Self-similarity does not.
     index : Tensor [anchors], int64
         The sample behind each anchor, for losses that keep a state for every sample.
+    own_view : Tensor [anchors, candidates], bool, optional
+        Which candidates are of the anchor's own view, for losses that spread each view by itself.
 
     Attributes
     ----------
@@ -47,9 +49,11 @@ class Pairs:
     index: Tensor
     roles: Roles
 
-    def __init__(self, similarity: Tensor, positive: Tensor, candidate: Tensor, index: Tensor) -> None:
+    def __init__(
+        self, similarity: Tensor, positive: Tensor, candidate: Tensor, index: Tensor, own_view: Tensor | None = None
+    ) -> None:
         self._similarity = similarity
-        self.roles = DenseRoles(positive, candidate)
+        self.roles = DenseRoles(positive, candidate, own_view)
         self.index = index
 
     @classmethod
@@ -243,7 +247,7 @@ def two_view(z1: Tensor, z2: Tensor, index: Tensor | None = None) -> EmbeddedPai
     n = len(views[0])
     pooled = torch.cat(views)
     anchor = torch.arange(2 * n, device=z1.device)
-    roles = ColumnRoles(anchor.roll(n), anchor.unsqueeze(1), 2 * n)
+    roles = ColumnRoles(anchor.roll(n), anchor.unsqueeze(1), 2 * n, has_views=True)
     start, stop = _own(n)
     part = Part(pooled, pooled, None, [(start, stop), (n + start, n + stop)], is_two_views=True)
     return EmbeddedPairs([part], roles, gathered(index).repeat(2))

@@ -12,6 +12,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+NO_VIEWS = "these pairs do not say of which view a candidate is, as those of two_view do"
+
 
 class Roles(abc.ABC):
     """The roles of candidates to anchors: a row an anchor, a column a candidate.
@@ -22,9 +24,12 @@ class Roles(abc.ABC):
         What belongs to the anchor; what enters the denominator.
     is_single : bool
         Whether every anchor is known to have exactly one positive.
+    has_views : bool
+        Whether some candidates are known to be of the anchor's own view, the others of another.
     """
 
     is_single: bool = False
+    has_views: bool = False
 
     @property
     @abc.abstractmethod
@@ -35,6 +40,11 @@ class Roles(abc.ABC):
     @abc.abstractmethod
     def candidate(self) -> Tensor:
         """What enters the denominator: bool [anchors, candidates]."""
+
+    @property
+    def own_view(self) -> Tensor | None:
+        """What is of the anchor's own view: bool [anchors, candidates]; None where that is not known."""
+        return None
 
     @abc.abstractmethod
     def rows(self, start: int, stop: int) -> Roles:
@@ -64,18 +74,26 @@ class Roles(abc.ABC):
     def only_negatives(self, values: Tensor, fill: float) -> Tensor:
         """Return `values` with `fill` where a column is no negative (a candidate that is not positive)."""
 
+    @abc.abstractmethod
+    def only_own_view(self, values: Tensor, fill: float) -> Tensor:
+        """Return `values` with `fill` where a column is no negative of the anchor's own view; needs `has_views`."""
+
 
 class DenseRoles(Roles):
-    """Roles given as two matrices.
+    """Roles given as matrices.
 
     Parameters
     ----------
     positive, candidate : Tensor [anchors, candidates], bool
+    own_view : Tensor [anchors, candidates], bool, optional
+        What is of the anchor's own view.
     """
 
-    def __init__(self, positive: Tensor, candidate: Tensor) -> None:
+    def __init__(self, positive: Tensor, candidate: Tensor, own_view: Tensor | None = None) -> None:
         self._positive = positive
         self._candidate = candidate
+        self._own_view = own_view
+        self.has_views = own_view is not None
 
     @property
     def positive(self) -> Tensor:
@@ -87,9 +105,15 @@ class DenseRoles(Roles):
         """What enters the denominator: bool [anchors, candidates]."""
         return self._candidate
 
+    @property
+    def own_view(self) -> Tensor | None:
+        """What is of the anchor's own view: bool [anchors, candidates]."""
+        return self._own_view
+
     def rows(self, start: int, stop: int) -> Roles:
         """Return the roles of some anchors."""
-        return DenseRoles(self.positive[start:stop], self.candidate[start:stop])
+        own_view = None if self._own_view is None else self._own_view[start:stop]
+        return DenseRoles(self.positive[start:stop], self.candidate[start:stop], own_view)
 
     def positives(self) -> Tensor:
         """Return the number of positives of each anchor."""
@@ -115,6 +139,12 @@ class DenseRoles(Roles):
         """Return `values` with `fill` outside the negatives."""
         return values.masked_fill(~self.candidate | self.positive, fill)
 
+    def only_own_view(self, values: Tensor, fill: float) -> Tensor:
+        """Return `values` with `fill` outside the negatives of the anchor's own view."""
+        if self._own_view is None:
+            raise ValueError(NO_VIEWS)
+        return self.only_negatives(values, fill).masked_fill(~self._own_view, fill)
+
 
 class ColumnRoles(Roles):
     """One positive an anchor, all other columns negatives but for a few strangers.
@@ -129,11 +159,21 @@ class ColumnRoles(Roles):
         Number of columns.
     in_denominator : bool
         Whether the positive is a candidate, too.
+    has_views : bool
+        Whether the first half of the columns is a view and the second another, each positive not of its anchor's view.
     """
 
     is_single = True
 
-    def __init__(self, column: Tensor, strangers: Tensor, candidates: int, in_denominator: bool = True) -> None:
+    def __init__(
+        self,
+        column: Tensor,
+        strangers: Tensor,
+        candidates: int,
+        in_denominator: bool = True,
+        has_views: bool = False,
+    ) -> None:
+        self.has_views = has_views
         self.column = column
         self.strangers = strangers
         self.candidates = candidates
@@ -150,13 +190,23 @@ class ColumnRoles(Roles):
         return ~self._marked(self.strangers if self.in_denominator else self.not_negative)
 
     @property
+    def own_view(self) -> Tensor | None:
+        """The half of the columns that the positive is not in: bool [anchors, candidates]."""
+        if not self.has_views:
+            return None
+        half = self.candidates // 2
+        is_second = torch.arange(self.candidates, device=self.column.device) >= half
+        return is_second != (self.column >= half).unsqueeze(1)
+
+    @property
     def not_negative(self) -> Tensor:
         """The columns of the strangers and of the positive: int64 [anchors, few + 1]."""
         return torch.cat([self.strangers, self.column.unsqueeze(1)], dim=1)
 
     def rows(self, start: int, stop: int) -> ColumnRoles:
         """Return the roles of some anchors."""
-        return ColumnRoles(self.column[start:stop], self.strangers[start:stop], self.candidates, self.in_denominator)
+        some = self.column[start:stop], self.strangers[start:stop]
+        return ColumnRoles(*some, self.candidates, self.in_denominator, self.has_views)
 
     def positives(self) -> Tensor:
         """Return ones."""
@@ -181,6 +231,15 @@ class ColumnRoles(Roles):
     def only_negatives(self, values: Tensor, fill: float) -> Tensor:
         """Return `values` with `fill` at strangers and positives."""
         return values.scatter(1, self.not_negative, fill)
+
+    def only_own_view(self, values: Tensor, fill: float) -> Tensor:
+        """Return `values` with `fill` at strangers and in the positive's view."""
+        if not self.has_views:
+            raise ValueError(NO_VIEWS)
+        half = self.candidates // 2
+        of_positive = torch.arange(2, device=values.device) == (self.column >= half).unsqueeze(1)  # [anchors, views]
+        halves = self.only_negatives(values, fill).reshape(len(values), 2, half)
+        return halves.masked_fill(of_positive.unsqueeze(2), fill).flatten(1)
 
     def _marked(self, columns: Tensor) -> Tensor:
         marked = torch.zeros(len(self.column), self.candidates, dtype=torch.bool, device=self.column.device)
@@ -244,6 +303,10 @@ class LabelRoles(Roles):
     def only_negatives(self, values: Tensor, fill: float) -> Tensor:
         """Return `values` with `fill` outside the negatives."""
         return self._dense.only_negatives(values, fill)
+
+    def only_own_view(self, values: Tensor, fill: float) -> Tensor:
+        """Raise ValueError: labels do not say which view a row is of."""
+        raise ValueError(NO_VIEWS)
 
     @property
     def _dense(self) -> Roles:

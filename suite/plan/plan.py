@@ -95,16 +95,23 @@ def make_plan(
     InputError
         If a part of the selection names nothing.
     """
-    benchmarks, losses, seeds = _selected(registry, selection)
+    benchmarks, losses, seeds = selected(registry, selection)
     runs = list(expand(registry, benchmarks, losses, seeds, selection.profile))
     named = [loss for loss in losses if loss != REFERENCES]
     if named and not runs:
         message = f"no selected benchmark has {', '.join(named)}"
         raise InputError([Problem(COMMAND_LINE, "--losses", message)])
-    return Plan(registry.document.experiment, selection.profile, tuple(_with_states(runs, registry, store, queued)))
+    return Plan(registry.document.experiment, selection.profile, tuple(with_states(runs, registry, store, queued)))
 
 
-def _selected(registry: Registry, selection: Selection) -> tuple[list[str], list[str], list[int]]:
+def selected(registry: Registry, selection: Selection) -> tuple[list[str], list[str], list[int]]:
+    """Return the benchmarks, losses and seeds of a selection.
+
+    Raises
+    ------
+    InputError
+        If a part of it names nothing.
+    """
     has_default = "default" in registry.document.slices
     losses = selection.losses or (("default",) if has_default else ("all", REFERENCES))
     problems: list[Problem] = []
@@ -132,7 +139,8 @@ def _selected(registry: Registry, selection: Selection) -> tuple[list[str], list
     return found
 
 
-def _with_states(runs: Sequence[Run], registry: Registry, store: Store, queued: Mapping[str, str]) -> Iterator[Run]:
+def with_states(runs: Sequence[Run], registry: Registry, store: Store, queued: Mapping[str, str]) -> Iterator[Run]:
+    """Yield runs with their states, as the records and `queued` tell them, and with what they will cost."""
     existing = store.keys()
     records = {run.key: store.record(run.key) for run in runs if run.key in existing}
     results = {key: result for key, record in records.items() if (result := record.result()) is not None}

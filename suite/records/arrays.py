@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from suite.records.files import is_held, read_json, write_json
-from suite.records.launch import Launch, all_launches
+from suite.records.launch import Launch, all_launches, has_joined
 from suite.records.record import Store
 
 JOB_PREFIX = "suite-"
@@ -156,7 +156,7 @@ def order(launch: Launch, number: int) -> Iterator[str]:
     What other tasks will do is left to them there: they have time limits of their own.
     """
     yield from launch.order(number)
-    for pack in orphans(launch, beside=number) if launch.is_on_cluster else ():
+    for pack in orphans(launch, beside=number) if launch.is_on_cluster and not has_joined(number) else ():
         yield from launch.spec.packs[pack].keys
 
 

@@ -1,12 +1,14 @@
 """What a launch leaves on disk: ``results/launches/<id>/``.
 
 ``launch.json`` (the runs and how they are packed), ``workers/<n>.<slot>.json`` (what a worker is doing, for displays),
-``workers/<n>.<slot>.lock`` (flock'ed while it lives), ``stop`` (all workers end at their next step), ``<n>.stop``
-(those of pack n do), ``cancelled`` (the keys of cancelled runs), ``jobs/`` (submitit's files).
+``workers/<n>.<slot>.lock`` (flock'ed while it lives), ``workers/<n>.joined`` (whose number is taken), ``stop`` (all
+workers end at their next step), ``<n>.stop`` (those of pack or allocation n do), ``cancelled`` (the keys of cancelled
+runs), ``jobs/`` (submitit's files).
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import shutil
@@ -19,10 +21,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
+from suite.process import cores, gpus
 from suite.records.failures import identity, is_final
 from suite.records.files import held, is_held, read_json, write_json
 from suite.records.record import Store
 from suite.records.specs import EMPTY, LaunchSpec, turns
+
+FIRST_JOINED: Final = 1_000_000
+"""Workers with this number or a higher one have joined from an allocation of their own: ``python -m suite worker``."""
+
+
+def has_joined(number: int) -> bool:
+    """Whether worker `number` was started by hand or by another scheduler, and not by the launch's launcher."""
+    return number >= FIRST_JOINED
 
 
 @dataclass(frozen=True)
@@ -32,7 +43,7 @@ class Worker:
     Attributes
     ----------
     number : int
-        On this machine any number; on a cluster that of its pack.
+        On this machine any number; on a cluster that of its pack; from :data:`FIRST_JOINED` on, that of an allocation.
     slot : int
         Which of the workers side by side in one array task.
     host : str
@@ -92,19 +103,25 @@ class Launch:
         """Whether its workers are in array tasks."""
         return self.spec.array is not None
 
-    def threads(self, number: int) -> int:
-        """Return how many threads worker `number` computes with."""
+    def threads(self, number: int, beside: int = 1) -> int:
+        """Return how many threads worker `number` computes with, one of `beside` on its machine."""
         work = self.spec.work
+        if has_joined(number):  # on a CPU one, so that no result depends on the machine
+            return work.threads or (max(1, cores() // beside) if gpus() else 1)
         return work.threads or max(1, work.cpus // self.spec.packs[number].slots)
 
     def order(self, number: int) -> Iterator[str]:
         """Yield keys in the order in which worker `number` tries them.
 
-        On a cluster its own pack. On this machine seed by seed (see :func:`suite.records.specs.turns`): of each its own
-        pack first, then the others', from their ends, where their owners come last.
+        On a cluster its own pack; having joined, all that one process can do. On this machine seed by seed (see
+        :func:`suite.records.specs.turns`): of each its own pack first, then the others', from their ends, where their
+        owners come last.
         """
         packs = [pack.keys for pack in self.spec.packs]
         own = number % max(1, len(packs))
+        if has_joined(number):
+            yield from (key for pack in self.spec.packs if pack.processes == 1 for key in pack.keys)
+            return
         if self.is_on_cluster:
             yield from packs[own] if packs else ()
             return
@@ -134,6 +151,19 @@ class Launch:
         cancelled = self.cancelled()
         wanted = self.spec.runs if keys is None else keys
         return (key for key in wanted if key not in cancelled and not self.is_settled(key, store))
+
+    def is_for(self, key: str, store: Store, beside: int) -> bool:
+        """Whether one of `beside` workers side by side may take a run, if no other has it in hand."""
+        if self.is_settled(key, store):
+            return False
+        failure = store.record(key).failure()
+        if failure is None or failure.get("launch") != self.id:
+            return True
+        return beside < int(failure.get("beside", beside + 1))
+
+    def is_open(self, store: Store) -> bool:
+        """Whether its runs wait for whoever joins."""
+        return self.spec.is_pool and self.stop_reason() is None and any(self.open_keys(store))
 
     def stop(self, pack: int | None = None, reason: str = "stopped") -> None:
         """Ask the workers, or those of one pack, to end at their next step."""
@@ -168,6 +198,13 @@ class Launch:
         """Note the process that will become worker `number`."""
         value = {"process": process, "host": socket.gethostname()}
         write_json(self.folder / "workers" / f"{number}.0.submitted", value, durable=False)
+
+    def join(self) -> int:
+        """Return a number for the workers of an allocation, which no other has had."""
+        for number in itertools.count(FIRST_JOINED):
+            with contextlib.suppress(FileExistsError), (self.folder / "workers" / f"{number}.joined").open("x"):
+                return number
+        raise AssertionError
 
     def enter(self, number: int, slot: int = 0) -> Any:
         """Return the context in which a worker counts as alive."""
@@ -241,6 +278,11 @@ def all_launches(store: Store) -> list[Launch]:
 def live_launches(store: Store) -> list[Launch]:
     """Return the launches that have a living worker, oldest first."""
     return [launch for launch in all_launches(store) if launch.workers()]
+
+
+def pools(store: Store) -> list[Launch]:
+    """Return the launches whose runs wait for whoever joins, oldest first."""
+    return [launch for launch in all_launches(store) if launch.is_open(store)]
 
 
 def living_workers(store: Store) -> list[Worker]:

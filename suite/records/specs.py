@@ -180,6 +180,8 @@ class LaunchSpec:
         The copy of the code that workers use and the commit that it was made from; empty without one.
     submitter : str
         Who can ask the site for the launch's jobs, as its launcher kind writes it; empty without jobs.
+    is_pool : bool
+        Whether its runs wait for workers that join from wherever they are started.
     """
 
     kind: str
@@ -195,6 +197,7 @@ class LaunchSpec:
     snapshot: str = ""
     git: str = ""
     submitter: str = ""
+    is_pool: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return what :meth:`from_json` reads."""
@@ -233,6 +236,7 @@ class LaunchSpec:
             array=ArraySettings(**value["array"]) if value["array"] is not None else None,
             path=tuple(value["path"]),
             catalogues=tuple(Path(catalogue) for catalogue in value["catalogues"]),
+            is_pool=bool(value.get("is_pool", False)),
         )
 
 

@@ -13,7 +13,7 @@ from suite.problems import InputError, Problem, choices, shown
 from suite.provenance import targets
 from suite.registry import members
 from suite.registry.binding import bind
-from suite.registry.claims import Claim
+from suite.registry.claims import At, Claim, Trials
 from suite.registry.places import KeyPath, Lines, dotted
 from suite.registry.registry import BenchmarkEntry, Document, LossEntry, Registry
 from suite.registry.search import Axis
@@ -225,30 +225,50 @@ class _Checks:
         said: dict[Claim, str] = {}
         for name, claim in registry.document.claims.items():
             path: KeyPath = ("claims", name)
-            self.declared_loss(registry, (*path, "loss"), claim.loss)
-            self.declared_loss(registry, (*path, "than"), claim.than)
             same = said.setdefault(replace(claim, source=""), name)
             if same != name:
                 self.complain(path, f"says the same as {same}, and would be tested twice")
-            if claim.loss == claim.than and claim.at == "declared":
+            if (claim.loss, claim.loss_at) == (claim.than, claim.at):
                 self.complain((*path, "than"), f"{claim.loss} would be compared with itself")
-            is_swept = any(e.is_of_sweep and e.sweep_of == claim.than for e in registry.losses.values())
-            if claim.at != "declared" and claim.than in registry.document.losses:
-                if not is_swept and not self.is_reported(f"losses.{claim.than}.sweep"):
-                    message = f"{claim.than} has no sweep to choose from; only 'declared' means anything here"
-                    self.complain((*path, "at"), message)
-                elif not registry.selection_seeds:
-                    message = f"{claim.at!r} is chosen with selection_seeds, and the registry has none"
-                    self.complain((*path, "at"), message)
+            self.claimed(registry, path, "loss", claim.loss, claim.loss_at)
+            self.claimed(registry, path, "than", claim.than, claim.at)
+            known = registry.document.benchmarks
+            for index, benchmark in enumerate(claim.benchmarks or ()):
+                if benchmark not in known:
+                    message = f"no benchmark {benchmark!r}; {choices(benchmark, known)}"
+                    self.complain((*path, "benchmarks", index), message)
+
+    def claimed(self, registry: Registry, claim: KeyPath, side: str, loss: str, at: At) -> None:
+        """Check one side of a claim: that there is such a loss, and that it can have such a configuration."""
+        place = (*claim, "loss_at" if side == "loss" else "at")
+        entry = registry.losses.get(loss)
+        if entry is None:
+            self.declared_loss(registry, (*claim, side), loss)
+        elif entry.trial:
+            message = f"{loss!r} is a trial of a search: name the loss, {entry.sweep_of}"
+            self.complain((*claim, side), f"{message}; `{place[-1]}` says the best of how many trials")
+        elif at == "declared":
+            return
+        elif entry.sweep_of is not None:
+            self.complain(place, f"{loss} is one configuration; only 'declared' means anything here")
+        elif not registry.selection_seeds:
+            self.complain(place, f"{shown_at(at)} is chosen with selection_seeds, and the registry has none")
+        elif at in ("validated", "median"):
+            is_swept = any(other.is_of_sweep and other.sweep_of == loss for other in registry.losses.values())
+            if not is_swept and not self.is_reported(f"losses.{loss}.sweep"):
+                message = f"{loss} has no sweep to choose from; {shown_at(at)} means nothing here"
+                self.complain(place, message)
+        elif not any(other.trial and other.sweep_of == loss for other in registry.losses.values()):
+            message = f"neither {loss} nor a benchmark declares a search; {shown_at(at)} means nothing here"
+            self.complain(place, message)
 
     def declared_loss(self, registry: Registry, path: KeyPath, name: str) -> None:
-        """Check that a claim or a published figure is about a loss as it is declared."""
+        """Check that a published figure is about a loss as it is declared."""
         if name in registry.document.losses:
             return
         if name in registry.losses:
             what = "search" if registry.losses[name].trial else "sweep"
             message = f"{name!r} is a member of a {what}: name the loss, {registry.losses[name].sweep_of}"
-            message += "; `at` of a claim says which member" if path[0] == "claims" else ""
         else:
             message = f"no loss {name!r}; {choices(name, registry.document.losses)}"
         self.complain(path, message)
@@ -272,6 +292,11 @@ class _Checks:
                 if "${" in str(entry.arguments.get(argument, "")) and not told[argument]:
                     told[argument] += 1
                     self.complain(("losses", name, argument), f"in benchmark {benchmark}: {message}")
+
+
+def shown_at(at: At) -> str:
+    """Write which configuration is meant as the registry has it."""
+    return f"trials: {at.trials}" if isinstance(at, Trials) else repr(at)
 
 
 def checked_registry(document: Document, file: Path, lines: Lines, known: Sequence[Problem] = ()) -> Registry:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any, ClassVar, Final, Literal
 
 from annotated_types import Gt, MinLen
-from pydantic import ConfigDict, Field, TypeAdapter
+from pydantic import ConfigDict, Discriminator, Field, Tag, TypeAdapter
 
 from suite.registry.launchers import STRICT
 
@@ -20,27 +20,44 @@ Relation = Literal["better", "not_worse"]
 Failures = Literal["worst", "exclude"]
 """What a failed seed counts as: the figure of the untrained encoder, else of chance; or nothing, which then forbids
 every word in favour of the loss that failed."""
-At = Literal["declared", "validated", "median"]
-"""Which member of a loss's sweep: with its parameters as the registry declares them (the host method's temperature,
-say), the one that validation chose, or the one in the middle of the grid on validation."""
+
+
+@dataclass(frozen=True)
+class Trials:
+    """The best by validation of the first trials of a search: at least two, as the first is what is declared."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    trials: Annotated[int, Gt(1)]
+
+
+Named = Literal["declared", "validated", "median", "tuned"]
+At = Annotated[
+    Annotated[Named, Tag("word")] | Annotated[Trials, Tag("count")],
+    Discriminator(lambda value: "count" if isinstance(value, dict | Trials) else "word"),
+]
+"""Which configuration of a loss: with its parameters as the registry declares them (the host method's temperature,
+say); of its sweep the one that validation chose, or the one in the middle of the grid on validation; of its search the
+best by validation of all trials, or of the first so many."""
 
 RELATIONS: Final[Mapping[Relation, str]] = {"better": "is better than", "not_worse": "is not worse than"}
 
 
 @dataclass(frozen=True)
 class Claim:
-    """One loss against another, on every benchmark of the registry.
+    """One loss against another.
 
     Attributes
     ----------
     loss, than : str
-        Names of losses of the registry.
+        Names of losses of the registry, or of members of their sweeps.
     relation : str
         ``better`` or ``not_worse`` (by more than the margin of the benchmark's metric); ``is`` in the registry.
-    at : str
-        Which member of the sweep of `than`.
+    at, loss_at : str or Trials
+        Which configuration of `than`, and of `loss`.
     source : str
         Who says so.
+    benchmarks : tuple of str or None
+        What it is about; every benchmark of the registry without.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
@@ -49,10 +66,22 @@ class Claim:
     than: Annotated[str, MinLen(1)]
     at: At = "declared"
     source: str = ""
+    loss_at: At = "declared"
+    benchmarks: Annotated[tuple[Annotated[str, MinLen(1)], ...], MinLen(1)] | None = None
 
     def in_words(self) -> str:
-        """Return ``temperature_free is not worse than infonce (validated)``, with the rows' own labels."""
-        return f"{self.loss} {RELATIONS[self.relation]} {self.than} ({self.at})"
+        """Return ``temperature_free is not worse than infonce (tuned, 8 trials)``, with the rows' own words.
+
+        What is declared needs no word for the loss that the claim is about, nor has a member of a sweep another one.
+        """
+        loss = self.loss if self.loss_at == "declared" else f"{self.loss} ({_word(self.loss_at)})"
+        than = self.than if "@" in self.than else f"{self.than} ({_word(self.at)})"
+        where = "" if self.benchmarks is None else f" on {', '.join(self.benchmarks)}"
+        return f"{loss} {RELATIONS[self.relation]} {than}{where}"
+
+
+def _word(at: At) -> str:
+    return f"tuned, {at.trials} trials" if isinstance(at, Trials) else at
 
 
 @dataclass(frozen=True)
@@ -118,6 +147,9 @@ class Declared:
     margins : mapping of benchmark to Margin
     failures : str
         What a failed seed counts as.
+    searched : mapping of benchmark to list of str
+        Settings of it that trials of a search set otherwise than others, which makes no other benchmark of it. These
+        are no claim: what says the same but for them says the same.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
@@ -126,10 +158,12 @@ class Declared:
     published: dict[str, list[Published]] = field(default_factory=dict)
     margins: dict[str, Margin] = field(default_factory=dict)
     failures: Failures = "worst"
+    searched: dict[str, list[str]] = field(default_factory=dict, compare=False)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values, as :meth:`from_json` takes them."""
-        return asdict(self)
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return plain
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Declared:

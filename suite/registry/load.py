@@ -21,7 +21,7 @@ from pydantic import TypeAdapter, ValidationError
 from suite.problems import COMMAND_LINE, InputError, Problem, choices, refusal
 from suite.process import import_from
 from suite.registry.checks import checked_registry
-from suite.registry.claims import Claim, Published
+from suite.registry.claims import Claim, Published, Trials
 from suite.registry.extends import EXTENDS, extended, folder_of
 from suite.registry.launchers import Launcher, Resources, kinds
 from suite.registry.places import KeyPath, Lines, dotted, relative
@@ -305,6 +305,7 @@ def _known_keys(path: KeyPath, composed: Mapping[str, Any]) -> list[str]:
         (3, "slices"): Slice,
         (3, "claims"): Claim,
         (4, "benchmarks"): Metric,
+        (4, "claims"): Trials,
         (5, "benchmarks"): Published if path[2:3] == ("published",) else Resources,
     }
     fields = tables.get((len(path), path[0]), Document).__dataclass_fields__  # type: ignore[attr-defined]

@@ -260,7 +260,8 @@ class Registry:
         published = {name: entry.published for name, entry in document.benchmarks.items() if entry.published}
         metrics = {name: entry.metric for name, entry in document.benchmarks.items()}
         margins = {name: Margin(m.name, m.goal, m.margin, m.margin_reason) for name, m in metrics.items()}
-        return Declared(document.baseline, document.claims, published, margins, document.failures)
+        searched = {name: [axis.name for axis in axes] for name, axes in self.axes.items() if axes}
+        return Declared(document.baseline, document.claims, published, margins, document.failures, searched)
 
     @functools.cached_property
     def checksums(self) -> Mapping[str, Mapping[str, str]]:

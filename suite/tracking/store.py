@@ -8,6 +8,7 @@ import logging
 import math
 import os
 import sqlite3
+import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -73,25 +74,28 @@ def open_client(uri: str) -> Any:
     with _one_at_a_time(uri):
         file = sqlite_file(uri)
         if file is not None and not file.exists():
-            _create_file(file)
+            _create_file(file, uri)
         elif file is not None:
             _check_file(file)
         return MlflowClient(tracking_uri=uri)
 
 
-def _create_file(file: Path) -> None:
+def _create_file(file: Path, uri: str) -> None:
     """Make a SQLite store beside its place and move it there when it is whole.
 
     MLflow makes one by some dozens of migrations; a kill among them would leave a file that never opens again.
     """
     from mlflow import MlflowClient
 
-    new = file.with_name(f".{file.name}.new")
-    for leftover in file.parent.glob(f"{glob.escape(new.name)}*"):
+    for leftover in file.parent.glob(f".{glob.escape(file.name)}.*.new*"):
         leftover.unlink()
+    # MLflow keeps for the life of a process what it knows of an address: a second file needs one of its own
+    new = file.with_name(f".{file.name}.{uuid.uuid4().hex[:8]}.new")
     MlflowClient(tracking_uri=sqlite_uri(new)).search_experiments(max_results=1)
     keep_shared(new)
     os.replace(new, file)
+    # what MLflow may hold open is the file that was here before, removed by now
+    MlflowClient(tracking_uri=uri)._tracking_client.store.engine.dispose()
 
 
 def _check_file(file: Path) -> None:

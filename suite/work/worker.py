@@ -7,12 +7,13 @@ to take. One failing run ends nothing else.
 from __future__ import annotations
 
 import contextlib
+import fnmatch
 import os
 import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from suite.process import import_from, leave, signal_at_parents_death
 from suite.provenance import machine
 from suite.records.arrays import order
 from suite.records.failures import deaths, fruitless_interruptions, record_failure
-from suite.records.launch import Launch, Worker
+from suite.records.launch import Launch, Worker, has_joined
 from suite.records.record import Record, Store
 from suite.records.specs import RunSpec
 from suite.work.execution import Execution
@@ -35,7 +36,7 @@ WARNINGS = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM)
 PILOT_DIED = signal.SIGHUP
 
 
-def work(folder: str, number: int, slot: int = 0, beside: int = 1) -> int:
+def work(folder: str, number: int, slot: int = 0, beside: int = 1, benchmarks: Sequence[str] = ()) -> int:
     """Carry out the runs of a launch as one of its workers.
 
     Parameters
@@ -48,6 +49,8 @@ def work(folder: str, number: int, slot: int = 0, beside: int = 1) -> int:
         Which of the workers side by side in one array task.
     beside : int
         How many workers there are at most where this one runs, itself among them.
+    benchmarks : sequence of str
+        Names and globs of those whose runs it takes; all if there are none.
 
     Returns
     -------
@@ -56,33 +59,40 @@ def work(folder: str, number: int, slot: int = 0, beside: int = 1) -> int:
     """
     launch = Launch(Path(folder))
     import_from(launch.spec.path)
-    if launch.is_on_cluster:
-        for warning in WARNINGS:
+    if has_joined(number) and not launch.spec.runs:  # its folder has been removed meanwhile
+        return 0
+    if launch.is_on_cluster or has_joined(number):
+        for warning in (*WARNINGS, *([signal.SIGINT] if has_joined(number) else [])):  # a terminal's Ctrl-C, too
             signal.signal(warning, lambda number, frame: None)  # not SIG_IGN, which child processes would inherit
     spread = Spread.joined()
     if not spread.is_first:
         spread.follow(launch, number)
         return 0
     with launch.enter(number, slot), spread:
-        return RunWorker(launch, number, slot, beside, spread).work()
+        return RunWorker(launch, number, slot, beside, spread, benchmarks).work()
 
 
-def work_and_leave(folder: str, number: int, slot: int = 0, beside: int = 1) -> None:
+def work_and_leave(folder: str, number: int, slot: int = 0, beside: int = 1, *benchmarks: str) -> None:
     """Be a worker of a launch, in a process of its own, and end the process: all that counts is on disk."""
-    work(folder, number, slot, beside)
+    work(folder, number, slot, beside, benchmarks)
     leave(0)
 
 
 class RunWorker:
     """The loop of one worker."""
 
-    def __init__(self, launch: Launch, number: int, slot: int, beside: int, spread: Spread) -> None:
+    def __init__(
+        self, launch: Launch, number: int, slot: int, beside: int, spread: Spread, benchmarks: Sequence[str] = ()
+    ) -> None:
         self.launch = launch
         self.number = number
         self.slot = slot
         self.beside = beside
         self.spread = spread
-        self.store = Store(launch.spec.out)
+        self.benchmarks = benchmarks
+        # another machine may have the folder at another path than the launcher's
+        self.store = Store(launch.folder.parent.parent if has_joined(number) else launch.spec.out)
+        self._has_pilot = launch.is_on_cluster or has_joined(number)
         self.settings = launch.spec.work
         self.data = DataStore.of(launch.spec.catalogues)
         self._reported = 0.0
@@ -94,23 +104,23 @@ class RunWorker:
     def work(self) -> int:
         """Take runs until none is left; returns how many came to an end."""
         self.report(self.state("starting"), now=True)
-        prepare_process(self.launch.threads(self.number))
+        prepare_process(self.launch.threads(self.number, self.beside))
         ended = 0
         with self._outliving_pilot():
             for key in order(self.launch, self.number):
                 if self.stop_reason(now=True) is not None:
                     break
-                if key not in self._cancelled:
+                if key not in self._cancelled and self._is_wanted(key):
                     ended += self._try(self.launch.spec.runs[key])
         self.report(self.state("ended"), now=True)
         return ended
 
     def _try(self, run: RunSpec) -> int:
         record = self.store.record(run.key)
-        if self._is_not_for_us(record, run):
+        if not self.launch.is_for(run.key, self.store, self.beside):
             return 0
         with record.claimed() as ours:
-            if not ours or self._is_not_for_us(record, run):
+            if not ours or not self.launch.is_for(run.key, self.store, self.beside):
                 return 0
             self._renew(record, run)
             attempt = deaths(record, self.launch.id) + 1
@@ -126,12 +136,8 @@ class RunWorker:
                 return 1
             return Execution(self, record, run, attempt).carry_out()
 
-    def _is_not_for_us(self, record: Record, run: RunSpec) -> bool:
-        if self.launch.is_settled(run.key, self.store):
-            return True
-        failure = record.failure()
-        is_ours = failure is not None and failure.get("launch") == self.launch.id
-        return is_ours and failure is not None and self.beside >= failure.get("beside", self.beside + 1)
+    def _is_wanted(self, key: str) -> bool:
+        return not self.benchmarks or is_among(self.launch.spec.runs[key].benchmark, self.benchmarks)
 
     def _renew(self, record: Record, run: RunSpec) -> None:
         """Put aside what cannot be continued: a result to be replaced, or a start made with other code."""
@@ -156,8 +162,8 @@ class RunWorker:
         """Why this worker has to end; None while it has not."""
         if now or time.monotonic() - self._looked > 0.1:
             self._looked = time.monotonic()
-            on_cluster = self.number if self.launch.is_on_cluster else None
-            self._asked = self._asked or self.launch.stop_reason(on_cluster)
+            own = self.number if self._has_pilot else None
+            self._asked = self._asked or self.launch.stop_reason(own)
             self._cancelled = self.launch.cancelled()
         return self._asked or ("terminated" if self._is_alone else None)
 
@@ -167,17 +173,22 @@ class RunWorker:
 
     @contextlib.contextmanager
     def _outliving_pilot(self) -> Iterator[None]:
-        """End at the next step when the pilot dies: this process would be out of SLURM's reach."""
+        """End at the next step when the pilot dies: this process would be out of its site's reach."""
 
         def note(number: int, frame: object) -> None:
             self._is_alone = True
 
-        handler = signal.signal(PILOT_DIED, note) if self.launch.is_on_cluster else None
+        handler = signal.signal(PILOT_DIED, note) if self._has_pilot else None
         try:
             yield
         finally:
             if handler is not None:
                 signal.signal(PILOT_DIED, handler)
+
+
+def is_among(name: str, patterns: Sequence[str]) -> bool:
+    """Whether a name is one of some names and globs."""
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def _watch_pilot() -> None:
@@ -188,4 +199,5 @@ def _watch_pilot() -> None:
 
 if __name__ == "__main__":
     _watch_pilot()
-    work_and_leave(sys.argv[1], *map(int, sys.argv[2:]))
+    _folder, _number, _slot, _beside, *_benchmarks = sys.argv[1:]
+    work_and_leave(_folder, int(_number), int(_slot), int(_beside), *_benchmarks)

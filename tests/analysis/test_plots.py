@@ -1,5 +1,6 @@
 import xml.etree.ElementTree as ElementTree
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib as mpl
@@ -10,10 +11,15 @@ from analysis.evidence.gather import Evidence
 from analysis.figures.plots import OF_CURVES, OF_RESULTS, Image, begin, tasks, write
 from analysis.processes.pool import beside
 from analysis.read.logged import Logged
-from tests.analysis import evidences
+from tests.analysis import evidences, searches
 from tests.analysis.evidences import LOSSES, evidence, logged
 
 FIGURES = [*OF_RESULTS, *OF_CURVES]
+
+
+def searched(found: Evidence) -> Evidence:
+    """Return a campaign with searches beside its sweep."""
+    return replace(found, searches=searches.evidence().searches)
 
 
 def images(found: Evidence, runs: Logged) -> list[Image]:
@@ -24,7 +30,7 @@ def images(found: Evidence, runs: Logged) -> list[Image]:
 
 @pytest.fixture(scope="module")
 def campaign() -> Evidence:
-    return evidence()
+    return searched(evidence())
 
 
 @pytest.fixture(scope="module")
@@ -90,9 +96,9 @@ def test_what_cannot_be_drawn_is_said_and_the_rest_is_drawn(tmp_path: Path) -> N
 
 
 def test_an_unknown_loss_and_eight_benchmarks_are_drawn() -> None:
-    many = evidence([f"benchmark_{i}" for i in range(8)], losses=[*LOSSES, "somebody_s_loss"], seeds=range(2))
+    many = searched(evidence([f"benchmark_{i}" for i in range(8)], losses=[*LOSSES, "somebody_s_loss"], seeds=range(2)))
     todo = tasks(many, logged(many, evidences.curves(many)))
     assert {name: len(draw().figure.axes) for name, draw in todo.items()} == {
         "forest": 1, "margins": 1, "scores": 8, "differences": 8, "pairs": 9, "cost": 8, "length": 8,
-        "temperature": 8, "ranks": 1, "curves": 24, "histograms": 8, "geometry": 16,
+        "budget": 2, "temperature": 8, "ranks": 1, "curves": 24, "histograms": 8, "geometry": 16,
     }  # fmt: skip

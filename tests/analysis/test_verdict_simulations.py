@@ -4,7 +4,18 @@ import re
 
 import pytest
 
-from tests.analysis.verdict_simulations import ERRORS, NOISES, PAGE, TEXT, coverage, holds_the_best, overall_error
+from tests.analysis import budget_simulations
+from tests.analysis.verdict_simulations import (
+    ERRORS,
+    NOISES,
+    OF_ITEMS,
+    PAGE,
+    TEXT,
+    coverage,
+    crossed_coverage,
+    holds_the_best,
+    overall_error,
+)
 
 NORMAL = NOISES["normal"]
 
@@ -27,6 +38,13 @@ def test_simultaneous_intervals_cover(benchmarks: int) -> None:
     assert coverage(NORMAL, 5, benchmarks) == pytest.approx(0.95, abs=0.0105)
 
 
+@pytest.mark.parametrize("noise", OF_ITEMS)
+def test_intervals_over_seeds_and_items_cover(noise: str) -> None:
+    assert crossed_coverage(NORMAL, 5, noise, over_items=True) >= 0.95 - 3 * 0.007
+    if noise == "three times that":
+        assert crossed_coverage(NORMAL, 5, noise, over_items=False) < 0.7, "the simulation has no noise of items"
+
+
 @pytest.mark.parametrize("losses", [5, 10, 30])
 def test_the_bold_set_holds_the_best(losses: int) -> None:
     assert holds_the_best(NORMAL, 5, losses) >= 0.95 - 0.015
@@ -35,3 +53,27 @@ def test_the_bold_set_holds_the_best(losses: int) -> None:
 @pytest.mark.parametrize("claim", ["not worse", "better"])
 def test_overall_verdicts_err_in_a_fortieth(claim: str) -> None:
     assert overall_error(NORMAL, 5, 5, claim, 2000) <= 0.025 + 3 * 0.0035
+
+
+def test_the_page_has_what_the_script_of_budget_curves_says() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert budget_simulations.TEXT in page
+    (row,) = re.findall(
+        r"\| saturating \| ([\d.]+) \|[^\n]*\|\n\| normal [^\n]*\n[^\n]*\n[^\n]*\n[^\n]*\n\n\| coverage, 16", page
+    )
+    assert row == f"{budget_simulations.coverage('saturating', 8)[0]:.3f}"
+
+
+@pytest.mark.parametrize("name", ["saturating", "a third fails", "nothing to tune"])
+def test_intervals_of_budget_curves_cover(name: str) -> None:
+    assert (budget_simulations.coverage(name, 8, 300) >= 0.95 - 3 * 0.0126).all()
+
+
+def test_where_a_search_space_has_a_tail_the_intervals_of_few_trials_cover_and_of_many_do_not() -> None:
+    covered = budget_simulations.coverage("long tail above", 8, 300)
+    assert covered[0] >= 0.95 - 3 * 0.0126 and covered[-1] < 0.9
+
+
+@pytest.mark.parametrize("trials", [2, 4])
+def test_the_interval_of_a_price_holds_it(trials: int) -> None:
+    assert budget_simulations.price_coverage("saturating", 8, trials, 300) >= 0.95 - 3 * 0.0126

@@ -27,7 +27,7 @@ from suite.records.failures import (
 from suite.records.record import Record, Store
 from suite.registry.load import load
 from suite.training import NonFiniteLoss
-from tests.cluster import toy_registry
+from tests.cluster import suite_here, toy_registry
 
 OURS, EARLIER = "20260101-000000-aaaaaa", "20250101-000000-bbbbbb"
 
@@ -186,3 +186,13 @@ def test_on_this_machine_what_runs_out_of_memory_is_tried_once_more_alone(
     shy = [name for name in happened["shy"] if name not in ("metrics", "histograms")]
     assert shy == ["started", "failed", "started", "finished"]
     assert happened["insatiable"] == ["started", "failed", "started", "failed"]
+
+
+def test_status_ends_with_1_where_a_run_has_failed(tmp_path: Path) -> None:
+    toy_registry(tmp_path)
+    failing = ["--profile", "smoke", "--losses", "raises", "--seeds", "0"]
+    assert suite_here(tmp_path, "status", *failing).returncode == 0
+    assert suite_here(tmp_path, "run", *failing, "--quiet", "--launcher", "debug").returncode == 1
+    assert suite_here(tmp_path, "status", *failing).returncode == 1
+    assert suite_here(tmp_path, "status", "--json", *failing).returncode == 1
+    assert suite_here(tmp_path, "status", "--profile", "smoke", "--losses", "cosine", "--seeds", "0").returncode == 0

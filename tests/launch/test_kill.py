@@ -23,7 +23,8 @@ TOYS = ["--profile", "mini", "--losses", "good", "--seeds", "0-1"]
 class Siege:
     """One campaign after another, under fire."""
 
-    def __init__(self, folder: Path, registry: str, arguments: list[str], seed: int) -> None:
+    def __init__(self, folder: Path, registry: str, arguments: list[str], seed: int, verb: str = "run") -> None:
+        self.verb = verb
         self.draw = np.random.default_rng(seed)
         self.folder = folder
         self.registry = registry
@@ -46,7 +47,7 @@ class Siege:
     def strike(self, place: Path) -> int:
         if self.launcher is None or self.launcher.poll() is not None:
             self.launcher = subprocess.Popen(
-                command(place, "run", *self.arguments), cwd=place, env=environment(), text=True,
+                command(place, self.verb, *self.arguments), cwd=place, env=environment(), text=True,
                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
             )  # fmt: skip
         time.sleep(self.draw.uniform(0.1, 3.0))
@@ -66,7 +67,7 @@ class Siege:
         if self.launcher is not None:
             self.launcher.wait(timeout=PATIENCE_S)
             self.launcher = None
-        done = suite(place, "run", *self.arguments)
+        done = suite(place, self.verb, *self.arguments)
         assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -112,3 +113,21 @@ def test_killed_at_random_moments_every_run_completes_once_with_the_same_bits(
     assert len(expected) == 4
     for place in Siege(tmp_path, registry, arguments, seed=20).besiege(kills):
         check(place, expected)
+
+
+def test_a_search_under_fire_chooses_the_same_and_has_the_same_bits(tmp_path: Path) -> None:
+    registry = toy_registry(tmp_path).read_text().replace(
+        "    host_temperature: 0.5\n", "    host_temperature: 0.5\n    search: {epochs: {low: 4, high: 12}}\n"
+    )  # fmt: skip
+    arguments = ["--profile", "mini", "--losses", "good", "--seeds", "0", "--selection-seeds", "10", "--budget", "3"]
+    calm = tmp_path / "calm"
+    calm.mkdir()
+    (calm / "benchmarks.yaml").write_text(registry)
+    done = suite_here(calm, "tune", *arguments, "--json", "--launcher", "debug")
+    assert done.returncode == 0, done.stderr
+    choices, expected = json.loads(done.stdout)["choices"], metrics(calm)
+    assert len(choices) == 2
+    for place in Siege(tmp_path, registry, arguments, seed=21, verb="tune").besiege(kills=8):
+        check(place, expected)
+        again = suite_here(place, "tune", *arguments, "--json")
+        assert json.loads(again.stdout)["choices"] == choices

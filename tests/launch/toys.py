@@ -61,6 +61,19 @@ class Deaf(Loss):
         return pairs.similarity.sum()
 
 
+class Picky(Loss):
+    """Wants no scale above 1."""
+
+    def __init__(self, scale: float = 1.0) -> None:
+        super().__init__()
+        self.scale = scale
+
+    def forward(self, pairs: Pairs) -> Tensor:
+        if self.scale > 1.0:
+            raise ValueError(f"a scale of {self.scale}")
+        return self.scale * pairs.similarity.sum()
+
+
 class Undefined(Blobs):
     """Trains, and its accuracy is not a number."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -23,6 +23,7 @@ class Column:
     cosine: Tensor
     positive: bool
     candidate: bool
+    own_view: bool = False
 
     @property
     def negative(self) -> bool:
@@ -55,7 +56,7 @@ def unit(rows: Tensor) -> list[Tensor]:
 def two_view(z1: Tensor, z2: Tensor) -> list[Row]:
     pooled, n = unit(z1) + unit(z2), len(z1)
     return [
-        Row(i % n, [Column(a @ b, i != j and i % n == j % n, i != j) for j, b in enumerate(pooled)])
+        Row(i % n, [Column(a @ b, i != j and i % n == j % n, i != j, i // n == j // n) for j, b in enumerate(pooled)])
         for i, a in enumerate(pooled)
     ]
 
@@ -94,7 +95,7 @@ def matrix(rows: list[Row]) -> Tensor:
 def with_cosines(rows: list[Row], cosines: Tensor) -> list[Row]:
     """The same roles with other cosines."""
     return [
-        Row(row.sample, [Column(s, old.positive, old.candidate) for s, old in zip(values, row.columns, strict=True)])
+        Row(row.sample, [replace(old, cosine=s) for s, old in zip(values, row.columns, strict=True)])
         for row, values in zip(rows, cosines, strict=True)
     ]
 
@@ -234,6 +235,20 @@ def siglip(rows: list[Row], log_scale: Tensor, bias: Tensor) -> Tensor:
 
 def relative_siglip(rows: list[Row], log_scale: Tensor, bias: Tensor) -> Tensor:
     return siglip(rows, log_scale, -log_scale.exp() * bias)
+
+
+def dhel(rows: list[Row], temperature: float) -> Tensor:
+    """By the authors' formula: a sample is an anchor of the first view, and its positive one of the second."""
+    n, terms = len(rows) // 2, []
+    for first, second in zip(rows[:n], rows[n:], strict=True):
+        (positive,) = first.positives
+        energies = [
+            log_sum_exp([c.cosine / temperature for c in row.columns if c.negative and c.own_view])
+            for row in (first, second)
+        ]
+        (back,) = second.positives  # the same cosine: half of its gradient reaches each of the two entries
+        terms.append(sum(energies) - (positive.cosine + back.cosine) / (2 * temperature))
+    return mean(terms)
 
 
 def pps(rows: list[Row], least: float) -> Tensor:

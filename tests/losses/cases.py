@@ -74,6 +74,7 @@ class PairType:
     build: Callable[[Embeddings], EmbeddedPairs]
     by_loops: Callable[[Embeddings], list[Row]]
     one_positive: bool = True
+    views: bool = False
 
     def __str__(self) -> str:
         return self.name
@@ -88,7 +89,7 @@ def cross_views(name: str, symmetric: bool = False, decoupled: bool = False) -> 
 
 
 PAIR_TYPES = [
-    PairType("two_view", lambda e: pairs.two_view(e.z1, e.z2), lambda e: by_loops.two_view(e.z1, e.z2)),
+    PairType("two_view", lambda e: pairs.two_view(e.z1, e.z2), lambda e: by_loops.two_view(e.z1, e.z2), views=True),
     cross_views("cross_view"),
     cross_views("cross_view_symmetric", symmetric=True),
     cross_views("cross_view_decoupled", decoupled=True),
@@ -125,6 +126,8 @@ class Case:
         At cosines of +-1.
     one_positive : bool
         Whether it is defined for one positive an anchor only.
+    views : bool
+        Whether it is defined for two views that are pooled only.
     is_softmax : bool
         Whether M candidates of one similarity give log M.
     """
@@ -134,6 +137,7 @@ class Case:
     by_loops: Callable[..., Tensor]
     largest_logit: float
     one_positive: bool = False
+    views: bool = False
     is_softmax: bool = True
 
     def __str__(self) -> str:
@@ -145,7 +149,7 @@ class Case:
         return loss
 
     def supports(self, pair_type: PairType) -> bool:
-        return pair_type.one_positive or not self.one_positive
+        return (pair_type.one_positive or not self.one_positive) and (pair_type.views or not self.views)
 
 
 def _infonce(temperature: float) -> Case:
@@ -240,6 +244,15 @@ CASES = [
         26.0,
         is_softmax=False,
     ),
+    Case(
+        "DHEL",
+        losses.DHEL,
+        partial(by_loops.dhel, temperature=0.3),
+        3.4,
+        one_positive=True,
+        views=True,
+        is_softmax=False,
+    ),
     Case("ISogCLR", losses.ISogCLR, lambda rows: by_loops.ISogCLR()(rows), 10.0, one_positive=True, is_softmax=False),
 ]
 
@@ -310,4 +323,4 @@ def assert_close(actual: Tensor, wanted: Tensor, relative: float, absolute: floa
 def dense(pairs_: Pairs, similarity: Tensor | None = None) -> Pairs:
     """The same pairs as matrices, perhaps with other cosines."""
     similarity = pairs_.similarity if similarity is None else similarity
-    return Pairs(similarity, pairs_.positive, pairs_.candidate, pairs_.index)
+    return Pairs(similarity, pairs_.positive, pairs_.candidate, pairs_.index, pairs_.roles.own_view)

@@ -10,6 +10,7 @@ import torch
 from suite.losses import (
     DCL,
     DCLW,
+    DHEL,
     MACL,
     PPS,
     DySTreSS,
@@ -47,6 +48,7 @@ SHARPEST = [
     RelativeSigLIP(1e3),
     PPS(),
     FocalInfoNCE(1e-3, margin=1.0),
+    DHEL(1e-3),
     ISogCLR(1e-3, tau_min=1e-3),
 ]
 
@@ -59,8 +61,9 @@ def prepared(loss: Loss, dtype: torch.dtype) -> Loss:
 
 
 def supported(loss: Loss) -> list[PairType]:
-    needs_one_positive = getattr(loss, "needs_one_positive", False)
-    return [pair_type for pair_type in PAIR_TYPES if pair_type.one_positive or not needs_one_positive]
+    needs_one_positive, needs_views = (getattr(loss, f"needs_{what}", False) for what in ("one_positive", "views"))
+    one_positive = [pair_type for pair_type in PAIR_TYPES if pair_type.one_positive or not needs_one_positive]
+    return [pair_type for pair_type in one_positive if pair_type.views or not needs_views]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -85,7 +88,7 @@ def test_cosines_of_exactly_one_and_minus_one_are_finite(loss: Loss, dtype: torc
     for positive in (-1.0, 1.0):
         for negative in (-1.0, 1.0):
             similarity = torch.where(roles.positive, positive, negative).to(dtype).requires_grad_()
-            pairs = Pairs(similarity, roles.positive, roles.candidate, roles.index)
+            pairs = Pairs.with_roles(similarity, roles.roles, roles.index)
             value = prepared(loss, dtype)(pairs)
             (gradient,) = torch.autograd.grad(value, similarity)
             assert torch.isfinite(value)
@@ -155,7 +158,7 @@ def test_a_clamped_similarity_has_no_gradient_and_the_next_one_has(dtype: torch.
 
 
 @pytest.mark.parametrize(
-    "loss", [DCL(), DCLW(), MACL(), ISogCLR(), DySTreSS(form="dcl")], ids=lambda loss: type(loss).__name__
+    "loss", [DCL(), DCLW(), DHEL(), MACL(), ISogCLR(), DySTreSS(form="dcl")], ids=lambda loss: type(loss).__name__
 )
 def test_a_decoupled_loss_refuses_an_anchor_without_a_negative(loss: Loss) -> None:
     one = torch.ones(1, 3)

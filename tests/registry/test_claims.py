@@ -12,6 +12,7 @@ from suite.registry.claims import Claim, Declared, Published
 from suite.registry.load import load
 from tests.conftest import ROOT, Project
 from tests.registry.test_malformed import END, F, rejected
+from tests.registry.test_search import HOST, SEARCHED
 
 CLAIMS = """\
 claims:
@@ -103,7 +104,27 @@ def test_list_shows_claims_in_words(project: Project) -> None:
             (("than", "is missing"), ("then", "mean 'than'?", "Valid: loss, is")),
         ),
         ("{loss: infonce, is: better, than: cosine, at: best}", (("at", "'best' will not do", "'validated'"),)),
-        ("{loss: infonce, is: better, than: cosine@scale=2.0}", (("than", "member of a sweep", "cosine; `at`"),)),
+        ("{loss: infonce, is: better, than: cosine@scale=9.0}", (("than", "no loss 'cosine@scale=9.0'"),)),
+        (
+            "{loss: infonce, is: better, than: cosine@scale=2.0, at: tuned}",
+            (("at", "cosine@scale=2.0 is one configuration", "only 'declared'"),),
+        ),
+        ("{loss: infonce, is: better, than: cosine, at: {trials: 1}}", (("at.trials", "must be > 1"),)),
+        (
+            "{loss: infonce, is: better, than: cosine, at: {trial: 8}}",
+            (("at.trial", "unknown key; did you mean 'trials'?"), ("at.trials", "is missing")),
+        ),
+        ("{loss: infonce, is: better, than: cosine, loss_at: median}", (("loss_at", "infonce has no sweep"),)),
+        ("{loss: infonce, is: better, than: cosine, loss_at: tunde}", (("loss_at", "did you mean 'tuned'?"),)),
+        (
+            "{loss: infonce, is: better, than: cosine, at: tuned}",
+            (("at", "neither cosine nor a benchmark declares a search"),),
+        ),
+        ("{loss: infonce, is: better, than: cosine, benchmarks: []}", (("benchmarks", "must not be empty"),)),
+        (
+            "{loss: infonce, is: better, than: cosine, benchmarks: [blobs, blob]}",
+            (("benchmarks.1", "no benchmark 'blob'; did you mean 'blobs'?"),),
+        ),
         ("{loss: cosine, is: better, than: cosine}", (("than", "compared with itself"),)),
         ("{loss: cosine, is: better, than: infonce, at: median}", (("at", "infonce has no sweep"),)),
     ],
@@ -123,6 +144,44 @@ def test_tuning_needs_selection_seeds(project: Project) -> None:
     project.edit(END, CLAIMS + END)
     place = f"{F}:22: claims.infonce_is_not_worse_than_tuned_cosine.at"
     rejected(project, ((place, "'validated' is chosen with selection_seeds"),), "plan")
+
+
+def test_claims_name_configurations_on_both_sides_benchmarks_and_members(project: Project) -> None:
+    claims = (
+        "claims:\n"
+        "  a: {loss: infonce, loss_at: tuned, is: better, than: cosine, at: {trials: 8}, benchmarks: [blobs]}\n"
+        "  b: {loss: cosine@scale=2.0, is: better, than: infonce}\n"
+        "  c: {loss: infonce, is: not_worse, than: cosine@scale=2.0}\n"
+    )
+    project.edit(END, claims + END)
+    project.edit(HOST, SEARCHED)
+    declared = load().declared
+    assert declared.searched == {"blobs": ["epochs", "pause_s"]}
+    assert [claim.in_words() for claim in declared.claims.values()] == [
+        "infonce (tuned) is better than cosine (tuned, 8 trials) on blobs",
+        "cosine@scale=2.0 is better than infonce (declared)",
+        "infonce is not worse than cosine@scale=2.0",
+    ]
+    assert Declared.from_json(json.loads(json.dumps(declared.to_json()))) == declared
+
+
+def test_a_trial_is_no_loss_of_a_claim_but_one_of_those_that_are_counted(project: Project) -> None:
+    project.edit(HOST, SEARCHED)
+    claims = (
+        "claims:\n  a: {loss: infonce@trial=3, is: better, than: cosine}\n  b: {loss: cosine, at: tuned, is: better, "
+    )
+    project.edit(END, claims + "than: cosine, loss_at: tuned}\n" + END)
+    says = (
+        (f"{F}:24: claims.a.loss", "is a trial of a search: name the loss, infonce; `loss_at` says"),
+        (f"{F}:25: claims.b.than", "compared with itself"),
+    )
+    rejected(project, says, "plan")
+
+
+def test_what_was_claimed_before_there_were_two_sides_is_read_as_it_was_meant() -> None:
+    old = {"loss": "a", "relation": "better", "than": "b", "at": "validated", "source": ""}
+    (claim,) = Declared.from_json({"baseline": "b", "claims": {"one": old}}).claims.values()
+    assert (claim.loss_at, claim.at, claim.benchmarks) == ("declared", "validated", None)
 
 
 def test_a_claim_that_is_made_twice_is_refused(project: Project) -> None:

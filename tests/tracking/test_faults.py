@@ -17,6 +17,7 @@ from suite.tracking import (
     default_uri,
     frame,
 )
+from suite.tracking.store import open_client
 from tests.records_factory import START, append, held, metrics_event, write_run
 from tests.tracking.servers import MlflowServer
 from tests.tracking.stores import (
@@ -85,7 +86,7 @@ def test_kill_9_amid_the_making_of_a_store(tmp_path: Path) -> None:
         process.join()
     mirror(out).push()
     assert only(default_uri(out), key).info.status == "FINISHED"
-    assert not list(out.glob(".mlflow.db.new*"))
+    assert not list(out.glob(".mlflow.db.*new*"))
 
 
 def test_duplicates_are_resolved_the_same_way_by_all(out: Path) -> None:
@@ -225,3 +226,13 @@ def test_server_that_goes_down_and_comes_back(out: Path, server: MlflowServer) -
         assert run.info.status == "FINISHED" and len(history(server.uri, run)) == 3
     table = frame(server.uri, EXPERIMENT).set_index("seed")
     assert math.isnan(table["test/a"][0]) and table["test/b"][0] == math.inf
+
+
+def test_a_store_that_was_removed_is_made_again_in_the_same_process(tmp_path: Path) -> None:
+    file = tmp_path / "my.db"
+    for _ in range(3):
+        client = open_client(f"sqlite:///{file}")
+        assert [found.name for found in client.search_experiments()] == ["Default"]
+        client.create_experiment("mine")
+        file.unlink()
+    assert not list(tmp_path.glob("*.new*"))

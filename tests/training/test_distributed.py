@@ -17,6 +17,7 @@ from torch import Tensor, distributed, multiprocessing, nn
 from suite.losses import (
     DCL,
     DCLW,
+    DHEL,
     MACL,
     PPS,
     DySTreSS,
@@ -61,6 +62,7 @@ LOSSES: dict[str, Callable[[], Loss]] = {
     "schedule": TemperatureSchedule,
     "dcl": DCL,
     "dclw": DCLW,
+    "dhel": DHEL,
     "siglip": SigLIP,
     "relative_siglip": RelativeSigLIP,
     "pps": PPS,
@@ -125,6 +127,7 @@ def _cases() -> list[tuple[str, str]]:
         for name in LOSSES
         for pairs in PAIRS
         if not (pairs == "labelled" and getattr(LOSSES[name](), "needs_one_positive", False))
+        and not (pairs != "two_view" and getattr(LOSSES[name](), "needs_views", False))
     ]
 
 

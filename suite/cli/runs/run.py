@@ -20,35 +20,62 @@ from suite.plan.plan import Plan, rerun_states
 from suite.provenance.snapshot import SnapshotError
 from suite.records.failures import outlook
 from suite.records.record import Store
+from suite.registry.registry import Registry
 from suite.text.masking import masked
 from suite.tracking import default_uri
 
 
 def execute(options: argparse.Namespace) -> int:
     """Execute, show the runs as they end, and print where the results are."""
-    states = rerun_states(options.rerun)
+    rerun_states(options.rerun)
     registry, plan, store = plan_of(options)
-    uri = default_uri(options.out, options.tracking_uri)
-    chosen = RunOptions(states, options.detach, options.offline, uri, options.mirror)
-    is_silent = options.quiet or options.json
-    summary = Summary(uri, plan.experiment, plan.profile, registry.declared)
-    display = make_display(store, is_silent)
-    if not is_silent:
-        awaited = [*plan.to_do(states), *(run for run in plan.runs if run.state in ("queued", "running"))]
-        show_so_far = functools.partial(push_and_show, summary, store, display.say)
-        display = EarlySummary(LoadingSummary(display), plan.runs, awaited, show_so_far)
-    try:
-        report = carry_out(registry, plan, store, chosen, display)
-    except (LaunchError, DataError, SnapshotError) as error:
-        display.close()
-        print(f"error: {error}", file=sys.stderr)
+    summary = summary_of(options, registry, plan)
+    report = perform(options, registry, plan, store, summary)
+    if report is None:
         return FAILED
-    finally:
-        display.close()
     if options.json:
         print(json.dumps(to_json(report), indent=1))
     elif not options.quiet:
         show(report, plan, store, summary, options)
+    return status_of(report)
+
+
+def summary_of(options: argparse.Namespace, registry: Registry, plan: Plan) -> Summary:
+    """Return what the summary after a plan is of."""
+    uri = default_uri(options.out, options.tracking_uri)
+    return Summary(uri, plan.experiment, plan.profile, registry.declared)
+
+
+def perform(
+    options: argparse.Namespace, registry: Registry, plan: Plan, store: Store, summary: Summary | None
+) -> Report | None:
+    """Carry a plan out and show the runs as they end; with `summary`, after each complete seed, too.
+
+    Returns
+    -------
+    Report or None
+        None if that is not possible here, having printed why.
+    """
+    states, uri = rerun_states(options.rerun), default_uri(options.out, options.tracking_uri)
+    chosen = RunOptions(states, options.detach, options.offline, uri, options.mirror)
+    is_silent = options.quiet or options.json
+    display = make_display(store, is_silent)
+    if summary is not None and not is_silent:
+        awaited = [*plan.to_do(states), *(run for run in plan.runs if run.state in ("queued", "running"))]
+        show_so_far = functools.partial(push_and_show, summary, store, display.say)
+        display = EarlySummary(LoadingSummary(display), plan.runs, awaited, show_so_far)
+    try:
+        return carry_out(registry, plan, store, chosen, display)
+    except (LaunchError, DataError, SnapshotError) as error:
+        display.close()
+        print(f"error: {error}", file=sys.stderr)
+        return None
+    finally:
+        display.close()
+
+
+def status_of(report: Report) -> int:
+    """Return the exit status that a report stands for."""
     if report.outcome.interrupted:
         return INTERRUPTED
     return FAILED if report.outcome.failed or report.outcome.cancelled or report.not_retried else OK
@@ -65,7 +92,10 @@ def show(report: Report, plan: Plan, store: Store, summary: Summary, options: ar
     if report.detached:
         earlier = outcome.left - report.started
         there = f", {earlier} are in the hands of earlier launches" if earlier else ""
-        print(f"{report.started} runs started in the background{there}; python -m suite status{here} shows them")
+        how = "wait for workers" if report.needs else "started in the background"
+        print(f"{report.started} runs {how}{there}; python -m suite status{here} shows them")
+        if report.needs:
+            print(f"start any number of workers, anywhere: {report.needs}")
         print(f"when they are done: python -m suite sync{stored}, then {analysis}")
         return
     print(_counted(report, plan))
@@ -81,8 +111,8 @@ def show(report: Report, plan: Plan, store: Store, summary: Summary, options: ar
     print(f"records   {store.runs}")
     print(f"MLflow    {masked(summary.uri)}   (python -m suite ui{carried(options, 'out', 'tracking_uri')})")
     if outcome.interrupted:
-        if report.on_cluster:
-            print(f"SLURM     keeps the jobs: python -m suite status{here} shows them")
+        if report.keeps:
+            print(f"{report.keeps}: python -m suite status{here} shows them")
             print(f"          python -m suite cancel{carried(options, 'out')} ends them")
         print(f"continue  {continue_command()}")
     elif outcome.failed:

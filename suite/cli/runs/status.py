@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Final
 
-from suite.cli.arguments import OK
+from suite.cli.arguments import FAILED, OK
 from suite.cli.display import label
 from suite.cli.early import push_and_show
 from suite.cli.options import plan_of
@@ -17,7 +18,7 @@ from suite.cli.table import show_table
 from suite.launch.view import cluster, matrix, status_json
 from suite.plan.plan import Plan
 from suite.records.failures import outlook
-from suite.records.launch import live_launches
+from suite.records.launch import has_joined, live_launches, pools
 from suite.records.record import Store
 from suite.tracking import default_uri
 
@@ -31,7 +32,7 @@ def execute(options: argparse.Namespace) -> int:
     registry, plan, store = plan_of(options)
     if options.json:
         print(json.dumps(status_json(plan, store), indent=1))
-        return OK
+        return _status(plan)
     others = list(elsewhere(plan, store)) if is_default else []
     if not others or any(run.state != "missing" for run in plan.runs):
         show(plan, store)
@@ -40,7 +41,11 @@ def execute(options: argparse.Namespace) -> int:
     if options.table:
         uri = default_uri(options.out, options.tracking_uri)
         push_and_show(Summary(uri, plan.experiment, plan.profile, registry.declared), store, print)
-    return OK
+    return _status(plan)
+
+
+def _status(plan: Plan) -> int:
+    return FAILED if any(run.state == "failed" for run in plan.runs) else OK
 
 
 def elsewhere(plan: Plan, store: Store) -> Iterator[str]:
@@ -85,7 +90,12 @@ def show(plan: Plan, store: Store) -> None:
         for worker in launch.workers():
             steps = f" step {worker.step}/{worker.steps}" if worker.steps else ""
             name = f"{worker.name} " if worker.name else ""
-            print(f"launch {launch.id}, worker {label(worker)} on {worker.host}: {name}{worker.phase}{steps}")
+            who = f"worker {label(worker)}" + ("" if has_joined(worker.number) else f" on {worker.host}")
+            since = f" since {time.strftime('%H:%M:%S', time.localtime(worker.since))}" if worker.since else ""
+            print(f"launch {launch.id}, {who}: {name}{worker.phase}{steps}{since if has_joined(worker.number) else ''}")
+    for launch in pools(store):
+        number, at_work = len(list(launch.open_keys(store))), len(launch.workers())
+        print(f"launch {launch.id} is open to workers: {number} runs to do, {at_work} workers: python -m suite worker")
 
 
 def _show_array_tasks(store: Store) -> None:

@@ -22,7 +22,7 @@ from suite.plan.run import Run
 from suite.process import THREADS, cores, gpus, in_own_environment
 from suite.provenance.snapshot import code_environment
 from suite.records.failures import wants_memory
-from suite.records.launch import Launch, Worker, living_workers
+from suite.records.launch import Launch, Worker, has_joined, living_workers
 from suite.records.record import Store
 from suite.records.specs import Pack, turns
 from suite.registry.launchers import Auto
@@ -119,7 +119,7 @@ class LocalJobs:
         LaunchError
             If `detached` and there is room for none: no launcher would start one later.
         """
-        self._start(min(len(open_runs), self.parallel() - len(self.workers())), self.parallel())
+        self._start(min(len(open_runs), self.parallel() - self._ours()), self.parallel())
         if detached and not self._jobs:
             self.launch.remove()
             raise LaunchError(
@@ -137,7 +137,7 @@ class LocalJobs:
         """
         if is_getting_on:
             self._fruitless = 0
-        workers = len(self.workers())
+        workers = self._ours()
         if workers >= self.parallel():
             self._short_since = None
             return
@@ -146,7 +146,7 @@ class LocalJobs:
         if time.monotonic() - self._short_since < START_PATIENCE_S:
             return
         waiting = [key for key in open_runs if not self._store.record(key).is_running()]
-        idle = workers - (len(open_runs) - len(waiting))
+        idle = len(self.workers()) - (len(open_runs) - len(waiting))
         for_all = [key for key in waiting if not wants_memory(self._store.record(key), self.launch.id)]
         beside = self.parallel() if for_all else 1
         if len(for_all or waiting) <= max(idle, 0) or (workers and not for_all):
@@ -165,6 +165,10 @@ class LocalJobs:
     def workers(self) -> list[Worker]:
         """Return what the living workers of this results folder do, those of other launches among them."""
         return living_workers(self._store)
+
+    def _ours(self) -> int:
+        """Return how many workers launchers have started; those that joined compute on cores of their own."""
+        return sum(not has_joined(worker.number) for worker in self.workers())
 
     def notice(self) -> str:
         """Return nothing: the workers speak for themselves."""

@@ -22,6 +22,7 @@ class SlurmLauncher(SlurmSettings, Kind):
     """How runs get onto a SLURM cluster; its fields are those of :class:`suite.launch.slurm.settings.SlurmSettings`."""
 
     is_on_cluster: ClassVar[bool] = True
+    keeps: ClassVar[str] = "SLURM     keeps the jobs"
     doctor: ClassVar[str | None] = "suite.doctor.cluster"
 
     def problems(self) -> Iterator[tuple[str, str]]:
@@ -72,6 +73,12 @@ class SlurmLauncher(SlurmSettings, Kind):
         from suite.launch.slurm.jobs import SlurmJobs
 
         return SlurmJobs(launch, self, store)
+
+    def follow(self, command: Sequence[str], store: Store) -> str:
+        """Submit a job that calls a command once the array tasks in the queue have ended."""
+        from suite.launch.slurm.follow import follow
+
+        return follow(self, [*command, "--detach", "--choose"], store)
 
     def cost(self, runs: Sequence[Run], registry: Registry, clock: Callable[[float], str]) -> str:
         """Return how many array tasks there will be, and what they occupy."""

@@ -1,0 +1,1 @@
+"""Figures of what sweeps and searches find."""

@@ -1,0 +1,1 @@
+"""Tables of what searches give, and of what they take."""

@@ -1,0 +1,44 @@
+"""A search on a real cluster: the second stage follows the first without a launcher."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tests.cluster import TOY, metrics, suite, suite_here
+from tests.slurm.cluster import Cluster
+from tests.slurm.sites import SITE
+from tests.waiting import until
+
+SEARCH = TOY.replace("    host_temperature: 0.5\n", "    host_temperature: 0.5\n    search: {epochs: [2, 4, 6]}\n")
+TUNE = ["--profile", "smoke", "--losses", "good", "--seeds", "0", "--selection-seeds", "10", "--budget", "3"]
+
+
+def stages(folder: Path) -> dict[str, Any]:
+    done = suite_here(folder, "tune", *TUNE, "--dry-run", "--json")
+    assert done.returncode == 0, done.stderr
+    shown: dict[str, Any] = json.loads(done.stdout)
+    return shown
+
+
+def test_detached_a_dependent_job_chooses_and_submits_the_second_stage(on_slurm: Cluster, tmp_path: Path) -> None:
+    (tmp_path / "benchmarks.yaml").write_text(SEARCH)
+    done = suite(tmp_path, "tune", *SITE, *TUNE, "--detach")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "6 selection runs are in the background" in done.stdout
+    assert "chooses and starts the second stage when they have ended" in done.stdout
+
+    def is_complete() -> bool:
+        shown = stages(tmp_path)
+        return bool(shown["choices"]) and shown["evaluation"]["summary"]["done"] == len(shown["evaluation"]["runs"])
+
+    until(is_complete, "the second stage to be done")
+    found, choices = metrics(tmp_path), stages(tmp_path)["choices"]
+
+    calm = tmp_path / "calm"
+    calm.mkdir()
+    (calm / "benchmarks.yaml").write_text(SEARCH)
+    here = suite_here(calm, "tune", *TUNE, "--launcher", "debug", "--json")
+    assert here.returncode == 0, here.stderr
+    assert json.loads(here.stdout)["choices"] == choices
+    assert metrics(calm) == found
+    until(lambda: not on_slurm.run("squeue", "--noheader").strip(), "no job is left")

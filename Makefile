@@ -1,4 +1,4 @@
-# make run: install, fetch data, run the matrix at profile mini, write the report.   make test: install and run all tests.
+# make run: install, fetch data, tune every loss on the same budget at profile mini, write the report.   make test: install and run all tests.
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
@@ -7,9 +7,9 @@ LOSSES ?=
 ARGUMENTS ?=
 # One more than cores: the long tests often wait, for SLURM's clocks and for servers.
 TEST_PROCESSES ?= 3
-# Tests of one process each: nothing is started, installed, fetched or waited for.
-FAST := tests/cli tests/conformance tests/losses tests/pairs tests/plan tests/provenance tests/records tests/registry \
-	tests/training
+# Tests that start no campaign, install, fetch and wait for nothing; those marked `slow` are left out.
+FAST := -m "not slow" tests/cli tests/conformance tests/losses tests/pairs tests/plan tests/provenance tests/records \
+	tests/registry tests/training
 # Per cent of the statements that the fast tests execute, at least; raise it with them.
 FLOOR := 40
 
@@ -21,10 +21,10 @@ install_venv = [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && \
 .PHONY: help run test test-fast smoke lint coverage bench bench-quick install constraints clean
 
 help:
-	@echo "make run     install, fetch data, run the matrix (profile mini), write the report"
+	@echo "make run     install, fetch data, tune every loss (profile mini), write the report"
 	@echo "make smoke   the same at profile smoke, two seeds: a minute"
-	@echo "make test    install what the tests need and run them all: about half an hour on two cores"
-	@echo "make test-fast   only tests that start no processes, for the inner loop: minutes"
+	@echo "make test    install what the tests need and run them all: about twenty minutes on two cores"
+	@echo "make test-fast   only tests without campaigns, servers and compilers, for the inner loop: two minutes"
 	@echo "make lint    ruff, mypy, and the order of the imports"
 	@echo "make coverage   per cent of the statements that the fast tests execute, with a floor"
 	@echo "make bench   measure what is said of speed and memory, on an idle machine: writes docs/performance.md"
@@ -32,7 +32,7 @@ help:
 	@echo "make clean   remove the virtual environment and caches; results and data stay"
 
 run: $(VENV)/.installed
-	$(BIN)/python -m suite run --benchmarks all $(ARGUMENTS)
+	$(BIN)/python -m suite tune --benchmarks all --budget 4 --selection-seeds 100-101 $(ARGUMENTS)
 	$(BIN)/python -m analysis report
 
 smoke: $(VENV)/.installed
@@ -42,9 +42,11 @@ test: $(VENV)/.installed-dev
 	@tests/slurm/install.sh
 	@tests/analysis/report/install.sh
 	$(BIN)/python -m suite data fetch
+	$(BIN)/python -m compileall -q suite analysis tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal --durations 10 $(ARGUMENTS)
 
 test-fast: $(VENV)/.installed-dev
+	$(BIN)/python -m compileall -q suite analysis tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal --durations 10 $(FAST) $(ARGUMENTS)
 
 lint: $(VENV)/.installed-dev

@@ -78,12 +78,13 @@ def report(options: argparse.Namespace) -> None:
 
 def verdict(options: argparse.Namespace) -> None:
     """Print and write the verdicts."""
+    from analysis.tables.tuning.price import price_table
     from analysis.tables.verdicts import published_table, verdicts_table
 
     loaded = _load(options)
     evidence = loaded.evidence()
     made = {
-        profile: [table for table in (verdicts_table(one), published_table(one)) if table is not None]
+        profile: [table for make in (verdicts_table, price_table, published_table) if (table := make(one)) is not None]
         for profile, one in evidence.items()
     }
     if not options.json:

@@ -33,7 +33,7 @@ def queued(store: Store) -> dict[str, str]:
     }
     found |= {key: "" for launch in here for key in launch.spec.runs.keys() - launch.cancelled()}
     seen = Sites().look(open_launches(store))
-    for one in seen.tasks:
+    for one in (task for task in seen.tasks if task.launch.is_on_cluster):
         said = f"{seen.silent} does not answer; " if seen.silence else ""
         text = f"{said}array task {one.task.job}"
         found |= dict.fromkeys(one.wanted(), f"{text}: {one.task.state}")
@@ -81,7 +81,7 @@ class Cluster:
 def cluster(store: Store) -> Cluster:
     """Ask every site, once, for the array tasks of a results folder."""
     launches = open_launches(store)
-    seen = Sites().look(launches)
+    seen = Sites().look([*launches, *pools(store)])
     stillborn = [] if seen.silence else [row for launch in launches for row in _stillborn(launch, store, seen)]
     return Cluster([_task_row(one) for one in seen.tasks], stillborn, seen.silence, seen.silent)
 

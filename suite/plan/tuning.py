@@ -120,6 +120,9 @@ def make_tuning(
     benchmarks, losses, seeds = selected(registry, selection)
     _refuse(registry, losses, seeds)
     named = [loss for loss in losses if loss != REFERENCES]
+    if not any(registry.trials(loss, benchmark) for loss in named for benchmark in benchmarks):
+        message = "there is nothing to tune: no selected loss or benchmark has a `search`, or the budget is 1"
+        raise InputError([Problem(COMMAND_LINE, "tune", message)])
     every = [name for loss in named for name in _configurations(registry, loss)]
     first = replace(selection, losses=tuple(every), seeds=("selection",))
     stage = make_plan(registry, first, store, queued)

@@ -210,7 +210,7 @@ ITEMS = st.one_of(st.none(), st.floats(), st.just(-0.0))
 LISTS = st.lists(st.lists(st.floats(), max_size=3), max_size=4)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(ITEMS, max_size=6), st.lists(st.one_of(st.none(), st.text(max_size=4)), max_size=6), LISTS, st.data())
 def test_a_digest_depends_on_values_and_not_on_where_they_lie(
     numbers: list[float | None], texts: list[str | None], lists: list[list[float]], data: st.DataObject

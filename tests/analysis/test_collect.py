@@ -196,7 +196,7 @@ RUN = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(RUN, min_size=1, max_size=12), st.randoms(use_true_random=False))
 def test_every_run_counts_or_is_listed_and_what_counts_belongs_together(runs: list[dict[str, Any]], draws: Any) -> None:
     rows = [row(**run, run_id=f"id{number}") for number, run in enumerate(runs)]

@@ -78,6 +78,7 @@ def test_what_was_complete_before_is_not_shown_again() -> None:
     assert heard.said == ["so far: 2 of 3 seeds"]
 
 
+@pytest.mark.slow
 def test_status_prints_the_results_so_far(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(summary, "entry_points", offered("analysis.cli.summary:show_summary"))
     select = ["--profile", "smoke", "--benchmarks", "blobs", "--losses", "cosine", "--seeds", "0"]

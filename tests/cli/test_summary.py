@@ -10,6 +10,8 @@ import pytest
 from suite.cli import summary
 from tests.conftest import ROOT, Project
 
+pytestmark = pytest.mark.slow
+
 RUN = ["run", "--profile", "smoke", "--benchmarks", "blobs", "--losses", "cosine", "infonce", "--seeds", "0-2"]
 
 

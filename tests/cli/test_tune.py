@@ -139,6 +139,7 @@ def test_a_loss_of_which_every_run_fails_stays_as_declared(folder: Path) -> None
         (["--seeds", "0,10"], "--seeds: 10 are selection seeds"),
         (["--selection-seeds", "many"], "--selection-seeds: 'many' is not a seed"),
         (["--budget", "0"], "'0' is no number of configurations"),
+        (["--budget", "1"], "tune: there is nothing to tune"),
         (["--benchmarks", "blob"], "did you mean 'blobs'?"),
     ],
 )  # fmt: skip

@@ -9,6 +9,8 @@ import pytest
 
 from tests.conftest import Project
 
+pytestmark = pytest.mark.slow
+
 MINE = """\
 from suite.losses import LogitLoss
 from suite.parameters import Positive

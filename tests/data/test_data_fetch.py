@@ -16,6 +16,7 @@ import pytest
 from suite.data import DataError, Package, Progress, Source
 from suite.data.unpack import chunks
 from tests.data.datasets_factory import CONTENTS, dataset, read, served, small_disk, source, store, tar, wheel, write
+from tests.waiting import PATIENCE_S
 
 INSIDE = {"a.bin": "data/a.bin", "b.bin": "data/b.bin.gz"}
 PACKED = {"data/a.bin": CONTENTS["a.bin"], "data/b.bin.gz": gzip.compress(CONTENTS["b.bin"])}
@@ -333,7 +334,7 @@ def test_concurrent_fetches_download_once(tmp_path: Path) -> None:
         command = child(tmp_path / "cache", origin)
         running = [subprocess.Popen(command, stderr=subprocess.PIPE) for _ in range(4)]
         for process in running:
-            _, error = process.communicate(timeout=60)
+            _, error = process.communicate(timeout=PATIENCE_S)
             assert process.returncode == 0, error
     assert asked == ["/tiny.tar.gz"]
     assert read(tmp_path / "cache/tiny") == CONTENTS

@@ -73,7 +73,7 @@ def test_a_worker_that_never_answers_does_not_hold_the_command(tmp_path: Path, h
     assert took < PROMISED_S * UNDER_LOAD, said
     assert process.returncode == 130, said
     assert not psutil.pid_exists(worker) or psutil.Process(worker).status() == psutil.STATUS_ZOMBIE
-    until(lambda: not left_over(tmp_path), "nothing is left running", 5)
+    until(lambda: not left_over(tmp_path), "nothing is left running")
     (tmp_path / "awake").touch()
     done = suite(tmp_path, "run", *SELECT)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -91,7 +91,7 @@ def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
     said, _ = process.communicate(timeout=PATIENCE_S)
     assert time.monotonic() - began < 3 * UNDER_LOAD, said
     assert process.returncode == 130, said
-    until(lambda: not left_over(tmp_path), "nothing is left running", 5)
+    until(lambda: not left_over(tmp_path), "nothing is left running")
 
 
 def test_a_server_that_never_answers_does_not_hold_it(tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_a_server_that_never_answers_does_not_hold_it(tmp_path: Path) -> None:
     assert time.monotonic() - began < PROMISED_S * UNDER_LOAD, said
     assert process.returncode == 130, said
     assert "python -m suite sync completes it" in said
-    assert not left_over(tmp_path)
+    until(lambda: not left_over(tmp_path), "nothing is left running")
 
 
 @pytest.mark.parametrize(("last", "signals"), [(0.5, 1), (600.0, 2)])

@@ -28,6 +28,8 @@ from suite.losses import (
 from suite.losses.steps import Training
 from suite.pairs import two_view
 
+pytestmark = pytest.mark.slow
+
 SAMPLES = 8
 
 

@@ -100,7 +100,7 @@ def test_the_gradient_equals_central_differences(case: Case) -> None:
         assert gradient[i, j].item() == pytest.approx(expected, rel=1e-5, abs=1e-6 * case.largest_logit)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(s=st.floats(-0.99, 0.99), n=st.integers(2, 6))
 def test_equal_similarities_give_the_logarithm_of_the_number_of_candidates(s: float, n: int) -> None:
     identity = torch.eye(2 * n, dtype=torch.bool)
@@ -233,7 +233,7 @@ def test_macl_without_alpha_is_infonce_with_each_anchor_over_one_minus_p() -> No
 
 
 @given(alpha=st.floats(0, 1), threshold=st.floats(0, 1), seed=st.integers(0, 99))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_the_gradient_of_macl_is_that_of_dcl_at_its_temperature(alpha: float, threshold: float, seed: int) -> None:
     given = embeddings("random", seed)
     pairs = two_view(given.z1, given.z1 + 0.5 * given.z2)

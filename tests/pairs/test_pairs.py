@@ -37,7 +37,7 @@ def assert_pairs_equal(pairs: EmbeddedPairs, rows: list[by_loops.Row]) -> None:
     assert len(pairs) == len(rows)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(n=st.integers(1, 6), d=st.integers(1, 5), seed=st.integers(0, 1000))
 def test_constructors_give_the_cosine_of_every_pair_with_its_role(n: int, d: int, seed: int) -> None:
     z1, z2 = views(n, d, seed)

@@ -41,7 +41,7 @@ def label_roles(draw: st.DrawFn) -> LabelRoles:
     return LabelRoles(labels, torch.arange(len(labels)), labels)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(roles=st.one_of(column_roles(), label_roles()), seed=st.integers(0, 99), data=st.data())
 def test_every_reduction_equals_that_of_the_matrices_for_all_rows_and_for_some(
     roles: Roles, seed: int, data: st.DataObject

@@ -176,7 +176,7 @@ JSON = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.dictionaries(WORDS, JSON, max_size=4), st.randoms(use_true_random=False))
 def test_the_order_of_keys_does_not_matter(config: dict[str, Any], random: Any) -> None:
     def shuffled(value: Any) -> Any:
@@ -189,7 +189,7 @@ def test_the_order_of_keys_does_not_matter(config: dict[str, Any], random: Any) 
     assert key_of(shuffled(config)) == key_of(config)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(JSON, JSON)
 def test_different_configurations_have_different_keys(one: Any, other: Any) -> None:
     same = json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)

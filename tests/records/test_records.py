@@ -14,6 +14,7 @@ from suite.records.launch import Launch, find_key
 from suite.records.record import Record, Store
 from suite.records.specs import Pack
 from tests.launch.simulated import launch_of, local_launch
+from tests.waiting import PATIENCE_S
 
 KEY = "ab" * 32
 
@@ -70,7 +71,7 @@ def hold(path: str, ready: object, release: object) -> None:
     with held(Path(path)) as ours:
         assert ours
         ready.set()  # type: ignore[attr-defined]
-        release.wait(20)  # type: ignore[attr-defined]
+        release.wait(PATIENCE_S)  # type: ignore[attr-defined]
 
 
 def test_a_lock_belongs_to_one_process_and_dies_with_it(record: Record) -> None:
@@ -79,7 +80,7 @@ def test_a_lock_belongs_to_one_process_and_dies_with_it(record: Record) -> None:
     ready, release = context.Event(), context.Event()
     other = context.Process(target=hold, args=(str(lock), ready, release))
     other.start()
-    assert ready.wait(30)
+    assert ready.wait(PATIENCE_S)
     assert is_held(lock)
     assert record.is_running()
     with record.claimed() as ours:
@@ -95,10 +96,11 @@ def test_looking_at_a_lock_does_not_keep_a_worker_from_it(record: Record) -> Non
     context = multiprocessing.get_context("spawn")
     lock = record.folder / "lock"
     lock.touch()
-    watcher = context.Process(target=watch, args=(str(lock),))
+    watching = context.Event()
+    watcher = context.Process(target=watch, args=(str(lock), watching))
     watcher.start()
     try:
-        time.sleep(0.5)
+        assert watching.wait(PATIENCE_S)
         for _ in range(300):
             with record.claimed() as ours:
                 assert ours
@@ -107,9 +109,10 @@ def test_looking_at_a_lock_does_not_keep_a_worker_from_it(record: Record) -> Non
         watcher.join()
 
 
-def watch(path: str) -> None:
+def watch(path: str, watching: object) -> None:
     while True:
         is_held(Path(path))
+        watching.set()  # type: ignore[attr-defined]
         time.sleep(0.001)
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from suite.registry.load import load
@@ -91,7 +91,6 @@ def test_a_slice_of_other_things_is_no_slice_of_these(registry: Registry) -> Non
 NAMES = ["cosine", "cosine@scale=2.0", "cosine@scale=10.0", "infonce", "references"]
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.booleans(), st.sampled_from(NAMES)), min_size=1))
 def test_what_is_named_and_not_left_out_comes_once_in_registry_order(
     registry: Registry, terms: list[tuple[bool, str]]
@@ -107,14 +106,12 @@ def test_what_is_named_and_not_left_out_comes_once_in_registry_order(
             select_losses(registry, texts)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 500), st.integers(0, 20)), min_size=1, max_size=6))
 def test_ranges_hold_both_ends(ranges: list[tuple[int, int]]) -> None:
     expected = list(dict.fromkeys(seed for first, more in ranges for seed in range(first, first + more + 1)))
     assert parse_seeds(",".join(f"{first}-{first + more}" for first, more in ranges)) == expected
 
 
-@settings(deadline=None)
 @given(st.text(alphabet="0123456789-, ²a", max_size=8))
 def test_any_text_is_seeds_or_a_clear_error(text: str) -> None:
     try:

@@ -11,6 +11,7 @@ from suite.tracking import (
     TrackingUnavailable,
     default_uri,
 )
+from tests.waiting import PATIENCE_S
 
 EXPERIMENT = "test"
 
@@ -59,7 +60,7 @@ def in_processes(*functions: Callable[[], object]) -> None:
     for process in processes:
         process.start()
     for process in processes:
-        process.join(120)
+        process.join(PATIENCE_S)
     assert [process.exitcode for process in processes] == [0] * len(functions)
 
 

@@ -31,6 +31,7 @@ from tests.tracking.stores import (
     push_until_done,
     runs_of,
 )
+from tests.waiting import PATIENCE_S
 
 
 @pytest.mark.parametrize("method", ["create_run", "log_batch", "set_terminated"])
@@ -209,7 +210,7 @@ def test_server_that_goes_down_and_comes_back(out: Path, server: MlflowServer) -
     began = time.monotonic()
     with pytest.raises(TrackingUnavailable, match=server.uri):
         pusher.push()
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < 100  # by itself MLflow asks again for minutes
     assert "MLFLOW_HTTP_REQUEST_MAX_RETRIES" not in os.environ
     live = LiveMirror(out, server.uri, EXPERIMENT, interval_s=0.2)
     live.start()
@@ -218,7 +219,7 @@ def test_server_that_goes_down_and_comes_back(out: Path, server: MlflowServer) -
     assert live.pending == 2
 
     server.start()
-    assert live.finish(60), live.error
+    assert live.finish(PATIENCE_S), live.error
     pusher.push()
     Mirror(out, server.uri, EXPERIMENT).push()
     for key in (first, second):

@@ -20,7 +20,7 @@ from suite.records.failures import REMEDIES
 from suite.registry.launchers import kinds
 from tests.conftest import ROOT
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "AGENTS.md", *sorted((ROOT / "docs").rglob("*.md"))]
 CLUSTER = ROOT / "docs" / "cluster.md"
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 CALL = "python -m suite "

@@ -51,8 +51,8 @@ class Place:
         words = words if words[0] != "worker" else ("worker", "--out", str(self.store.out), *words[1:])
         full = command(self.folder, *words) if words[0] != "worker" else [*command(self.folder, "ui")[:3], *words]
         process = subprocess.Popen(
-            full, cwd=self.folder, env=environment(is_forked), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            **options,
+            full, cwd=self.folder, env=environment(is_forked), text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options,
         )  # fmt: skip
         self._processes.append(process)
         return process
@@ -220,6 +220,7 @@ def test_workers_that_cannot_begin_end_the_allocation(place: Place) -> None:
 def test_what_a_worker_writes_into_a_shared_folder_its_group_may_write_locks_and_all(place: Place) -> None:
     one = ["--losses", "cosine", "--seeds", "0", "--profile", "smoke"]
     assert suite(place.folder, "run", *POOL, "launcher.share=group", *one, "--detach").returncode == 0
+    # not forked: the nursery's forks have the nursery's umask, whatever the worker has set
     place.ended(place.start("worker", "--workers", "1", is_forked=False, umask=0o022), 0)
     assert len(metrics(place.folder)) == 1
     written = [path for folder in (place.store.runs, place.store.launches) for path in folder.rglob("*")]

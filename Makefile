@@ -32,7 +32,7 @@ help:
 	@echo "make clean   remove the virtual environment and caches; results and data stay"
 
 run: $(VENV)/.installed
-	$(BIN)/python -m suite tune --benchmarks all --budget 4 --selection-seeds 100-101 $(ARGUMENTS)
+	$(BIN)/python -m suite tune --benchmarks all --budget 3 --selection-seeds 100 --seeds 0-2 $(ARGUMENTS)
 	$(BIN)/python -m analysis report
 
 smoke: $(VENV)/.installed

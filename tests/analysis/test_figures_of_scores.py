@@ -20,7 +20,7 @@ from analysis.figures.canvas import NothingToDraw, lines_of, settle, wrapped
 from analysis.figures.style import styled
 from analysis.statistics.differences import holm
 from suite.registry.claims import Claim
-from tests.analysis import evidences
+from tests.analysis import evidences, searches
 from tests.analysis.evidences import DECLARED, LOSSES, VALIDATED, evidence
 
 NAMES = (r"x$\foo{$", "$x^2$", "a_name_of_" + "n" * 50, "o" * 60, "对比损失函数的名字", '<b>&"')
@@ -149,8 +149,14 @@ def test_long_names_are_broken_at_their_joints_and_cut_after_three_lines() -> No
     assert wrapped("w" * 90, 24).split("\n")[2] == "w" * 23 + "…" and lines_of(["a", "w" * 90]) == 3
 
 
+def with_search(made: Evidence, levels: dict[str, tuple[float, ...]]) -> Evidence:
+    """Return evidence that holds a finished search on each of its benchmarks, too."""
+    return replace(made, searches=searches.evidence(searches.runs(levels, made.benchmarks)).searches)
+
+
 def test_benchmarks_stand_in_natural_order() -> None:
     many = evidence([f"benchmark_{i}" for i in (1, 2, 10)], seeds=range(2))
+    many = with_search(many, {"infonce": (0.0, 0.01)})
     points = evidences.curves(many)
     for draw in plots.tasks(many, evidences.logged(many, points)).values():
         titles = [text for axis in draw().figure.axes for text in (axis.get_title(), axis.get_ylabel())]
@@ -161,6 +167,7 @@ def test_benchmarks_stand_in_natural_order() -> None:
 def test_hostile_names_are_drawn_as_they_are_and_inside_of_every_figure() -> None:
     claims = {name: Claim(name, "better", NAMES[(i + 1) % len(NAMES)]) for i, name in enumerate(NAMES)}
     made = evidence([NAMES[0], NAMES[2]], [*LOSSES, *NAMES], seeds=range(2), claims=claims)
+    made = with_search(made, dict.fromkeys(NAMES, (0.0, 0.01)))
     for name, draw in plots.tasks(made, evidences.logged(made, evidences.curves(made))).items():
         figure = draw().figure
         with styled(), warnings.catch_warnings():

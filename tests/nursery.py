@@ -38,7 +38,7 @@ from typing import Any, NoReturn
 WANTED = "SUITE_TESTS_FORK"
 #: What processes of the suite import of others.
 PRELOADED = (
-    "torch", "submitit", "submitit.core.submission", "submitit.local.local", "omegaconf", "hydra", "pydantic",
+    "torch", "torch._dynamo", "submitit", "submitit.core.submission", "submitit.local.local", "omegaconf", "hydra", "pydantic",
     "rich.table", "pandas", "pyarrow.parquet", "scipy.stats", "mlflow", "mlflow.store.tracking.sqlalchemy_store",
     "mlflow.tracking._tracking_service.client", "mlflow.utils.rest_utils", "alembic.command",
 )  # fmt: skip

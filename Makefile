@@ -1,4 +1,4 @@
-# make run: install, fetch data, run the matrix at profile mini, write the report.   make test: install and run all tests.
+# make run: install, fetch data, tune every loss on the same budget at profile mini, write the report.   make test: install and run all tests.
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
@@ -21,7 +21,7 @@ install_venv = [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && \
 .PHONY: help run test test-fast smoke lint coverage bench bench-quick install constraints clean
 
 help:
-	@echo "make run     install, fetch data, run the matrix (profile mini), write the report"
+	@echo "make run     install, fetch data, tune every loss (profile mini), write the report"
 	@echo "make smoke   the same at profile smoke, two seeds: a minute"
 	@echo "make test    install what the tests need and run them all: about twenty minutes on two cores"
 	@echo "make test-fast   only tests without campaigns, servers and compilers, for the inner loop: two minutes"
@@ -32,7 +32,7 @@ help:
 	@echo "make clean   remove the virtual environment and caches; results and data stay"
 
 run: $(VENV)/.installed
-	$(BIN)/python -m suite run --benchmarks all $(ARGUMENTS)
+	$(BIN)/python -m suite tune --benchmarks all --budget 4 --selection-seeds 100-101 $(ARGUMENTS)
 	$(BIN)/python -m analysis report
 
 smoke: $(VENV)/.installed

@@ -44,6 +44,9 @@ _FOREIGN: Final = re.compile(
 #: Text is UTF-8 whatever the locale, and what is printed never fails on a character.
 TEXT: Final = {"PYTHONUTF8": "1", "PYTHONIOENCODING": "utf-8:backslashreplace"}
 
+#: For workers on nodes: hubs are not asked, as data is fetched before. What a user has set counts.
+OFFLINE: Final = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
+
 
 def gpus() -> list[str]:
     """Return the GPUs that this process may use, as ``CUDA_VISIBLE_DEVICES`` names them: by numbers or identities."""

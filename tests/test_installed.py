@@ -11,7 +11,17 @@ import pytest
 
 from tests.conftest import ROOT
 
-BUILT = ("suite", "analysis", "launchers", "benchmarks.yaml", "pyproject.toml", "setup.py", "README.md", "LICENSE")
+BUILT = (
+    "suite",
+    "analysis",
+    "docs",
+    "launchers",
+    "benchmarks.yaml",
+    "pyproject.toml",
+    "setup.py",
+    "README.md",
+    "LICENSE",
+)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +46,13 @@ def suite(installed: Path, folder: Path, *arguments: str) -> subprocess.Complete
 
 
 def test_the_registry_and_the_launchers_come_with_the_packages(installed: Path, tmp_path: Path) -> None:
-    for name in ("benchmarks.yaml", "launchers/local.yaml", "launchers/debug.yaml", "launchers/slurm.yaml"):
+    for name in (
+        "benchmarks.yaml",
+        "launchers/local.yaml",
+        "launchers/debug.yaml",
+        "launchers/slurm.yaml",
+        "docs/architecture.md",
+    ):
         assert (installed / "suite" / "shipped" / name).read_bytes() == (ROOT / name).read_bytes()
     planned = suite(
         installed, tmp_path, "plan", "--json", "--benchmarks", "graph", "--seeds", "0", "--profile", "smoke"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -77,12 +78,13 @@ def report(options: argparse.Namespace) -> None:
 
 def verdict(options: argparse.Namespace) -> None:
     """Print and write the verdicts."""
+    from analysis.tables.tuning.price import price_table
     from analysis.tables.verdicts import published_table, verdicts_table
 
     loaded = _load(options)
     evidence = loaded.evidence()
     made = {
-        profile: [table for table in (verdicts_table(one), published_table(one)) if table is not None]
+        profile: [table for make in (verdicts_table, price_table, published_table) if (table := make(one)) is not None]
         for profile, one in evidence.items()
     }
     if not options.json:
@@ -110,7 +112,7 @@ def significance(options: argparse.Namespace) -> None:
 def select(options: argparse.Namespace) -> None:
     """Print and write what validation chose."""
     from analysis.evidence.sweeps import swept_losses
-    from analysis.tables.sweeps import selection_table, sweep_table
+    from analysis.tables.sweeps import TO_RUN, selection_table, sweep_table
 
     loaded = _load(options)
     made: dict[str, list[Table]] = {}
@@ -118,6 +120,10 @@ def select(options: argparse.Namespace) -> None:
         chosen = selection_table(one)
         made[profile] = [*([chosen] if chosen else []), *(sweep_table(one, x) for x in swept_losses(one.collected))]
     _write_and_show(loaded, made, options.json)
+    asked = [note.removeprefix(TO_RUN) for tables in made.values() for table in tables for note in table.notes]
+    commands = [text for text in dict.fromkeys(asked) if text.startswith("python -m suite run")]
+    if commands and not options.json:
+        print(f"next      {' && '.join(commands)}")
     if not any(made.values()) and not options.json:
         print("no sweep was run: python -m suite run --losses temperature_sweep --seeds selection")
 
@@ -144,11 +150,25 @@ def export(options: argparse.Namespace) -> None:
     from analysis.read.bundle import write
 
     loaded = _load(options, all_runs=True)
-    files = write(loaded.logged, loaded.out / "bundle" if options.out is None else loaded.out)
+    files = write(loaded.logged, options.to or (loaded.out / "bundle" if options.out is None else loaded.out))
     if options.json:
         print(json.dumps({"files": [str(path) for path in files]}, indent=1))
     else:
         print(f"{len(loaded.logged.runs)} runs of {loaded.logged.origin}: {', '.join(map(str, files))}")
+
+
+def publish(options: argparse.Namespace) -> None:
+    """Write an archive of the runs and of all that is made of them."""
+    from analysis.report.archive import publish as write_archive
+
+    loaded = _load(options)
+    name = re.sub(r"[^\w.-]+", "-", loaded.logged.experiment) or "runs"
+    with beside(["analysis.figures.plots"]) as pool:
+        file = write_archive(loaded.logged, loaded.evidence(), options.to or loaded.out / f"{name}.zip", pool)
+    if options.json:
+        print(json.dumps({"files": [str(file)]}, indent=1))
+    else:
+        print(f"{file}: {len(loaded.logged.runs)} runs, tables, figures, page; README.md in it says how to check them")
 
 
 def separation(options: argparse.Namespace) -> None:

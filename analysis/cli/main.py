@@ -31,8 +31,11 @@ COMMANDS: Final = {
     "select": "what validation chose of every sweep, what that cost, and what is still to be run",
     "plots": "figures, as png and svg",
     "export": "all logged runs as one bundle, runs.parquet and manifest.json",
+    "publish": "one archive for an artefact evaluation: bundle, tables, figures, page, and how to check them",
     "separation": "whether each benchmark tells losses apart, as Markdown, LaTeX, CSV and HTML",
 }
+
+TARGETS: Final = {"export": "OUT, or results/bundle", "publish": "OUT/EXPERIMENT.zip"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -73,6 +76,9 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
         _add_source(command)
         _add_output(command)
+        if name in ("export", "publish"):
+            what = "folder for the bundle" if name == "export" else "archive to write"
+            command.add_argument("--to", type=Path, metavar="PATH", help=f"{what} (default: {TARGETS[name]})")
         if name in ("report", "tables"):
             command.add_argument(
                 "--spread", choices=("std", "interval"), default="std", help="what ± is (default: std, over seeds)"
@@ -93,7 +99,7 @@ def _add_source(command: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar="SOURCE",
-        help="mlflow (the default), or bundles FILE.parquet, which are merged",
+        help="mlflow (the default), or bundles FILE.parquet; all that are named are merged",
     )
     command.add_argument(
         "--tracking-uri", metavar="URI", help="MLflow (default: MLFLOW_TRACKING_URI, else OUT/mlflow.db)"
@@ -104,7 +110,7 @@ def _add_source(command: argparse.ArgumentParser) -> None:
         "--registry",
         type=Path,
         metavar="FILE",
-        help="where the claims are declared (default: those that the results were made with)",
+        help="whose claims count: a registry, or a bundle (default: those that the results were made with)",
     )
     command.add_argument(
         "--accept-changes",

@@ -9,7 +9,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.image import AxesImage
-from scipy import special
 
 from analysis.evidence.comparison import described
 from analysis.evidence.gather import Evidence
@@ -25,7 +24,7 @@ from analysis.figures.canvas import (
     wrapped,
 )
 from analysis.figures.style import styled
-from analysis.statistics.differences import ALPHA, ROUNDING, holm
+from analysis.statistics.differences import ALPHA, holm, paired_p
 
 #: Colours are full from so many margins on.
 FULL = 3.0
@@ -59,20 +58,11 @@ def differences(evidence: Evidence, benchmark: str) -> tuple[np.ndarray, np.ndar
     gaps = values[:, :, None] - values[:, None, :]
     counts = np.isfinite(gaps).sum(axis=0)
     means = np.where(counts > 0, np.nansum(gaps, axis=0) / np.maximum(counts, 1), math.nan)
-    plain = _p(gaps, means, counts)
+    plain = paired_p(gaps)
     upper = np.triu_indices(len(means), 1)
     ps = np.full(means.shape, math.nan)
     ps[upper] = ps.T[upper] = holm([float(p) for p in plain[upper]])
     return means, ps, counts
-
-
-def _p(gaps: np.ndarray, means: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Return p of paired t-tests [rows, rows] of gaps [seeds, rows, rows]; NaN where they do not scatter."""
-    squares = np.nansum((gaps - means) ** 2, axis=0)
-    error = np.sqrt(squares / np.maximum(counts - 1, 1) / np.maximum(counts, 1))
-    is_testable = (counts > 1) & (error > ROUNDING * np.nan_to_num(np.abs(means), nan=math.inf))
-    t = np.divide(means, error, out=np.zeros_like(means), where=is_testable)
-    return np.where(is_testable, 2 * special.stdtr(np.maximum(counts - 1, 1), -np.abs(t)), math.nan)
 
 
 def figure(evidence: Evidence) -> Drawing:

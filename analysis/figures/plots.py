@@ -48,6 +48,7 @@ OF_RESULTS: Final[dict[str, Callable[[Evidence], Drawing]]] = {
     "budget": budget.figure,
     "temperature": temperature.figure,
     "ranks": ranks.figure,
+    "profiles": ranks.profiles,
 }
 OF_CURVES: Final[dict[str, tuple[Callable[[Evidence, pd.DataFrame], Drawing], Callable[[Evidence], Names]]]] = {
     "length": (length.figure, length.names),

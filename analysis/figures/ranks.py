@@ -1,4 +1,4 @@
-"""Critical-difference diagram: mean ranks over benchmarks, with what such a test could find at all."""
+"""Rows across benchmarks: mean ranks with what their test could find at all, and performance profiles."""
 
 from __future__ import annotations
 
@@ -9,10 +9,25 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter
 
 from analysis.evidence.gather import Evidence
-from analysis.figures.canvas import NAME, NAME_LINE, Drawing, NothingToDraw, grid, lines_of, percent, wrapped
-from analysis.figures.style import look, styled
+from analysis.figures.canvas import (
+    NAME,
+    NAME_LINE,
+    Drawing,
+    NothingToDraw,
+    counted,
+    grid,
+    legend,
+    lines_of,
+    margin_scale,
+    number,
+    percent,
+    wrapped,
+)
+from analysis.figures.style import handle, look, styled
+from analysis.statistics.aggregates import Profile, interquartile_mean, profile_of
 
 if TYPE_CHECKING:
     from analysis.statistics.ranks import Ranks
@@ -20,6 +35,7 @@ if TYPE_CHECKING:
 FEWEST_ROWS, FEWEST_BENCHMARKS = 3, 2
 LINE = 0.22
 WRAP = 95
+PROFILE = 2.6
 
 
 def groups(mean_ranks: Sequence[float], critical_difference: float) -> list[tuple[float, float]]:
@@ -66,6 +82,66 @@ def figure(evidence: Evidence) -> Drawing:
     )
 
 
+def profiles(evidence: Evidence) -> Drawing:
+    """Draw for each row the share of its runs that reach a difference from the baseline, by that difference.
+
+    Parameters
+    ----------
+    evidence : Evidence
+
+    Raises
+    ------
+    NothingToDraw
+        If no row is compared with the baseline, with a margin, on all of at least two benchmarks.
+    """
+    found = {row: mine for row in evidence.labels if (mine := _in_margins(evidence, row))}
+    if len(evidence.benchmarks) < FEWEST_BENCHMARKS or not found:
+        raise NothingToDraw(
+            f"Profiles need a row that is compared with the baseline, with margins, on all of at least "
+            f"{FEWEST_BENCHMARKS} benchmarks."
+        )
+    with styled():
+        drawn, ((axis,),) = grid(1, 1, PROFILE)
+        ends = np.concatenate([each for mine in found.values() for each in mine.values()])
+        margin_scale(axis, ends, 1.0, 9)
+        handles = []
+        for row, mine in found.items():
+            _profile(axis, row, profile_of(mine))
+            middle = float(interquartile_mean(np.array([each.mean() for each in mine.values()])))
+            handles.append(handle(row, marked=False))
+            handles[-1].set_label(f"{row}: {number(middle, '+.2f')}")
+        axis.axvline(0.0, color="black", linewidth=0.9, zorder=1)
+        axis.set(ylim=(-0.02, 1.02), ylabel="share of runs with at least that")
+        axis.set_xlabel("difference from the baseline in margins")
+        axis.yaxis.set_major_formatter(FuncFormatter(lambda share, _: percent(share)))
+        legend(drawn, handles, 3)
+    counts = [len(each) for mine in found.values() for each in mine.values()]
+    return Drawing(
+        drawn,
+        f"Performance profiles: for each row the share of runs whose difference from {evidence.baseline} with the same "
+        "seed is at least so many margins; every benchmark weighs alike "
+        f"({len(evidence.benchmarks)} benchmarks, {counted(counts)}). The line that is farther up and to the right is "
+        "the better one. Bands: 95 % of resampled seeds. Behind the names: the interquartile mean over benchmarks.",
+    )
+
+
+def _in_margins(evidence: Evidence, row: str) -> dict[str, np.ndarray]:
+    """Return a row's differences from the baseline in margins, by benchmark; none if they lack on one of them."""
+    mine = {one.benchmark: one.differences / one.margin for one in evidence.comparisons if one.row == row}
+    whole = len(mine) == len(evidence.benchmarks) and all(len(each) for each in mine.values())
+    return mine if whole and all(np.isfinite(each).all() for each in mine.values()) else {}
+
+
+def _profile(axis: Axes, row: str, found: Profile) -> None:
+    left, right = axis.get_xlim()
+    at = np.concatenate([[left], found.at, [right]])
+    shown = look(row)
+    lines = (np.concatenate([[1.0], part, [0.0]]) for part in (found.share, found.low, found.high))
+    share, low, high = lines
+    axis.plot(at, share, drawstyle="steps-pre", color=shown.colour, linestyle=shown.line, zorder=3)
+    axis.fill_between(at, low, high, step="pre", color=shown.colour, alpha=0.15, linewidth=0, zorder=2)
+
+
 def power_sentence(ranked: Ranks) -> str:
     """Say what the test could have found."""
     rows = len(ranked.names)
@@ -92,14 +168,14 @@ def _panel(axis: Axes, ranked: Ranks) -> None:
     names = sorted(means, key=lambda name: (means[name], ranked.names.index(name)))
     joined = groups(list(means.values()), ranked.critical_difference)
     first_row = 0.6 + 0.35 * len(joined)
-    for number, name in enumerate(names):
-        shown, rank, place = look(name), means[name], first_row + number
+    for line, name in enumerate(names):
+        shown, rank, place = look(name), means[name], first_row + line
         axis.plot([rank, rank], [0.0, place], color="#999999", linewidth=0.7, zorder=1)
         axis.plot([0.5, rank], [place, place], color=shown.colour, linestyle=shown.line, linewidth=1.0, zorder=2)
         axis.plot([rank], [place], color=shown.colour, marker=shown.marker, markersize=6.0, zorder=4, clip_on=False)
         axis.annotate(f"{rank:.2f}", (rank, place), (6, 0), textcoords="offset points", va="center")
-    for number, (first, last) in enumerate(joined):
-        level = 0.35 + 0.35 * number
+    for bar, (first, last) in enumerate(joined):
+        level = 0.35 + 0.35 * bar
         axis.plot([first - 0.04, last + 0.04], [level, level], color="black", linewidth=3.0, zorder=3)
     _critical_difference(axis, ranked)
     right = max(float(len(names)), 1.0 + ranked.critical_difference)

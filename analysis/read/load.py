@@ -42,7 +42,7 @@ def load(
     Parameters
     ----------
     sources : sequence of str
-        Bundles, which are merged; none, or ``mlflow``, for the MLflow store.
+        Bundles, which are merged; none, or ``mlflow``, for the MLflow store; both for the store's runs and theirs.
     out : Path
         The results folder with the default store, and with the records that keep the outcomes of test items.
     tracking_uri : str, optional
@@ -66,17 +66,27 @@ def load(
     declared = None if registry is None else declarations(registry)
     if list(sources) in ([], [MLFLOW]):
         return _from_store(out, default_uri(out, tracking_uri), experiment, declared)
-    return _from_bundles(list(dict.fromkeys(sources)), experiment, declared)
+    own: Logged | None = None
+    if MLFLOW in sources:
+        own = _from_store(out, default_uri(out, tracking_uri), experiment, declared)
+    return _merged(own, [file for file in dict.fromkeys(sources) if file != MLFLOW], experiment, declared)
 
 
 def declarations(registry: Path) -> Declared:
-    """Return what a registry says about results.
+    """Return what a registry says about results, or said when a bundle was exported.
+
+    Parameters
+    ----------
+    registry : Path
+        A registry; or a bundle (``.parquet``), for the claims in its manifest.
 
     Raises
     ------
     InputError
         With every problem of the registry.
     """
+    if registry.suffix == ".parquet":
+        return bundle.read(registry).declared
     from suite.registry.load import load as load_registry  # reads with Hydra, which bundles do without
 
     return load_registry(registry).declared
@@ -128,13 +138,12 @@ def _kept(out: Path, experiment: str) -> Declared:
     return made_with.declared
 
 
-def _from_bundles(files: Sequence[str], experiment: str | None, declared: Declared | None) -> Logged:
-    parts: list[Logged] = []
+def _merged(own: Logged | None, files: Sequence[str], experiment: str | None, declared: Declared | None) -> Logged:
+    """Merge bundles, and the runs of one's own store if they are to be beside them."""
+    parts = [own] if own is not None else []
     problems: list[Problem] = []
     for file in files:
         try:
-            if file == MLFLOW:
-                raise InputError([Problem(MLFLOW, "", "bundles and an MLflow store do not mix; export the store")])
             parts.append(bundle.read(Path(file)))
         except InputError as error:
             problems += error.problems
@@ -145,14 +154,18 @@ def _from_bundles(files: Sequence[str], experiment: str | None, declared: Declar
 
 
 def _unlike(parts: Sequence[Logged], experiment: str | None, has_registry: bool) -> Iterable[Problem]:
-    """Yield why bundles cannot be merged: they are of several experiments, or claim different things."""
+    """Yield why parts cannot be merged: they are of several experiments, or claim different things.
+
+    With a registry it is said whose claims count: then the name of an experiment tells nothing more.
+    """
     meant = experiment or (parts[0].experiment if parts else "")
     for part in parts:
-        if part.experiment != meant:
-            beside = "" if experiment else f" but {parts[0].origin} of {meant!r}; bundles of one experiment merge"
+        if part.experiment != meant and not (has_registry and experiment is None):
+            first = f" but {parts[0].origin} of {meant!r}; name the registry, or the bundle, whose claims count with "
+            beside = "" if experiment else f"{first}--registry"
             yield Problem(part.origin, "", f"is of experiment {part.experiment!r}{beside or f', not {experiment!r}'}")
     claiming = [part for part in parts if part.declared != Declared()]
     for part in claiming[1:]:
         if part.declared != claiming[0].declared and not has_registry:
             message = f"declares other claims than {claiming[0].origin}; name the registry that counts with --registry"
-            yield Problem(part.origin, "", message)
+            yield Problem(part.origin, "", f"{message}: a file, or the bundle itself")

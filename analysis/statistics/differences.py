@@ -132,6 +132,28 @@ def paired(differences: ArrayLike) -> Paired:
     )
 
 
+def paired_p(differences: np.ndarray) -> np.ndarray:
+    """Return the two-sided p of paired t-tests, as `p_t` of :class:`Paired`, of many samples at once.
+
+    Parameters
+    ----------
+    differences : array [seeds, ...]
+        A sample along the first axis; NaN for a seed that one of its two losses lacks.
+
+    Returns
+    -------
+    array [...]
+        NaN for fewer than two differences and where all are equal.
+    """
+    counts = np.isfinite(differences).sum(axis=0)
+    means = np.where(counts > 0, np.nansum(differences, axis=0) / np.maximum(counts, 1), math.nan)
+    squares = np.nansum((differences - means) ** 2, axis=0)
+    error = np.sqrt(squares / np.maximum(counts - 1, 1) / np.maximum(counts, 1))
+    is_testable = (counts > 1) & (error > ROUNDING * np.nan_to_num(np.abs(means), nan=math.inf))
+    t = np.divide(means, error, out=np.zeros_like(means), where=is_testable)
+    return np.where(is_testable, 2 * special.stdtr(np.maximum(counts - 1, 1), -np.abs(t)), math.nan)
+
+
 def margin_tests(differences: ArrayLike, margin: float) -> MarginTests:
     """Test differences [n], positive where better, against 0 and against a margin that is declared beforehand.
 

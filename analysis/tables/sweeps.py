@@ -14,6 +14,9 @@ from analysis.evidence.rows import unchosen
 from analysis.evidence.sweeps import of_losses, selected, swept_columns
 from analysis.tables.table import ARROWS, MISSING, Block, Cell, Summary, Table, decimals_for
 
+TO_RUN = "To be run: "
+"""Begins the notes that name a command."""
+
 SWEEP_COLUMNS = ["row", "benchmark", "metric", "goal", "n", "of", "mean", "std", "chosen"]
 SELECTION_COLUMNS = ["row", "benchmark", "setting", "metric", "goal", "mean", "settings", "seeds", "runs", "hours"]
 
@@ -98,4 +101,4 @@ def _selected(evidence: Evidence, choice: Choice) -> Iterable[tuple[str, list[Ce
 
 def _command(profile: str, choice: Choice, which: str) -> str:
     member = f"{choice.loss}@{choice.at(which)}"
-    return f"To be run: python -m suite run --benchmarks {choice.benchmark} --losses {member} --profile {profile}"
+    return f"{TO_RUN}python -m suite run --benchmarks {choice.benchmark} --losses {member} --profile {profile}"

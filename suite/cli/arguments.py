@@ -54,9 +54,9 @@ class Parser(argparse.ArgumentParser):
         return [text for action in self._actions for text in action.option_strings if text.startswith("--")]
 
 
-def make_parser() -> tuple[Parser, dict[str, Parser]]:
+def make_parser(prog: str = "python -m suite") -> tuple[Parser, dict[str, Parser]]:
     """Return the parser, and the parsers of the commands by name."""
-    parser = Parser(prog="python -m suite", description="Reproducibility benchmarks of contrastive losses.")
+    parser = Parser(prog=prog, description="Reproducibility benchmarks of contrastive losses.")
     commands: dict[str, Parser] = {}
     adder = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
 
@@ -99,10 +99,19 @@ def make_parser() -> tuple[Parser, dict[str, Parser]]:
     logs.add_argument("--task", action="store_true", help="on a cluster: what the array task printed that had it last")
     why = add("why", "what is known of one run, and why it is stale", _registry, _out)
     why.add_argument("key", help="the beginning of a key is enough")
-    add("sync", "bring MLflow up to date with the records", _out, _tracking, _registry)
+    sync = add("sync", "bring MLflow up to date with the records", _out, _tracking, _registry)
+    sync.add_argument("--prune", action="store_true", help="delete from MLflow the runs whose records are gone")
     init = add("init", "write a small study: a registry that extends the suite's, a loss, its test, a README")
     init.add_argument("folder", nargs="?", default=".", metavar="FOLDER", help="default: the current folder")
     init.epilog = "exit status: 0 written, 2 a file is there already."
+    explain = add("explain", "what a word of the suite means; all words without one")
+    explain.add_argument("term", nargs="*", metavar="WORD", help="as in: explain fingerprint")
+    explain.epilog = "exit status: 0, 2 no such word."
+    completion = add("completion", "a script that completes `suite` in a shell")
+    completion.add_argument("shell", choices=["bash", "zsh", "tcsh"])
+    completion.epilog = (
+        'bash: eval "$(suite completion bash)" in ~/.bashrc; zsh: > a file _suite in a folder of $fpath.'
+    )
     add("list", "benchmarks, losses, slices and launchers of the registry", _registry, _json)
     check = add("check-loss", "check a loss, your own or one of the registry, before it is used", _json)
     check.add_argument("loss", help="my_losses.MyLoss, a loss of the registry, or an entry point")
@@ -119,7 +128,6 @@ def make_parser() -> tuple[Parser, dict[str, Parser]]:
     verify.add_argument("--tolerance", type=float, default=0.01, metavar="T", help=TOLERANCE)
     verify.add_argument("--offline", action="store_true", help="never fetch data")
     verify.add_argument("--mirror", metavar="DIR_OR_URL", help="where to look for data first")
-    verify.set_defaults(profile=None)
     verify.epilog = VERIFY_EPILOG
     doctor = add("doctor", "check this machine, the data, tracking and the cluster", _registry, _out, _tracking)
     doctor.add_argument("--launcher", metavar="NAME", help="a file of launchers/; default: the registry's")
@@ -130,6 +138,13 @@ def make_parser() -> tuple[Parser, dict[str, Parser]]:
     clean.add_argument("--days", type=float, default=14.0, metavar="N", help="unfinished launches older than that; 14")
     clean.add_argument("--superseded", action="store_true", help="also the records that stale runs had before")
     clean.add_argument("--unknown", action="store_true", help="also launches whose jobs SLURM cannot be asked about")
+    forget = add(
+        "forget", "remove runs from OUT, MLflow and the tables; asks first", _selection, _out, _tracking, _json
+    )
+    forget.add_argument("--registry", type=Path, metavar="FILE", help="default: ./benchmarks.yaml")
+    forget.add_argument("keys", nargs="*", default=[], metavar="KEY", help="runs by the beginning of their keys")
+    forget.add_argument("--yes", action="store_true", help="do not ask")
+    forget.epilog = "exit status: 0, 1 MLflow could not be reached, 2 bad input."
     schema = add("schema", "a JSON Schema of benchmarks.yaml, for editors")
     schema.add_argument("--output", type=Path, metavar="FILE", help="write it there")
     ui = add("ui", "MLflow's own page on the results, on the loopback", _out, _tracking)
@@ -152,7 +167,8 @@ def _selection(parser: Parser) -> None:
         ("--seeds", "e.g. 0-4 or 0,2; default: the registry's"),
     ):
         parser.add_argument(name, nargs="+", action="extend", default=None, metavar="NAME", help=text)
-    parser.add_argument("--profile", default="mini", metavar="NAME", help="smoke, mini or paper; default: mini")
+    parser.add_argument("--profile", metavar="NAME", help="smoke, mini or paper; default: mini")
+    parser.add_argument("--slice", metavar="NAME", help="all that a slice names; options beside it replace parts of it")
     parser.add_argument("--launcher", metavar="NAME", help="a file of launchers/; default: the registry's")
 
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from suite.launch.view import queued
 from suite.plan.plan import Plan, Selection, make_plan
-from suite.problems import COMMAND_LINE, InputError, Problem
+from suite.problems import COMMAND_LINE, InputError, Problem, choices
 from suite.records.launch import find_key
 from suite.records.record import Store
 from suite.registry.load import load, shipped
@@ -20,7 +20,8 @@ from suite.registry.registry import Registry
 from suite.text.masking import masked
 
 SELECTION: Final = ("benchmarks", "losses", "seeds")
-DEFAULTS: Final[Mapping[str, object]] = {"out": Path("results"), "profile": "mini"}
+DEFAULT_PROFILE: Final = "mini"
+DEFAULTS: Final[Mapping[str, object]] = {"out": Path("results"), "profile": DEFAULT_PROFILE}
 
 
 def is_override(text: str) -> bool:
@@ -49,7 +50,41 @@ def _loaded(options: argparse.Namespace) -> Registry:
         overrides += [text for text in texts if is_override(text)]
         if texts:
             setattr(options, name, [text for text in texts if not is_override(text)])
-    return load(options.registry, overrides, getattr(options, "launcher", None))
+    registry = load(options.registry, overrides, getattr(options, "launcher", None))
+    if getattr(options, "slice", None) is not None:
+        _take_slice(registry, options)
+    return registry
+
+
+def _take_slice(registry: Registry, options: argparse.Namespace) -> None:
+    """Select all that ``--slice`` names, but for the parts that other options name; say which these are.
+
+    Raises
+    ------
+    InputError
+        If there is no such slice.
+    """
+    slices = registry.document.slices
+    if options.slice not in slices:
+        raise InputError(
+            [Problem(COMMAND_LINE, "--slice", f"no slice {options.slice!r}; {choices(options.slice, slices)}")]
+        )
+    for name, declared in slices[options.slice].parts().items():
+        if getattr(options, name):
+            said = f"--{name} replaces the {name} of slice {options.slice}: {' '.join(declared)}"
+            print(f"warning   {said}", file=sys.stderr)
+        else:
+            setattr(options, name, declared[0] if name == "profile" else declared)
+
+
+def _say_what_slices_leave(registry: Registry, options: argparse.Namespace) -> None:
+    """Say where an option names a slice that selects more than the option takes from it."""
+    for option in SELECTION:
+        for name in registry.document.slices.keys() & set(getattr(options, option) or ()):
+            others = [other for other in registry.document.slices[name].parts() if other != option]
+            if others and name != options.slice:
+                text = f"--{option} {name} takes the {option} of slice {name} alone; --slice {name} takes its"
+                print(f"warning   {text} {' and '.join(others)}, too", file=sys.stderr)
 
 
 def say_registry(registry: Registry, options: argparse.Namespace) -> None:
@@ -88,11 +123,14 @@ def plan_of(options: argparse.Namespace) -> tuple[Registry, Plan, Store]:
     registry, store = _loaded(options), Store(options.out)
     made = make_plan(registry, selection_of(options), store, queued(store))
     say_registry(registry, options)
+    if not getattr(options, "json", False) and not getattr(options, "quiet", False):
+        _say_what_slices_leave(registry, options)
     return registry, made, store
 
 
 def selection_of(options: argparse.Namespace) -> Selection:
-    """Return what the options select."""
+    """Return what the options select; the profile that holds without one is noted in them, for what is printed."""
+    options.profile = options.profile or DEFAULT_PROFILE
     return Selection(
         tuple(options.benchmarks or ("all",)), tuple(options.losses or ()), tuple(options.seeds or ()), options.profile
     )
@@ -110,3 +148,11 @@ def found_key(store: Store, prefix: str) -> str:
         return find_key(store, prefix)
     except LookupError as error:
         raise InputError([Problem(COMMAND_LINE, prefix, str(error))]) from error
+
+
+def agreed(question: str) -> bool:
+    """Ask; anything but yes, or nobody there to answer, means no."""
+    if not sys.stdin.isatty():
+        print(f"{question} Nobody is there to answer: --yes removes them")
+        return False
+    return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")

@@ -16,7 +16,7 @@ from types import FrameType
 from typing import Final
 
 from suite.launch.jobs import LaunchError
-from suite.process import THREADS, cores, gpus, own_environment
+from suite.process import OFFLINE, THREADS, cores, gpus, own_environment
 from suite.provenance.snapshot import code_environment
 from suite.records.launch import Launch, all_launches
 from suite.records.permissions import share_with_group
@@ -34,8 +34,6 @@ KILL_WAIT_S: Final = 25.0
 RESERVE_S: Final = 5.0
 SHARED: Final = stat.S_ISGID | stat.S_IWGRP
 ENDINGS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
-#: Hubs that benchmarks may read from are not asked by workers: data is fetched before.
-OFFLINE: Final = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,8 @@ def cancel(store: Store, keys: Collection[str] | None = None, patience_s: float 
     workers = sum(len(launch.workers()) for launch in here)
     for launch in here:
         launch.stop(reason="cancelled")
-    tasks, silence, silent = _end_tasks([launch for launch in launches if launch.is_on_cluster], store, patience_s)
+    with_jobs = [launch for launch in launches if launch.is_on_cluster or launch.spec.is_pool]
+    tasks, silence, silent = _end_tasks(with_jobs, store, patience_s)
     deadline = time.monotonic() + patience_s
     while any(launch.workers() for launch in here) and time.monotonic() < deadline:
         time.sleep(POLL_S)

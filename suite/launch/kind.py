@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import ClassVar, cast
+from typing import Any, ClassVar, cast
 
 from suite.launch.jobs import Jobs
 from suite.launch.queue import Site
@@ -86,6 +86,10 @@ class Kind(Launcher, ABC):
     def needs(self, store: Store) -> str:
         """Return the command that somebody has to give for runs to begin; empty if none."""
         return ""
+
+    def site_settings(self) -> dict[str, Any]:
+        """Return how the jobs of a launch are asked for, as far as :meth:`site` has to be told."""
+        return {}
 
     @classmethod
     def site(cls) -> Site | None:

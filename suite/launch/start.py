@@ -42,6 +42,7 @@ def start(runs: Sequence[Run], registry: Registry, store: Store) -> Launch:
         catalogues=tuple(registry.catalogues),
         submitter=launcher.submitter(),
         is_pool=launcher.is_pool,
+        site=launcher.site_settings(),
     )
     if launcher.copies_code:
         from suite.provenance.snapshot import take

@@ -17,6 +17,7 @@ from suite.plan.plan import Plan
 from suite.plan.run import Run
 from suite.provenance.definitions import module_of
 from suite.records.arrays import batches, open_launches, task_report
+from suite.records.failures import outlook
 from suite.records.launch import Launch, all_launches, live_launches, pools
 from suite.records.record import Record, Store
 from suite.text.masking import masked
@@ -32,7 +33,7 @@ def queued(store: Store) -> dict[str, str]:
     }
     found |= {key: "" for launch in here for key in launch.spec.runs.keys() - launch.cancelled()}
     seen = Sites().look(open_launches(store))
-    for one in seen.tasks:
+    for one in (task for task in seen.tasks if task.launch.is_on_cluster):
         said = f"{seen.silent} does not answer; " if seen.silence else ""
         text = f"{said}array task {one.task.job}"
         found |= dict.fromkeys(one.wanted(), f"{text}: {one.task.state}")
@@ -80,7 +81,7 @@ class Cluster:
 def cluster(store: Store) -> Cluster:
     """Ask every site, once, for the array tasks of a results folder."""
     launches = open_launches(store)
-    seen = Sites().look(launches)
+    seen = Sites().look([*launches, *pools(store)])
     stillborn = [] if seen.silence else [row for launch in launches for row in _stillborn(launch, store, seen)]
     return Cluster([_task_row(one) for one in seen.tasks], stillborn, seen.silence, seen.silent)
 
@@ -157,14 +158,35 @@ def explain(record: Record, plan_run: Run | None) -> list[tuple[str, str]]:
         facts.append(("code", f"git {origin['git']}, {len({module_of(one) for one in run['code']})} modules"))
         hardware = origin["hardware"]
         facts.append(("machine", f"{origin['host']}: {hardware['processor']}, {hardware['device']}"))
+        facts.extend(_configuration(run["config"]))
     facts.append(("state", _state_text(record, plan_run, result, failure)))
     if result is not None:
         facts.append(("time", f"{sum(result['seconds'].values()):.1f} s, attempt {result['attempt']}"))
         facts.extend((name, f"{value:.6g}") for name, value in result["metrics"].items())
     if failure is not None:
-        facts.append(("failure", f"{failure['class']}: {failure['message']}"))
+        facts.append(("failure", f"{failure['class']}: {failure['message']}; {outlook(failure['class'])}"))
+    facts.extend(_diagnostics(record))
     facts.append(("folder", str(record.folder)))
     return facts
+
+
+def _configuration(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield what the key is made of: settings of benchmark and loss, and the data."""
+    for part in ("benchmark", "loss"):
+        settings = {name: value for name, value in config.get(part, {}).items() if name != "name"}
+        yield part, " ".join(f"{name}={value}" for name, value in settings.items())
+    if config.get("data"):
+        yield "data", ", ".join(config["data"])
+
+
+def _diagnostics(record: Record) -> Iterator[tuple[str, str]]:
+    """Yield what the run measured by step, at its last one."""
+    last: dict[str, tuple[int, float]] = {}
+    for event in record.events():
+        if event["event"] == "metrics":
+            last |= {name: (event["step"], value) for name, value in event["values"].items()}
+    for name, (step, value) in sorted(last.items()):
+        yield name, f"{value:.6g} at step {step}"
 
 
 def _state_text(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import torch
 from torch import Tensor
@@ -14,6 +14,11 @@ from suite.losses.exponentials import Exponential, of_temperature
 from suite.losses.steps import Step, Training
 from suite.pairs import Pairs
 from suite.parameters import Positive
+
+FOLLOWS: Final = (
+    "TemperatureSchedule follows the training: call loss.prepare(training) once and loss.start(training.step(index)) "
+    "before each step, with training = suite.losses.steps.Training(samples, epochs, steps_per_epoch)"
+)
 
 
 class TemperatureSchedule(LogitLoss):
@@ -60,7 +65,7 @@ class TemperatureSchedule(LogitLoss):
         self.period = period
         self.per = per
         self._temperature: float | None = None
-        self._training = Training(samples=0, epochs=1, steps_per_epoch=1)
+        self._training: Training | None = None
 
     @property
     def temperature(self) -> float:
@@ -72,11 +77,7 @@ class TemperatureSchedule(LogitLoss):
             Before the first call of :meth:`start`.
         """
         if self._temperature is None:
-            raise ValueError(
-                "TemperatureSchedule follows the training: call loss.prepare(training) once and "
-                "loss.start(training.step(index)) before each step, with training = "
-                "suite.losses.steps.Training(samples, epochs, steps_per_epoch)"
-            )
+            raise ValueError(FOLLOWS)
         return self._temperature
 
     def prepare(self, training: Training) -> None:
@@ -84,12 +85,19 @@ class TemperatureSchedule(LogitLoss):
         self._training = training
 
     def start(self, step: Step) -> None:
-        """Set the temperature of a step."""
-        time = {
-            "epoch": step.epoch,
-            "step": step.index / self._training.steps_per_epoch,
-            "training": step.index / self._training.steps,
-        }[self.per]
+        """Set the temperature of a step.
+
+        Raises
+        ------
+        ValueError
+            If it depends on the length of the training, and :meth:`prepare` was not called.
+        """
+        if self.per == "epoch":
+            time: float = step.epoch
+        elif self._training is None:
+            raise ValueError(FOLLOWS)
+        else:
+            time = step.index / (self._training.steps_per_epoch if self.per == "step" else self._training.steps)
         wave = 0.5 * (1.0 + math.cos(2.0 * math.pi * time / self.period))
         self._temperature = self.tau_min + (self.tau_max - self.tau_min) * wave
 

@@ -29,6 +29,13 @@ HOPELESS: Final = frozenset({"non_finite"})
 """Classes that would come again: a later `run` tries all others."""
 
 
+def outlook(kind: str) -> str:
+    """Return what the next ``run`` makes of a failure of a class."""
+    return (
+        "the next run tries it again" if kind not in HOPELESS else "it would fail the same way; --rerun failed tries it"
+    )
+
+
 def classify(error: Exception) -> str:
     """Return the failure class of an exception: what decides whether trying again can help.
 

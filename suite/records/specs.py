@@ -182,6 +182,8 @@ class LaunchSpec:
         Who can ask the site for the launch's jobs, as its launcher kind writes it; empty without jobs.
     is_pool : bool
         Whether its runs wait for workers that join from wherever they are started.
+    site : mapping
+        How its launcher kind asks for its jobs, where that is not the same for every launch of the kind.
     """
 
     kind: str
@@ -198,6 +200,7 @@ class LaunchSpec:
     git: str = ""
     submitter: str = ""
     is_pool: bool = False
+    site: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return what :meth:`from_json` reads."""
@@ -237,6 +240,7 @@ class LaunchSpec:
             path=tuple(value["path"]),
             catalogues=tuple(Path(catalogue) for catalogue in value["catalogues"]),
             is_pool=bool(value.get("is_pool", False)),
+            site=value.get("site", {}),
         )
 
 

@@ -205,8 +205,9 @@ class _Checks:
 
         losses_are_broken = any(key.startswith("losses.") for key in [*self.reported, *(p.key for p in self.problems)])
         for name, entry in registry.document.slices.items():
-            if entry.benchmarks is None and entry.losses is None and entry.seeds is None:
-                self.complain(("slices", name), f"selects nothing; {choices('', ('benchmarks', 'losses', 'seeds'))}")
+            if not entry.parts():
+                parts = ("benchmarks", "losses", "seeds", "profile")
+                self.complain(("slices", name), f"selects nothing; {choices('', parts)}")
             for kind, select in (("losses", select_losses), ("benchmarks", select_benchmarks)):
                 listed = [text for text in getattr(entry, kind) or () if not (losses_are_broken and "@" in text)]
                 if getattr(entry, kind) == []:

@@ -123,6 +123,18 @@ class Slice:
     benchmarks: list[str] | None = None
     losses: list[str] | None = None
     seeds: SeedRange | None = None
+    profile: Literal["smoke", "mini", "paper"] | None = None
+
+    def parts(self) -> dict[str, list[str]]:
+        """Return what it names, by the option that takes it, as on a command line."""
+        seeds = self.seeds if isinstance(self.seeds, list) else [self.seeds]
+        named = {
+            "benchmarks": self.benchmarks,
+            "losses": self.losses,
+            "seeds": None if self.seeds is None else [str(seed) for seed in seeds],
+            "profile": None if self.profile is None else [str(self.profile)],
+        }
+        return {name: texts for name, texts in named.items() if texts is not None}
 
 
 @dataclass(frozen=True)

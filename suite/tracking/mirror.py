@@ -151,6 +151,34 @@ class Mirror:
         """Count the records with something that was not pushed yet."""
         return len(self._changed(self._keys(keys)).states)
 
+    def forget(self, keys: Iterable[str]) -> int:
+        """Delete the MLflow runs of keys, and return how many there were.
+
+        Raises
+        ------
+        TrackingUnavailable
+            If the store cannot be reached.
+        """
+        with store.reachable(self.uri):
+            self._connect()
+            found = [run for key in keys for run in self._search(f"tags.suite.key = '{key}'")]
+            for run in found:
+                self._delete(run)
+        return len(found)
+
+    def gone(self) -> list[str]:
+        """Return the keys of MLflow runs that this results folder has mirrored and has no record of any more.
+
+        Raises
+        ------
+        TrackingUnavailable
+            If the store cannot be reached.
+        """
+        with store.reachable(self.uri):
+            self._connect()
+            keys = [run.tags.get("suite.key", "") for run in self._search(f"tags.suite.origin = '{self._origin}'")]
+        return [key for key in keys if not (self.out / "runs" / key / "run.json").exists()]
+
     def _keys(self, keys: Iterable[str] | None) -> list[str]:
         runs = self.out / "runs"
         if keys is not None:

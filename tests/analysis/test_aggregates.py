@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.statistics.aggregates import hierarchical_bootstrap, improvement, interquartile_mean
+from analysis.statistics.aggregates import hierarchical_bootstrap, improvement, interquartile_mean, profile_of
 from analysis.statistics.best import may_be_best
 from analysis.statistics.seeds import needed
 from suite.plan.power import seeds_needed
@@ -37,6 +37,30 @@ def test_the_probability_of_improvement_is_mann_whitneys_share() -> None:
     expected = [stats.mannwhitneyu(a, b).statistic / (len(a) * len(b)) for a, b in pairs]
     assert improvement(pairs) == pytest.approx(np.mean(expected))
     assert improvement([(np.ones(3), np.ones(2))]) == 0.5 and math.isnan(improvement([]))
+
+
+def test_a_profile_falls_from_one_to_the_share_of_the_best() -> None:
+    found = profile_of({"a": [0.0, 1.0], "b": [1.0]})
+    assert found.at.tolist() == [0.0, 1.0]
+    assert found.share.tolist() == [1.0, 0.75]
+    with pytest.raises(ValueError, match="no differences"):
+        profile_of({})
+
+
+def test_the_band_of_a_profile_resamples_seeds_within_benchmarks() -> None:
+    values = {name: RNG.normal(size=6) for name in "abc"}
+    found = profile_of(values)
+    draws = np.random.default_rng(1)
+    shares = np.array(
+        [
+            np.mean([(draws.choice(each, 6)[:, None] >= found.at).mean(axis=0) for each in values.values()], axis=0)
+            for _ in range(2000)
+        ]
+    )
+    np.testing.assert_allclose(found.low, np.quantile(shares, 0.025, axis=0), atol=0.06)
+    np.testing.assert_allclose(found.high, np.quantile(shares, 0.975, axis=0), atol=0.06)
+    assert (found.low <= found.share).all() and (found.share <= found.high).all()
+    assert found.low[0] == found.high[0] == 1.0
 
 
 def test_seeds_needed_have_the_interval_of_the_noise() -> None:

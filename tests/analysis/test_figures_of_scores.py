@@ -15,7 +15,7 @@ from matplotlib.text import Text
 from scipy import stats
 
 from analysis.evidence.gather import Evidence
-from analysis.figures import cost, differences, length, margins, pairs, plots, scores
+from analysis.figures import cost, differences, length, margins, pairs, plots, ranks, scores
 from analysis.figures.canvas import NothingToDraw, lines_of, settle, wrapped
 from analysis.figures.style import styled
 from analysis.statistics.differences import holm
@@ -177,3 +177,20 @@ def test_a_logarithmic_panel_has_a_tick_beyond_the_margin_on_either_side_that_re
     (axis,) = differences.figure(made).figure.axes
     ticks = axis.get_xticks()
     assert axis.get_xscale() == "symlog" and min(ticks) == pytest.approx(-0.3) and max(ticks) == pytest.approx(0.03)
+
+
+def test_a_profile_is_the_share_of_runs_that_reach_a_difference() -> None:
+    of = evidence(effects={("dystress", "graph"): 2.0, ("temperature_free", "image"): -60.0})
+    (axis,) = ranks.profiles(of).figure.axes
+    rows = [row for row in of.labels if row != of.baseline]
+    drawn = [line for line in axis.lines if len(line.get_xdata()) > 2]
+    assert len(drawn) == len(axis.collections) == len(rows)
+    for row, line in zip(rows, drawn, strict=True):
+        mine = [one.differences / one.margin for one in of.comparisons if one.row == row]
+        left, *inner, right = zip(line.get_xdata(), line.get_ydata(), strict=True)
+        assert (left[1], right[1]) == (1.0, 0.0)
+        for at, share in inner:
+            assert share == pytest.approx(np.mean([np.mean(each >= at) for each in mine]))
+    for few in (evidence(["image"]), evidence(margin=math.nan)):
+        with pytest.raises(NothingToDraw, match="Profiles need"):
+            ranks.profiles(few)

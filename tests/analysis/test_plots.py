@@ -100,5 +100,5 @@ def test_an_unknown_loss_and_eight_benchmarks_are_drawn() -> None:
     todo = tasks(many, logged(many, evidences.curves(many)))
     assert {name: len(draw().figure.axes) for name, draw in todo.items()} == {
         "forest": 1, "margins": 1, "scores": 8, "differences": 8, "pairs": 9, "cost": 8, "length": 8,
-        "budget": 2, "temperature": 8, "ranks": 1, "curves": 24, "histograms": 8, "geometry": 16,
+        "budget": 2, "temperature": 8, "ranks": 1, "profiles": 1, "curves": 24, "histograms": 8, "geometry": 16,
     }  # fmt: skip

@@ -15,6 +15,7 @@ from analysis.statistics.differences import (
     holm,
     margin_tests,
     paired,
+    paired_p,
 )
 from analysis.statistics.paired import Difference
 
@@ -238,3 +239,13 @@ def test_tests_that_could_not_be_made_do_not_count_in_the_family() -> None:
     assert [corrected[0], corrected[2]] == pytest.approx([0.02, 0.04])
     assert math.isnan(corrected[1]) and math.isnan(corrected[3])
     assert holm([]) == [] and all(map(math.isnan, holm([math.nan, math.nan])))
+
+
+def test_p_of_many_samples_are_those_of_each() -> None:
+    samples = np.random.default_rng(5).normal(0.5, 1, (6, 4, 3))
+    samples[4:, 1] = samples[1:, 2, 0] = samples[:, 3, 0] = np.nan  # four seeds, one, and none
+    samples[:, 0, 0] = 0.25
+    for place in np.ndindex(4, 3):
+        mine = samples[(slice(None), *place)]
+        expected = paired(mine[np.isfinite(mine)]).p_t
+        assert paired_p(samples)[place] == pytest.approx(expected, nan_ok=True, rel=1e-12), place

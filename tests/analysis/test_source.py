@@ -131,9 +131,20 @@ def test_an_experiment_may_be_named_for_bundles_too(out: Path, tmp_path: Path) -
         load([file], experiment="second")
 
 
-def test_a_store_and_bundles_do_not_mix(out: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="do not mix; export the store"):
-        load(["mlflow", exported(load(out=out), tmp_path)], out=out)
+def test_a_colleague_s_bundle_stands_beside_ones_own_runs(out: Path, tmp_path: Path) -> None:
+    """Of another experiment, with claims of its own: whose count has to be said, and either may."""
+    own = load(out=out)
+    runs = own.runs.assign(
+        key=[one * 64 for one in "def"], run_id=[f"theirs{n}" for n in range(len(own.runs))], seed=range(70, 73)
+    )
+    theirs = exported(own, tmp_path / "theirs", runs=runs, experiment="second", declared=OTHER)
+    with pytest.raises(InputError, match=r"is of experiment 'second' but .*--registry"):
+        load(["mlflow", theirs], out=out)
+    both = load(["mlflow", theirs], out=out, registry=Path(theirs))
+    assert len(both.runs) == 6 and set(both.runs["seed"]) >= {70, 71, 72}
+    assert both.declared == OTHER
+    registry = Path(__file__).parents[2] / "benchmarks.yaml"
+    assert load(["mlflow", theirs], out=out, registry=registry).declared != OTHER
 
 
 def test_a_store_without_runs_or_none_at_all(out: Path, tmp_path: Path) -> None:

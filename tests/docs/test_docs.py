@@ -17,9 +17,10 @@ from suite.cli.arguments import make_parser
 from suite.launch.kinds.local import LocalLauncher
 from suite.launch.kinds.slurm import SlurmLauncher
 from suite.records.failures import REMEDIES
+from suite.registry.launchers import kinds
 from tests.conftest import ROOT
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "AGENTS.md", *sorted((ROOT / "docs").rglob("*.md"))]
 CLUSTER = ROOT / "docs" / "cluster.md"
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 CALL = "python -m suite "
@@ -105,9 +106,10 @@ def test_the_slurm_launcher_s_file_names_every_field_with_its_default() -> None:
 def test_the_page_s_launcher_files_are_ones_that_the_launcher_takes() -> None:
     examples = [yaml.safe_load(block) for language, block in FENCED.findall(CLUSTER.read_text()) if language == "yaml"]
     launchers = [example for example in examples if "kind" in example]
-    assert len(launchers) == 2
+    assert [example["kind"] for example in launchers] == ["slurm", "slurm", "generic"]
     for example in launchers:
-        assert example.keys() <= defaults(SlurmLauncher).keys()
+        assert example.keys() <= {field.name for field in fields(kinds()[example["kind"]])}  # type: ignore[arg-type]
+        assert not list(kinds()[example["kind"]](**example).problems())
 
 
 @pytest.mark.parametrize("failure", REMEDIES)

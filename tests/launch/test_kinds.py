@@ -33,7 +33,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def test_a_new_kind_is_one_file(project: Path) -> None:
-    assert list(kinds()) == ["debug", "local", "polite", "pool", "slurm"]
+    assert list(kinds()) == ["debug", "generic", "local", "polite", "pool", "slurm"]
     chosen = ("--launcher", "polite", "--losses", "cosine", "--seeds", "0", "--profile", "smoke")
     planned = suite_here(project, "plan", *chosen)
     assert "1 runs, and 10 are allowed" in planned.stdout, planned.stderr

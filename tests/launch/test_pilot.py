@@ -199,16 +199,19 @@ def test_workers_that_die_are_replaced_and_a_run_that_kills_its_own_is_given_up(
     life = here.live(is_forked=False, CUDA_VISIBLE_DEVICES="3,5")  # /proc shows the environment of a program's start
     worker = here.trains()
     visible: set[str] = set()
+    hubs: set[str] = set()
 
     def see() -> bool:
         for process in {w.process for w in here.launch.workers() if w.process}:
             with contextlib.suppress(OSError):  # one of them dies, as it should
                 found = Path(f"/proc/{process}/environ").read_text().split("\0")
+                hubs.update(variable for variable in found if variable.startswith("HF_HUB_OFFLINE="))
                 visible.update(variable for variable in found if variable.startswith("CUDA_VISIBLE_DEVICES="))
         return len(visible) == 2
 
     until(see, "both start")
     assert visible == {"CUDA_VISIBLE_DEVICES=3", "CUDA_VISIBLE_DEVICES=5"}
+    assert hubs == {"HF_HUB_OFFLINE=1"}, "nobody on a node asks a hub"
     os.kill(worker.process, signal.SIGKILL)
     said = here.ends(life)
     assert (said.state, here.requeues()) == ("ended", 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import pytest
 import torch
@@ -241,6 +242,16 @@ def test_losses_that_follow_training_say_so_when_they_are_used_without() -> None
     schedule.prepare(TRAINING)
     schedule.start(TRAINING.step(0))
     assert schedule(pairs).isfinite()
+
+
+@pytest.mark.parametrize("per", ["step", "training"])
+def test_a_schedule_that_needs_the_length_of_the_training_says_so(per: Literal["step", "training"]) -> None:
+    schedule = TemperatureSchedule(per=per)
+    with pytest.raises(ValueError, match=r"loss\.prepare\(training\) once"):
+        schedule.start(TRAINING.step(3))
+    schedule.prepare(TRAINING)
+    schedule.start(TRAINING.step(3))
+    assert 0.1 <= schedule.temperature <= 1.0
 
 
 def test_training_prepares_a_loss_with_states_and_tells_it_of_every_step() -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Collection
 
 from suite.cli.arguments import OK
+from suite.cli.options import agreed
 from suite.cli.table import show_table
 from suite.launch.clean import Litter, describe, find, remove
 from suite.records.record import Store
@@ -33,7 +33,7 @@ def execute(options: argparse.Namespace) -> int:
     show_table(("", "what", "size", "why it can go", ""), shown)
     if not chosen:
         return OK
-    if options.yes or _agreed(f"Remove {len(chosen)} of these, {_size(sum(litter.size for litter in chosen))}?"):
+    if options.yes or agreed(f"Remove {len(chosen)} of these, {_size(sum(litter.size for litter in chosen))}?"):
         print(f"removed {_remove(store, chosen)}; no result was touched")
     return OK
 
@@ -44,14 +44,6 @@ def _needs(option: str | None, given: Collection[str]) -> str:
 
 def _remove(store: Store, chosen: Collection[Litter]) -> int:
     return sum(remove(store, litter) for litter in chosen)
-
-
-def _agreed(question: str) -> bool:
-    """Ask; anything but yes, or nobody there to answer, means no."""
-    if not sys.stdin.isatty():
-        print(f"{question} Nobody is there to answer: --yes removes them")
-        return False
-    return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
 
 
 def _size(count: int) -> str:

@@ -14,6 +14,7 @@ from suite.launch.kind import kind_of
 from suite.launch.view import matrix
 from suite.plan.forecast import Forecast, Needed, forecast
 from suite.plan.plan import Plan
+from suite.records.failures import outlook
 from suite.registry.registry import Registry
 
 
@@ -41,7 +42,9 @@ def show(plan: Plan, registry: Registry, every_run: bool) -> None:
         print(reason)
     for run in plan.runs:
         if run.state == "failed" and not every_run:
-            print(f"failed: {run.name}: {run.reason} (python -m suite logs {run.key[:12]})")
+            print(
+                f"failed: {run.name}: {run.reason}; {outlook(run.failure or '')} (python -m suite logs {run.key[:12]})"
+            )
     summary = plan.to_json()["summary"]
     counted = ", ".join(f"{number} {state}" for state, number in plan.count().items() if number)
     seconds = summary["to_do_s"]

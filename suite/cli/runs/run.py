@@ -18,6 +18,7 @@ from suite.launch.run import Report, RunOptions, carry_out
 from suite.launch.view import continue_command
 from suite.plan.plan import Plan, rerun_states
 from suite.provenance.snapshot import SnapshotError
+from suite.records.failures import outlook
 from suite.records.record import Store
 from suite.registry.registry import Registry
 from suite.text.masking import masked
@@ -87,7 +88,7 @@ def show(report: Report, plan: Plan, store: Store, summary: Summary, options: ar
     stored = carried(options, "out", "registry", "tracking_uri")
     analysis = f"python -m analysis tables{carried(options, 'out', 'registry', 'profile', 'tracking_uri')}"
     for run in report.not_retried:
-        print(f"not tried again: {run.name}: {run.reason} (it would fail the same way; --rerun failed tries it)")
+        print(f"not tried again: {run.name}: {run.reason} ({outlook(run.failure or '')})")
     if report.detached:
         earlier = outcome.left - report.started
         there = f", {earlier} are in the hands of earlier launches" if earlier else ""

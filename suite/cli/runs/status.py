@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Iterator
 from typing import Final
 
 from suite.cli.arguments import FAILED, OK
@@ -16,21 +17,27 @@ from suite.cli.summary import Summary
 from suite.cli.table import show_table
 from suite.launch.view import cluster, matrix, status_json
 from suite.plan.plan import Plan
-from suite.records.failures import REMEDIES
+from suite.records.failures import outlook
 from suite.records.launch import has_joined, live_launches, pools
 from suite.records.record import Store
 from suite.tracking import default_uri
 
 MOST_TASKS: Final = 30
+MOST_NAMES: Final = 6
 
 
 def execute(options: argparse.Namespace) -> int:
     """Print where the selected runs stand."""
+    is_default = not any((options.benchmarks, options.losses, options.seeds, options.slice, options.profile))
     registry, plan, store = plan_of(options)
     if options.json:
         print(json.dumps(status_json(plan, store), indent=1))
         return _status(plan)
-    show(plan, store)
+    others = list(elsewhere(plan, store)) if is_default else []
+    if not others or any(run.state != "missing" for run in plan.runs):
+        show(plan, store)
+    for line in others:
+        print(line)
     if options.table:
         uri = default_uri(options.out, options.tracking_uri)
         push_and_show(Summary(uri, plan.experiment, plan.profile, registry.declared), store, print)
@@ -39,6 +46,26 @@ def execute(options: argparse.Namespace) -> int:
 
 def _status(plan: Plan) -> int:
     return FAILED if any(run.state == "failed" for run in plan.runs) else OK
+
+
+def elsewhere(plan: Plan, store: Store) -> Iterator[str]:
+    """Yield a line on each profile that has records of other runs than those of a plan."""
+    shown = {run.key for run in plan.runs}
+    found: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for key in sorted(store.keys() - shown):
+        record = store.record(key)
+        run = record.run()
+        if run is not None:
+            state = "done" if record.is_done() else "failed" if record.failure() else "unfinished"
+            found[run["profile"]].append((f"{run['benchmark']}/{run['loss']}", state))
+    for profile, runs in sorted(found.items()):
+        states = ", ".join(f"{number} {state}" for state, number in sorted(Counter(s for _, s in runs).items()))
+        names = list(dict.fromkeys(name for name, _ in runs))
+        listed = ", ".join(names[:MOST_NAMES]) + (
+            f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+        )
+        hint = f" (--profile {profile} shows them)" if profile != plan.profile else " (other losses, seeds or settings)"
+        yield f"also there: {len(runs)} runs at profile {profile}: {states}: {listed}{hint}"
 
 
 def show(plan: Plan, store: Store) -> None:
@@ -52,8 +79,9 @@ def show(plan: Plan, store: Store) -> None:
     print(f"{len(plan.runs)} runs at profile {plan.profile}: {counted}")
     for run in plan.runs:
         if run.state == "failed":
-            remedy = REMEDIES.get(run.failure or "", "")
-            print(f"failed: {run.name}: {run.reason}; {remedy} (python -m suite logs {run.key[:12]})")
+            print(
+                f"failed: {run.name}: {run.reason}; {outlook(run.failure or '')} (python -m suite logs {run.key[:12]})"
+            )
     stopped = Counter(run.reason for run in plan.runs if run.state == "missing" and run.reason)
     for reason, number in stopped.items():
         print(f"{number} of the missing were {reason}, and go on from their checkpoints")

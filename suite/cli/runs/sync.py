@@ -16,7 +16,10 @@ def execute(options: argparse.Namespace) -> int:
     experiment = load_registry(options).document.experiment
     uri = default_uri(options.out, options.tracking_uri)
     try:
-        pushed = Mirror(options.out, uri, experiment).push()
+        mirror = Mirror(options.out, uri, experiment)
+        pushed = mirror.push()
+        gone = mirror.gone()
+        pruned = mirror.forget(gone) if options.prune else 0
     except TrackingUnavailable as error:
         print(f"error: {error}", file=sys.stderr)
         return FAILED
@@ -25,4 +28,8 @@ def execute(options: argparse.Namespace) -> int:
     for key, reason in pushed.refused.items():
         print(f"error: {key[:12]}: this MLflow refuses it for good: {reason}", file=sys.stderr)
     print(f"{masked(uri)}: {pushed.updated} runs brought up to date in {experiment}, {pushed.unchanged} were already")
+    if pruned:
+        print(f"{pruned} runs whose records are gone were deleted from MLflow")
+    elif gone:
+        print(f"{len(gone)} runs in MLflow were made here and their records are gone: --prune deletes them there, too")
     return FAILED if pushed.rejected or pushed.refused else OK

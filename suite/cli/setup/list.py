@@ -72,10 +72,10 @@ def show(shown: Registry) -> None:
     ]
     show_table(("loss", "class", "arguments", "members"), losses)
     slices = [
-        (name, *(" ".join(map(str, part)) if part else "" for part in (s.benchmarks, s.losses)), str(s.seeds or ""))
+        (name, *(" ".join(s.parts().get(part, ())) for part in ("benchmarks", "losses", "seeds", "profile")))
         for name, s in document.slices.items()
     ]
-    show_table(("slice", "benchmarks", "losses", "seeds"), slices)
+    show_table(("slice", "benchmarks", "losses", "seeds", "profile"), slices)
     claims = [(name, claim.in_words(), claim.source) for name, claim in document.claims.items()]
     if claims:
         show_table(("claim", "", "source"), claims)

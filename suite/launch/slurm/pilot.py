@@ -17,7 +17,7 @@ from types import FrameType
 
 from suite.launch.queue import SchedulerUnavailable
 from suite.launch.slurm import client
-from suite.process import RENDEZVOUS, TEXT, THREADS
+from suite.process import OFFLINE, RENDEZVOUS, TEXT, THREADS
 from suite.records.arrays import HEARTBEAT_S, TaskReport, batches, order, report_task, task_report
 from suite.records.failures import record_failure, unfinished_step, wants_memory
 from suite.records.files import held
@@ -154,6 +154,7 @@ class Pilot:
 
     def _start(self, seat: Seat, beside: int) -> subprocess.Popen[bytes]:
         environment = {name: value for name, value in os.environ.items() if name not in RENDEZVOUS} | TEXT
+        environment = {**OFFLINE, **environment}
         environment |= dict.fromkeys(THREADS, str(self.launch.threads(self.pack)))
         environment["SUITE_PILOT"] = str(os.getpid())
         if seat.devices is not None:

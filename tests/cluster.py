@@ -70,7 +70,7 @@ def environment(is_forked: bool = True) -> dict[str, str]:
 def command(folder: Path, *arguments: str) -> list[str]:
     """Return the command line of the suite on the toy registry of a folder."""
     place = ["--out", str(folder / "results")]
-    if arguments[0] not in ("cancel", "clean", "logs", "ui"):
+    if arguments[0] not in ("cancel", "clean", "logs", "ui", "worker"):
         place += ["--registry", str(folder / "benchmarks.yaml")]
     return [sys.executable, "-m", "suite", arguments[0], *place, *arguments[1:]]
 

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import signal
+import stat
 import subprocess
 import time
 from collections.abc import Iterator
@@ -18,7 +19,17 @@ from suite.launch.kinds.pool import SILENCE_S, Signs
 from suite.records.launch import FIRST_JOINED, Launch, Worker, all_launches
 from suite.records.record import Store
 from suite.records.specs import Pack
-from tests.cluster import command, environment, events, metrics, mlflow_runs, prepare_store, suite_here, toy_registry
+from tests.cluster import (
+    command,
+    environment,
+    events,
+    metrics,
+    mlflow_runs,
+    prepare_store,
+    suite,
+    suite_here,
+    toy_registry,
+)
 from tests.launch.simulated import A, B, C, local_launch, made_launch
 from tests.waiting import PATIENCE_S, until
 
@@ -36,12 +47,12 @@ class Place:
         toy_registry(folder)
         prepare_store(folder)
 
-    def start(self, *words: str, **options: Any) -> subprocess.Popen[str]:
+    def start(self, *words: str, is_forked: bool = True, **options: Any) -> subprocess.Popen[str]:
         words = words if words[0] != "worker" else ("worker", "--out", str(self.store.out), *words[1:])
         full = command(self.folder, *words) if words[0] != "worker" else [*command(self.folder, "ui")[:3], *words]
         process = subprocess.Popen(
-            full, cwd=self.folder, env=environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            **options,
+            full, cwd=self.folder, env=environment(is_forked), text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options,
         )  # fmt: skip
         self._processes.append(process)
         return process
@@ -204,6 +215,19 @@ def test_workers_that_cannot_begin_end_the_allocation(place: Place) -> None:
     code.write_text("raise SystemExit('broken on this node')\n")
     printed = place.ended(place.start("worker", "--workers", "1"), 1)
     assert "broken on this node" in printed and "workers die without finishing anything" in printed
+
+
+def test_what_a_worker_writes_into_a_shared_folder_its_group_may_write_locks_and_all(place: Place) -> None:
+    one = ["--losses", "cosine", "--seeds", "0", "--profile", "smoke"]
+    assert suite(place.folder, "run", *POOL, "launcher.share=group", *one, "--detach").returncode == 0
+    # not forked: the nursery's forks have the nursery's umask, whatever the worker has set
+    place.ended(place.start("worker", "--workers", "1", is_forked=False, umask=0o022), 0)
+    assert len(metrics(place.folder)) == 1
+    written = [path for folder in (place.store.runs, place.store.launches) for path in folder.rglob("*")]
+    modes = {path: path.stat().st_mode for path in written if "jobs" not in path.parts}
+    assert any(path.name == "lock" for path in modes) and any(path.suffix == ".joined" for path in modes)
+    assert [path for path, mode in modes.items() if not mode & stat.S_IWGRP] == []
+    assert [path for path, mode in modes.items() if path.is_dir() and not mode & stat.S_ISGID] == []
 
 
 def test_what_a_killed_local_launcher_has_left_is_not_taken_and_a_pool_is(store: Store) -> None:

@@ -17,7 +17,7 @@ from tests.cluster import metrics, suite_here, toy_registry
 from tests.storm.campaign import SELECTION, Campaign, Figures
 from tests.storm.grounds import Ground, ground
 
-GROUNDS = ("local", "slurm")
+GROUNDS = ("local", "pool", "slurm")
 #: Faults after which a campaign is left in peace, to see its end.
 AT_MOST = 15
 
@@ -77,8 +77,7 @@ def storm(on: Ground, name: str, faults: int, seed: int, longest_pause_s: float 
                 campaign.struck.append(f"{kind}: {what}")
                 tally.struck[kind] += 1
                 kinds.add(kind)
-        ended = campaign.finish()
-        on.tend(campaign)
+        ended = campaign.finish(on.tend)
         problems = campaign.aftermath(expected).problems if ended else ["it did not come to its end"]
         tally.campaigns += 1
         tally.again += campaign.again

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -118,15 +118,20 @@ class Campaign:
                 self.launcher.wait(ENDING_S)
             psutil.wait_procs(victims, timeout=ENDING_S)
 
-    def finish(self) -> bool:
-        """Type the same command until all runs are done; False if that does not come."""
+    def finish(self, tend: Callable[[Campaign], object]) -> bool:
+        """Type the same command until all runs are done; False if that does not come.
+
+        Parameters
+        ----------
+        tend : callable (Campaign)
+            What goes on beside the launcher; called every second.
+        """
         self.offset = None
         for _ in range(COMMANDS):
             self.start()
             assert self.launcher is not None
-            try:
-                status = self.launcher.wait(PATIENCE_S)
-            except subprocess.TimeoutExpired:
+            status = self._ended(self.launcher, tend)
+            if status is None:
                 self.again["did not end"] += 1
                 self.launcher.send_signal(signal.SIGABRT)
                 return False
@@ -136,6 +141,14 @@ class Campaign:
             self.launcher = None
             self.tracking.do_as_told(self.folder)
         return False
+
+    def _ended(self, launcher: subprocess.Popen[bytes], tend: Callable[[Campaign], object]) -> int | None:
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline:
+            tend(self)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return launcher.wait(1.0)
+        return None
 
     def _failures(self) -> list[str]:
         found = [read_json(path) for path in self.results.glob("runs/*/failure.json")]

@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Protocol
 
+from tests.cluster import command, environment
 from tests.slurm.cluster import Cluster
 from tests.slurm.sites import SITE
 from tests.storm.campaign import Campaign
@@ -22,6 +23,8 @@ from tests.tracking.servers import MlflowServer
 DISK = "96m"
 #: Of so many campaigns, one logs to a server.
 A_SERVER_EVERY = 4
+#: Processes of ``suite worker`` beside a launcher of the pool.
+POOL = 2
 HARDENED = ["--quiet", "launcher.checkpoint_minutes=0.005", "launcher.max_attempts=50"]
 
 
@@ -57,6 +60,28 @@ class Local:
 
     def tend(self, campaign: Campaign) -> None:
         """Nothing: the launcher starts its workers."""
+
+
+class Pool(Local):
+    """``--launcher pool`` with two ``suite worker`` processes, started again whenever one has ended."""
+
+    def __init__(self, folder: Path, server: MlflowServer) -> None:
+        super().__init__(folder, server)
+        self.workers: list[subprocess.Popen[bytes]] = []
+
+    def options(self) -> list[str]:
+        """Of ``run``."""
+        return ["--launcher", "pool"]
+
+    def tend(self, campaign: Campaign) -> None:
+        """Start workers where some have ended."""
+        self.workers = [worker for worker in self.workers if worker.poll() is None]
+        for _ in range(POOL - len(self.workers)):
+            full = command(campaign.folder, "worker", "--workers", "1")
+            with campaign.said.open("ab") as said:
+                self.workers.append(
+                    subprocess.Popen(full, cwd=campaign.folder, env=environment(), stdout=said, stderr=said)
+                )
 
 
 @contextmanager
@@ -117,7 +142,7 @@ class Slurm(Local):
 
 @contextmanager
 def ground(name: str) -> Iterator[Ground]:
-    """Prepare one of ``local`` and ``slurm``, and take it down again."""
+    """Prepare one of ``local``, ``pool`` and ``slurm``, and take it down again."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="storm-", ignore_cleanup_errors=True)))
         place = stack.enter_context(disk(folder / "disk"))
@@ -125,8 +150,8 @@ def ground(name: str) -> Iterator[Ground]:
         server = MlflowServer(f"sqlite:///{folder / 'server' / 'mlflow.db'}", folder / "server")
         server.start()
         stack.callback(server.stop)
-        if name == "local":
-            yield Local(place, server)
+        if name != "slurm":
+            yield {"local": Local, "pool": Pool}[name](place, server)
         else:
             cluster = stack.enter_context(Cluster(folder / "slurm"))
             yield Slurm(place, server, cluster)

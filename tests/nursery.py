@@ -38,9 +38,10 @@ from typing import Any, NoReturn
 WANTED = "SUITE_TESTS_FORK"
 #: What processes of the suite import of others.
 PRELOADED = (
-    "torch", "submitit", "submitit.core.submission", "submitit.local.local", "omegaconf", "hydra", "pydantic",
-    "rich.table", "pandas", "pyarrow.parquet", "scipy.stats", "mlflow", "mlflow.store.tracking.sqlalchemy_store",
-    "mlflow.tracking._tracking_service.client", "mlflow.utils.rest_utils", "alembic.command",
+    "torch", "torch._dynamo", "submitit", "submitit.core.submission", "submitit.local.local", "omegaconf", "hydra",
+    "pydantic", "rich.table", "pandas", "pyarrow.parquet", "scipy.stats", "mlflow",
+    "mlflow.store.tracking.sqlalchemy_store", "mlflow.tracking._tracking_service.client", "mlflow.utils.rest_utils",
+    "alembic.command",
 )  # fmt: skip
 #: The environment in which that is imported: one thread, as a fork keeps no other.
 QUIET = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")

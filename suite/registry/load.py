@@ -107,7 +107,7 @@ def _compose(
     if name not in offered:
         raise InputError([Problem(where, "", f"no launcher {name!r}; {choices(name, sorted(offered))}")])
     lines.read(offered[name], ("launcher",))
-    beside = ",".join(f"file://{folder}" for folder in dict.fromkeys((file.parent, shipped())))
+    beside = ",".join(map(_quoted, dict.fromkeys((file.parent, shipped()))))
     fixed = [f"{'' if is_listed else '+'}{GROUP}={name}", f"hydra.searchpath=[{beside}]"]
     with (
         folder_of(file, content, is_extended) as folder,
@@ -118,6 +118,11 @@ def _compose(
         except _FAILURES as error:
             raise InputError(_composition_problems(file, content, fixed, overrides, lines, error)) from error
     return _resolved(config, lines)
+
+
+def _quoted(folder: Path) -> str:
+    """Return a folder as Hydra's grammar takes any: signs of its own stand in names, too."""
+    return "'file://" + str(folder).replace("'", "\\'") + "'"
 
 
 def _default_launcher(content: dict[str, Any], lines: Lines) -> tuple[tuple[str, str], bool]:

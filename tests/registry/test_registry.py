@@ -61,6 +61,13 @@ def test_a_launcher_beside_the_registry_comes_before_the_suites_own(project: Pro
     assert (launcher.kind, launcher.max_attempts, launcher.workers) == ("debug", 9, 2)
 
 
+@pytest.mark.parametrize("name", ["launcher.workers=3", "it's [new], {a: b}", "50% of $HOME"])
+def test_a_folder_of_any_name_holds_a_registry_and_launchers(project: Project, name: str) -> None:
+    project.write((project.folder / "benchmarks.yaml").read_text(), f"{name}/benchmarks.yaml")
+    project.write("kind: debug\n", f"{name}/launchers/mine.yaml")
+    assert load(project.folder / name / "benchmarks.yaml", launcher="mine").document.launcher.kind == "debug"
+
+
 def test_an_override_sets_what_the_file_leaves_out_without_ceremony(project: Project) -> None:
     registry = load(None, ["benchmarks.nothing.estimate_s.smoke=5", "losses.cosine.scale=7", "+slices.new.seeds=3"])
     assert registry.document.benchmarks["nothing"].estimate_s == {"smoke": 5.0}

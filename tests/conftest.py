@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -89,6 +90,13 @@ def _place(item: pytest.Item) -> int:
 
 def _name(item: pytest.Item) -> str:
     return f"{item.path.parent.name}/{item.path.stem}"
+
+
+@pytest.fixture(autouse=True)
+def draws_of_its_own(request: pytest.FixtureRequest) -> None:
+    """Give each test the same draws of its file's ``RNG``, whichever tests came before it in this process."""
+    if isinstance(generator := getattr(request.module, "RNG", None), np.random.Generator):
+        generator.bit_generator.state = np.random.default_rng(0).bit_generator.state
 
 
 class Project:

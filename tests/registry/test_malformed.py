@@ -297,7 +297,10 @@ COMMANDS: list[tuple[list[str], list[tuple[str, ...]]]] = [
     (["plan", "benchmarks.blobs.metric.goal=maximize"], [(f"{C}: bench", "did you mean 'maximise'?")]),
     (["run", "launcher.workers=0"], [(f"{C}: launcher.workers=0", "must be >= 1 or 'auto'")]),
     (["run", "launcher.worker=2"], [(f"{C}: launcher.worker=2", "did you mean 'workers'?")]),
-    (["run", "launcher=sulrm"], [(f"{C}: launcher=sulrm", "no launcher 'sulrm'", "Valid: debug, local")]),
+    (
+        ["run", "launcher=sulrm"],
+        [(f"{C}: launcher=sulrm", "no launcher 'sulrm'; did you mean 'slurm'?", "Valid: debug")],
+    ),
     (["plan", "losses.infonce.temperature=-1"], [(f"{C}: losses.infonce.temperature=-1", "must be > 0")]),
     (["plan", "losses.infonce.temperature=nan"], [(f"{C}: losses.infonce.temperature=nan", "a finite number")]),
     (["plan", "losses.infonce._target_=suite.losses.Infonce"], [(f"{C}: losses.infonce._target_", "mean 'InfoNCE'?")]),

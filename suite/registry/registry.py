@@ -143,6 +143,21 @@ class Document:
 
     Attributes
     ----------
+    experiment : str
+        A name for all runs of the registry, in MLflow, too.
+    seeds : int, str or list of int
+        Evaluation seeds, as in ``0-4``: every figure in a table is over these.
+    baseline : str
+        The loss that marks and tests are against.
+    losses : mapping of name to entry
+        ``_target_`` and arguments of the class; ``sweep`` and ``search`` say what is varied.
+    benchmarks : mapping of name to BenchmarkEntry
+    launcher : one of the launchers
+        Where workers come from.
+    selection_seeds : int, str or list of int
+        Hyper-parameters are chosen with these, on validation; they are never reported.
+    slices : mapping of name to Slice
+        Named selections, to be run with ``--slice`` or named in place of losses.
     claims : mapping of name to Claim
         What the runs are to decide; written down before they are run.
     budget : int

@@ -27,6 +27,7 @@ MARKDOWN = re.compile(r"([\\`*|\[\]<>])")
 
 def markdown(table: Table) -> str:
     """Write a table as Markdown, one block after the other."""
+    table = table.labelled()
     parts = [_md(table.caption), ""]
     for block in table.blocks:
         lines = [[block.title, *table.header[1:]], ["---"] * len(table.header)]
@@ -44,6 +45,7 @@ def latex(table: Table) -> str:
 
     Columns of sentences become paragraphs; any other table that is too wide is made smaller.
     """
+    table = table.labelled()
     label = f"tab:{_slug(table.profile)}-{_slug(table.name)}"
     lines = [
         f"% {LATEX_NEEDS}",

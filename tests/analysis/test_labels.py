@@ -91,7 +91,7 @@ def test_a_label_that_is_no_text_is_refused_where_it_stands(tmp_path: Path) -> N
         load(with_label(tmp_path, "[InfoNCE]"))
     assert len(refused.value.problems) == 1
     problem = refused.value.report()
-    assert "benchmarks.yaml:7" in problem and "label" in problem and "expected a text" in problem
+    assert "benchmarks.yaml:8" in problem and "label" in problem and "expected a text" in problem
 
 
 def test_all_that_the_suite_offers_has_a_label_of_its_own() -> None:

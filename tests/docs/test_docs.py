@@ -107,7 +107,7 @@ def test_the_slurm_launcher_s_file_names_every_field_with_its_default() -> None:
 def test_the_page_s_launcher_files_are_ones_that_the_launcher_takes() -> None:
     examples = [yaml.safe_load(block) for language, block in FENCED.findall(CLUSTER.read_text()) if language == "yaml"]
     launchers = [example for example in examples if "kind" in example]
-    assert [example["kind"] for example in launchers] == ["slurm", "slurm", "generic"]
+    assert [example["kind"] for example in launchers] == ["slurm", "slurm", "slurm", "generic"]
     for example in launchers:
         assert example.keys() <= {field.name for field in fields(kinds()[example["kind"]])}  # type: ignore[arg-type]
         assert not list(kinds()[example["kind"]](**example).problems())

@@ -32,10 +32,10 @@ README: Final = """\
 | `{file}` | a row a run: configuration, data checksums, code, machine, metrics, curves |
 | `manifest.json` | experiment, claims, margins, commits, packages, machines, digests |
 
-To make tables, figures and page again from the runs, byte for byte:
+To make tables, figures and page again from the runs, byte for byte, where contrastive-suite {version} is installed
+(from a checkout of it, `pip install PATH`, or from a wheel):
 
 ```sh
-pip install contrastive-suite=={version}
 python -m analysis report --from {file} --out again
 ```
 

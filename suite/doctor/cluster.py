@@ -59,7 +59,7 @@ def findings(
     yield _accounting(configuration)
     from suite.doctor import visit  # with it comes submitit, half a second that only those who get here should pay
 
-    refusal = list(_refusals(launcher))
+    refusal = list(_refusals(launcher, registry))
     yield from refusal or [Finding("slurm", "ok", "the site would take jobs with the launcher's settings")]
     if not refusal:
         yield from visit.findings(launcher, registry, store, tracking_uri, here, patience_s)
@@ -106,9 +106,9 @@ def _accounting(configuration: Mapping[str, str]) -> Finding:
     return Finding("slurm", "warning", what, advice)
 
 
-def _refusals(launcher: SlurmLauncher) -> Iterator[Finding]:
+def _refusals(launcher: SlurmLauncher, registry: Registry) -> Iterator[Finding]:
     try:
-        check(launcher)
+        check(launcher, ["", *registry.document.benchmarks])  # the probe job has none
     except InputError as error:
         for problem in error.problems:
             yield Finding("slurm", "problem", str(problem), "correct the launcher's file, or say launcher.KEY=VALUE")

@@ -123,17 +123,21 @@ def _first_fit(demands: Sequence[Demand], target_s: float) -> Iterable[Pack]:
 
 
 def arrays(packs: Sequence[Pack], most: int) -> list[list[int]]:
-    """Group packs that may share one array: of the same nodes and GPUs, at most `most` a piece.
+    """Group packs that may share one array: of the same nodes, GPUs and settings, at most `most` a piece.
 
     Returns
     -------
     list of list of int
         Indices of `packs`; in each array, and from array to array of the same kind, the longest packs first.
     """
-    kinds: dict[tuple[int, int], list[int]] = {}
+    kinds: list[list[int]] = []
     for index in sorted(range(len(packs)), key=lambda i: -packs[i].seconds):
-        kinds.setdefault((packs[index].nodes, packs[index].gpus), []).append(index)
-    return [group[start : start + most] for group in kinds.values() for start in range(0, len(group), most)]
+        alike = next((group for group in kinds if packs[group[0]].is_like(packs[index])), None)
+        if alike is None:
+            kinds.append([index])
+        else:
+            alike.append(index)
+    return [group[start : start + most] for group in kinds for start in range(0, len(group), most)]
 
 
 def side_by_side(peak_mib: float | None, available_mib: float, most: int) -> int:

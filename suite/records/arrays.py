@@ -137,11 +137,10 @@ def orphans(launch: Launch, beside: int) -> Iterator[int]:
     alone would not do, since some shared file systems keep them to one machine.
     """
     packs = launch.spec.packs
-    shape = (packs[beside].nodes, packs[beside].gpus)
     own = launch.folder / "tasks" / f"{beside}.json"
     for pack, other in enumerate(packs):
         report = None if pack == beside else task_report(launch, pack)
-        if report is None or report.state == "requeued" or (other.nodes, other.gpus) != shape:
+        if report is None or report.state == "requeued" or not other.is_like(packs[beside]):
             continue
         file = launch.folder / "tasks" / f"{pack}.json"
         own.touch()  # two times given by one file server: clocks of machines differ

@@ -108,7 +108,10 @@ class Launch:
         work = self.spec.work
         if has_joined(number):  # on a CPU one, so that no result depends on the machine
             return work.threads or (max(1, cores() // beside) if gpus() else 1)
-        return work.threads or max(1, work.cpus // self.spec.packs[number].slots)
+        pack = self.spec.packs[number]
+        threads: int | None = pack.settings.get("threads", work.threads)
+        cpus: int = pack.settings.get("cpus", work.cpus)
+        return threads or max(1, cpus // pack.slots)
 
     def order(self, number: int) -> Iterator[str]:
         """Yield keys in the order in which worker `number` tries them.

@@ -92,6 +92,8 @@ class Pack:
         Runs side by side; not more than there are runs.
     nodes, gpus : int
         Nodes, and processes on each of them, of every run.
+    settings : mapping
+        What holds for its array task in place of the launcher's settings, as in ``{"memory": "32G"}``.
     """
 
     keys: tuple[str, ...]
@@ -99,11 +101,16 @@ class Pack:
     slots: int = 1
     nodes: int = 1
     gpus: int = 1
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def processes(self) -> int:
         """Over how many processes every run is spread."""
         return self.nodes * self.gpus
+
+    def is_like(self, other: Pack) -> bool:
+        """Whether an array task for one of the two does for the other, too."""
+        return (self.nodes, self.gpus, self.settings) == (other.nodes, other.gpus, other.settings)
 
 
 @dataclass(frozen=True)

@@ -185,7 +185,11 @@ class _Checks:
     def across(self, registry: Registry) -> None:
         document = self.document
         for field, message in document.launcher.problems():
-            self.complain(("launcher", field), message)
+            self.complain(("launcher", *field.split(".")), message)
+        for name in document.launcher.named_benchmarks():
+            if name not in document.benchmarks:
+                message = f"no benchmark {name!r}; {choices(name, document.benchmarks)}"
+                self.complain(("launcher", "benchmarks", name), message)
         if document.baseline not in document.losses:
             message = f"no loss {document.baseline!r}; {choices(document.baseline, document.losses)}"
             self.complain(("baseline",), message)

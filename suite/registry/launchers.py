@@ -6,7 +6,7 @@ import functools
 import importlib
 import pkgutil
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Annotated, Any, ClassVar, Final, Literal, Union
@@ -94,9 +94,12 @@ class Launcher:
         How often a run may take its worker down with it before it counts as failed.
     share : "group" or None
         Let the group of the results folder write what runs make there.
+    benchmark_fields : tuple of str
+        What a file of this kind may say for single benchmarks, under ``benchmarks``.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    benchmark_fields: ClassVar[tuple[str, ...]] = ()
     kind: str
     threads: Annotated[int, Ge(1)] | Auto = "auto"
     checkpoint_minutes: Annotated[float, Gt(0)] = 1.0
@@ -107,6 +110,10 @@ class Launcher:
     def problems(self) -> Iterator[tuple[str, str]]:
         """Yield settings that do not go together: a field, and what is wrong with it."""
         yield from ()
+
+    def named_benchmarks(self) -> Collection[str]:
+        """Return the benchmarks that have settings of their own."""
+        return ()
 
 
 KINDS: Final = "suite.launch.kinds"

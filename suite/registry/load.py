@@ -304,6 +304,8 @@ def _mend(composed: dict[str, Any], path: KeyPath) -> None:
 
 def _known_keys(path: KeyPath, composed: Mapping[str, Any]) -> list[str]:
     kind = str(composed["launcher"].get("kind")) if path[0] == "launcher" else ""
+    if path[:2] == ("launcher", "benchmarks") and len(path) > 2:
+        return list(kinds().get(kind, Launcher).benchmark_fields)
     tables: dict[tuple[int, str | int], type] = {
         (2, "launcher"): kinds().get(kind, Launcher),
         (3, "benchmarks"): BenchmarkEntry,

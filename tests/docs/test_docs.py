@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import tomllib
 from dataclasses import MISSING, fields
 from itertools import takewhile
 from pathlib import Path
@@ -106,7 +107,7 @@ def test_the_slurm_launcher_s_file_names_every_field_with_its_default() -> None:
 def test_the_page_s_launcher_files_are_ones_that_the_launcher_takes() -> None:
     examples = [yaml.safe_load(block) for language, block in FENCED.findall(CLUSTER.read_text()) if language == "yaml"]
     launchers = [example for example in examples if "kind" in example]
-    assert [example["kind"] for example in launchers] == ["slurm", "slurm", "generic"]
+    assert [example["kind"] for example in launchers] == ["slurm", "slurm", "slurm", "generic"]
     for example in launchers:
         assert example.keys() <= {field.name for field in fields(kinds()[example["kind"]])}  # type: ignore[arg-type]
         assert not list(kinds()[example["kind"]](**example).problems())
@@ -116,3 +117,9 @@ def test_the_page_s_launcher_files_are_ones_that_the_launcher_takes() -> None:
 def test_every_failure_class_is_explained(failure: str) -> None:
     section = CLUSTER.read_text().partition("\n## What happens when\n")[2].partition("\n## ")[0]
     assert re.search(rf"^\|.*`{failure}`", section, re.MULTILINE)
+
+
+def test_the_wheel_that_the_page_installs_is_the_one_that_a_checkout_gives() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    named = {name for page in PAGES for name in re.findall(r"pip install (\S+\.whl)", page.read_text())}
+    assert named == {f"contrastive_suite-{version}-py3-none-any.whl"}

@@ -15,7 +15,7 @@ LAUNCHERS = [
             (
                 "launchers/mine.yaml:1: launcher.kind",
                 "'sulrm'",
-                "expected 'debug', 'local' or 'slurm'",
+                "expected 'debug', 'generic', 'local', 'pool' or 'slurm'",
                 "did you mean 'slurm'?",
             )
         ],
@@ -33,6 +33,24 @@ LAUNCHERS = [
             ("launchers/mine.yaml:6: launcher.target", "'soon'", "90m, 4h or 1d 12h"),
             ("launchers/mine.yaml:7: launcher.cpus", "must be >= 1"),
         ],
+    ),
+    (
+        "benchmarks",
+        "kind: slurm\nbenchmarks:\n  blobz: {gpus: 1}\n  blobs:\n    memory: 16\n    poll_seconds: 3\n    gpu: 2\n"
+        "    cpus: 0\n    time: 60s\n",
+        [
+            ("launchers/mine.yaml:3: launcher.benchmarks.blobz:", "no benchmark 'blobz'", "did you mean 'blobs'?"),
+            ("launchers/mine.yaml:5: launcher.benchmarks.blobs.memory", "16 will not do", "16G or 500M"),
+            ("launchers/mine.yaml:6: launcher.benchmarks.blobs.poll_seconds:", "unknown key", "partition, account"),
+            ("launchers/mine.yaml:7: launcher.benchmarks.blobs.gpu:", "did you mean 'gpus'?"),
+            ("launchers/mine.yaml:8: launcher.benchmarks.blobs.cpus", "must be >= 1"),
+            ("launchers/mine.yaml:9: launcher.benchmarks.blobs.time", "launcher.signal_seconds, 120"),
+        ],
+    ),
+    (
+        "benchmarks-of-a-kind-without",
+        "kind: local\nbenchmarks: {blobs: {}}\n",
+        [("launchers/mine.yaml:2: launcher.benchmarks:", "unknown key", "workers")],
     ),
     (
         "several",

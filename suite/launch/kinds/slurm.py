@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -27,25 +27,25 @@ class SlurmLauncher(SlurmSettings, Kind):
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """Yield settings that do not go together."""
+        late = "else every array task is warned at its start"
         if self.signal_seconds >= self.time_s:
-            message = f"must be less than launcher.time, {self.time}: else every array task is warned at its start"
-            yield "signal_seconds", message
+            yield "signal_seconds", f"must be less than launcher.time, {self.time}: {late}"
+        for name, given in self.benchmarks.items():
+            if "time" in given and self.signal_seconds >= self.of(name).time_s:
+                message = f"must be more than launcher.signal_seconds, {self.signal_seconds}: {late}"
+                yield f"benchmarks.{name}.time", message
 
     def check(self, runs: Sequence[Run]) -> None:
         """Ask the site whether it would take jobs with these settings."""
         from suite.launch.slurm.sbatch import check
 
-        check(self)
+        check(self, {run.benchmark for run in runs})
 
     def packs(self, runs: Sequence[Run], registry: Registry) -> list[Pack]:
         """Return the array tasks that runs are packed into."""
         from suite.launch.slurm.sbatch import packs
 
         return packs(runs, registry, self)
-
-    def worker_threads(self) -> int | None:
-        """Return how many threads a worker computes with: on a CPU 1, on GPUs its share of the cores."""
-        return self.threads if isinstance(self.threads, int) else 1 if self.gpus == 0 else None
 
     def work_settings(self) -> WorkSettings:
         """Return what workers need to know."""
@@ -83,7 +83,24 @@ class SlurmLauncher(SlurmSettings, Kind):
     def cost(self, runs: Sequence[Run], registry: Registry, clock: Callable[[float], str]) -> str:
         """Return how many array tasks there will be, and what they occupy."""
         packed = self.packs(runs, registry)
-        occupied = sum(pack.seconds * pack.nodes * max(1, self.gpus, pack.gpus) for pack in packed)
         longest = clock(max((pack.seconds for pack in packed), default=0.0))
-        what = "of GPU time" if self.gpus else f"of {self.cpus} cores"
-        return f"{len(packed)} array tasks of up to {longest}, {clock(occupied)} {what}"
+        occupied: dict[str, float] = {} if packed else {self._what(): 0.0}
+        benchmark = {run.key: run.benchmark for run in runs}
+        for pack in packed:
+            own = self.of(benchmark[pack.keys[0]])
+            seconds = pack.seconds * pack.nodes * max(1, own.gpus, pack.gpus)
+            occupied[own._what()] = occupied.get(own._what(), 0.0) + seconds
+        listed = ", ".join(f"{clock(seconds)} {what}" for what, seconds in occupied.items())
+        apart = "".join(f"\n  {line}" for line in self._apart(packed, benchmark))
+        return f"{len(packed)} array tasks of up to {longest}, {listed}{apart}"
+
+    def _what(self) -> str:
+        return "of GPU time" if self.gpus else f"of {self.cpus} cores"
+
+    def _apart(self, packed: Sequence[Pack], benchmark: Mapping[str, str]) -> Iterator[str]:
+        """Yield which benchmarks have array tasks of their own, how many, and with what."""
+        for name, given in self.benchmarks.items():
+            tasks = [pack for pack in packed if any(benchmark[key] == name for key in pack.keys)]
+            if tasks and given:
+                said = ", ".join(f"{field} {'default' if value is None else value}" for field, value in given.items())
+                yield f"{name}: {len(tasks)} of them, with {said}"

@@ -211,7 +211,8 @@ class SlurmJobs:
 
         batch = add_batch(self.launch, chosen)
         executor = submitit.SlurmExecutor(folder=unpatterned(self.launch.folder) / "jobs", python=self._launcher.python)
-        given = parameters(self._launcher, self._packs[chosen[0]])
+        shape = self._packs[chosen[0]]
+        given = parameters(self._launcher.of(self.launch.spec.runs[shape.keys[0]].benchmark), shape)
         if self._unfit:
             given["exclude"] = ",".join(sorted(self._unfit))
         executor.update_parameters(job_name=batch.name, setup=self._setup, **given)

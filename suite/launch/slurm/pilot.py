@@ -192,7 +192,8 @@ class Pilot:
             record = self.store.record(str(one.key))
             with record.claimed() as ours:
                 if ours and not record.is_done():
-                    message = f"the kernel killed it for memory, {beside} runs side by side in {self.settings.memory}"
+                    memory_of_task = self.content.settings.get("memory", self.settings.memory)
+                    message = f"the kernel killed it for memory, {beside} runs side by side in {memory_of_task}"
                     record_failure(record, self.launch.id, "out_of_memory", message, 1, beside)
 
     def _leave(self) -> None:

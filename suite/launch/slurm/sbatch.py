@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -24,15 +24,34 @@ NO_NODE = "Requested node configuration is not available"
 
 
 def packs(runs: Sequence[Run], registry: Registry, launcher: SlurmSettings) -> list[Pack]:
-    """Return the array tasks that runs are packed into."""
-    demands, turn = [], turns(runs)
-    for run in runs:
-        resources = registry.document.benchmarks[run.benchmark].resources.get(run.profile, Resources())  # type: ignore[call-overload]
-        if run.kind == "loss" and resources.processes > 1:
-            demands.append(Demand(run.key, run.estimate_s, resources.nodes, resources.gpus, turn=turn[run.key]))
+    """Return the array tasks that runs are packed into: those of benchmarks with other settings apart."""
+    turn, packed = turns(runs), []
+    for own, alike in _by_settings(launcher, [run.benchmark for run in runs]):
+        demands = [_demand(run, registry, own, turn[run.key]) for run in runs if run.benchmark in alike]
+        given = launcher.benchmarks.get(alike[0], {})
+        settings = {**given, "threads": own.worker_threads()} if given else {}
+        packed += [replace(one, settings=settings) for one in pack(demands, own.target_s)]
+    return sorted(packed, key=lambda one: (-one.seconds, one.keys))
+
+
+def _by_settings(launcher: SlurmSettings, benchmarks: Iterable[str]) -> list[tuple[SlurmSettings, list[str]]]:
+    """Return the settings of array tasks, and the benchmarks that have them."""
+    found: list[tuple[SlurmSettings, list[str]]] = []
+    for name in dict.fromkeys(benchmarks):
+        own = launcher.of(name)
+        alike = next((names for other, names in found if other == own), None)
+        if alike is None:
+            found.append((own, [name]))
         else:
-            demands.append(Demand(run.key, run.estimate_s, slots=slots(run, launcher), turn=turn[run.key]))
-    return pack(demands, launcher.target_s)
+            alike.append(name)
+    return found
+
+
+def _demand(run: Run, registry: Registry, launcher: SlurmSettings, turn: int) -> Demand:
+    resources = registry.document.benchmarks[run.benchmark].resources.get(run.profile, Resources())  # type: ignore[call-overload]
+    if run.kind == "loss" and resources.processes > 1:
+        return Demand(run.key, run.estimate_s, resources.nodes, resources.gpus, turn=turn)
+    return Demand(run.key, run.estimate_s, slots=slots(run, launcher), turn=turn)
 
 
 def slots(run: Run, launcher: SlurmSettings) -> int:
@@ -102,8 +121,8 @@ def small(launcher: SlurmSettings) -> SlurmSettings:
     return replace(launcher, cpus=1, gpus=min(1, launcher.gpus), memory=memory, time="5m", signal_seconds=10)
 
 
-def check(launcher: SlurmSettings) -> None:
-    """Ask the site whether it would take jobs with these settings.
+def check(launcher: SlurmSettings, benchmarks: Iterable[str]) -> None:
+    """Ask the site whether it would take jobs for runs of some benchmarks.
 
     Raises
     ------
@@ -112,6 +131,21 @@ def check(launcher: SlurmSettings) -> None:
     LaunchError
         If SLURM does not answer.
     """
+    problems: list[Problem] = []
+    for own, alike in _by_settings(launcher, benchmarks):
+        try:
+            _check(own)
+        except InputError as error:
+            given = launcher.benchmarks.get(alike[0], {})
+            place = f"launcher.benchmarks.{alike[0]}"
+            is_theirs = [problem.key in given or (bool(given) and not problem.key) for problem in error.problems]
+            pairs = zip(error.problems, is_theirs, strict=True)
+            problems += [replace(problem, where=place) if theirs else problem for problem, theirs in pairs]
+    if problems:
+        raise InputError(problems)
+
+
+def _check(launcher: SlurmSettings) -> None:
     try:
         known = client.partitions()
         named = launcher.partition.split(",") if launcher.partition is not None else list(known)[:1]

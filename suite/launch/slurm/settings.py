@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Annotated, Any, Final, Literal
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from annotated_types import Ge, Gt
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, with_config
+from typing_extensions import TypedDict  # pydantic reads typing's own from Python 3.12 on
 
-from suite.registry.launchers import Auto, Duration, Launcher, Memory, seconds
+from suite.registry.launchers import STRICT, Auto, Duration, Launcher, Memory, seconds
 
 _OWN: Final = (
     frozenset({"account", "array", "begin", "constraint", "cpus-per-task", "error", "gpus-per-node", "gres"})
@@ -22,6 +24,23 @@ def _options(value: Any) -> Any:
     if own:
         raise ValueError(f"the suite sets {', '.join(own)} itself; most of these are fields of the launcher")
     return value
+
+
+@with_config(STRICT)
+class BenchmarkSettings(TypedDict, total=False):
+    """What array tasks for one benchmark are to have otherwise: fields of :class:`SlurmSettings`."""
+
+    partition: str | None
+    account: str | None
+    qos: str | None
+    constraint: str | None
+    gpus: Annotated[int, Ge(0)]
+    gpu_type: str | None
+    cpus: Annotated[int, Ge(1)]
+    memory: Memory
+    time: Duration
+    target: Duration
+    runs_per_gpu: Annotated[int, Ge(1)] | Auto
 
 
 @dataclass(frozen=True)
@@ -57,6 +76,8 @@ class SlurmSettings(Launcher):
         Tasks of one array; ``auto`` asks the site.
     setup : list of str
         Shell lines before Python starts, as in ``module load cuda``.
+    benchmarks : mapping of benchmark to settings
+        What array tasks for runs of a benchmark have otherwise, as in ``{image: {partition: gpu, memory: 32G}}``.
     sbatch : mapping of option to value
         More options of sbatch by their long names, as in ``{mail-type: END, reservation: workshop}``.
     signal : str
@@ -77,6 +98,7 @@ class SlurmSettings(Launcher):
         Command of the interpreter on the nodes; default: the one that submits.
     """
 
+    benchmark_fields: ClassVar[tuple[str, ...]] = tuple(BenchmarkSettings.__annotations__)
     kind: Literal["slurm"]
     partition: str | None = None
     account: str | None = None
@@ -100,6 +122,19 @@ class SlurmSettings(Launcher):
     max_requeues: Annotated[int, Ge(0)] = 100
     poll_seconds: Annotated[float, Gt(0)] = 15.0
     python: str | None = None
+    benchmarks: dict[str, BenchmarkSettings] = field(default_factory=dict)
+
+    def named_benchmarks(self) -> Collection[str]:
+        """Return the benchmarks that have settings of their own."""
+        return self.benchmarks
+
+    def of(self, benchmark: str) -> Self:
+        """Return the settings of array tasks for a benchmark's runs."""
+        return replace(self, benchmarks={}, **self.benchmarks.get(benchmark, {}))
+
+    def worker_threads(self) -> int | None:
+        """Return how many threads a worker computes with: on a CPU 1, on GPUs its share of the cores."""
+        return self.threads if isinstance(self.threads, int) else 1 if self.gpus == 0 else None
 
     @property
     def time_s(self) -> int:

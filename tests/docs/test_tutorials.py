@@ -1,10 +1,11 @@
-"""The README's benchmark of one's own, word for word."""
+"""The losses of README and docs/loss.md, and the benchmark of docs/benchmark.md, word for word."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -13,27 +14,27 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
+from suite.conformance import CHECKS, assert_conforms
 from tests.cluster import environment
 from tests.conftest import REGISTRY, ROOT
 
 
-def blocks(heading: str, language: str) -> list[str]:
-    """Return the code blocks of a section of the README."""
-    section = (ROOT / "README.md").read_text().partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
-    return re.findall(rf"^```{language}\n(.*?)^```$", section, flags=re.DOTALL | re.MULTILINE)
+def blocks(page: str, language: str) -> list[str]:
+    """Return the code blocks of a page."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", (ROOT / page).read_text(), flags=re.DOTALL | re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A user's folder, with what the README says typed in."""
+    """A user's folder, with what the page says typed in."""
     folder = tmp_path_factory.mktemp("user")
-    benchmark, test = blocks("Add a benchmark", "python")
+    benchmark, test = blocks("docs/benchmark.md", "python")
     (folder / "my_benchmark.py").write_text(benchmark)
     (folder / "test_my_benchmark.py").write_text(test)
     (folder / "data").mkdir()
     digits = load_digits()
     np.savetxt(folder / "data" / "digits.csv", np.c_[digits.data, digits.target], fmt="%d", delimiter=",")
-    (registered,) = blocks("Add a benchmark", "yaml")
+    (registered,) = blocks("docs/benchmark.md", "yaml")
     catalogues, entry = registered.split("benchmarks:\n")
     (folder / "benchmarks.yaml").write_text(REGISTRY.replace("benchmarks:\n", f"{catalogues}benchmarks:\n{entry}"))
     (folder / "my_data.yaml").write_text(suite(folder, "data", "describe", "data/digits.csv"))
@@ -54,8 +55,14 @@ def python(folder: Path, *arguments: str, status: int = 0) -> str:
     return ended.stdout if status == 0 else ended.stderr
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/loss.md"])
+def test_a_page_s_loss_is_one_that_conforms(page: str, tmp_path: Path) -> None:
+    (tmp_path / "my_losses.py").write_text(blocks(page, "python")[0])
+    assert_conforms(runpy.run_path(str(tmp_path / "my_losses.py"))["Cubic"], CHECKS.keys() - {"compile"})
+
+
 def test_the_example_is_under_sixty_lines() -> None:
-    assert len(blocks("Add a benchmark", "python")[0].splitlines()) < 60
+    assert len(blocks("docs/benchmark.md", "python")[0].splitlines()) < 60
 
 
 def test_a_user_s_benchmark_on_a_user_s_data_runs_as_the_suite_s_own_do(folder: Path) -> None:

@@ -18,7 +18,7 @@ install_venv = [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && \
 	apt-get update -qq && apt-get install -y -qq --no-install-recommends python3-venv
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast smoke lint coverage bench bench-quick install constraints clean
+.PHONY: help run test test-fast smoke lint coverage docs bench bench-quick install constraints clean
 
 help:
 	@echo "make run     install, fetch data, tune every loss (profile mini), write the report"
@@ -27,6 +27,7 @@ help:
 	@echo "make test-fast   only tests without campaigns, servers and compilers, for the inner loop: two minutes"
 	@echo "make lint    ruff, mypy, and the order of the imports"
 	@echo "make coverage   per cent of the statements that the fast tests execute, with a floor"
+	@echo "make docs    the pages as a site, build/site; broken links fail"
 	@echo "make bench   measure what is said of speed and memory, on an idle machine: writes docs/performance.md"
 	@echo "make bench-quick   two minutes: fails where a loss or image training is out of proportion to its peers"
 	@echo "make clean   remove the virtual environment and caches; results and data stay"
@@ -58,6 +59,11 @@ lint: $(VENV)/.installed-dev
 coverage: $(VENV)/.installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal --cov --cov-report=term:skip-covered \
 		--cov-fail-under=$(FLOOR) $(FAST) -m "" $(ARGUMENTS)  # the slow ones, too
+
+docs: export NO_MKDOCS_2_WARNING := 1
+docs: $(VENV)/.installed-dev
+	$(BIN)/python -m mkdocs build --strict $(ARGUMENTS)
+	@echo "build/site/index.html; with search: $(BIN)/python -m http.server -d build/site"
 
 # Its peers are not for users: hydra-submitit-launcher comes with the extra `bench`.
 bench: $(VENV)/.installed-bench
@@ -92,5 +98,5 @@ constraints: $(VENV)/.installed-dev $(VENV)/.installed-bench
 	$(BIN)/python -m pip freeze --exclude-editable | grep -E '^[A-Za-z0-9._-]+==' > constraints.txt
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) build .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

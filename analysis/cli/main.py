@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0; 2 if what was given will not do or there is nothing to show, 1 if a process that drew figures was killed, 130 if
     this one was interrupted.
     """
-    options = _parser().parse_args(arguments)
+    options = make_parser().parse_args(arguments)
     from analysis.cli import commands
     from analysis.read.load import NothingToShow
     from suite.problems import InputError
@@ -69,7 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of ``python -m analysis``."""
     parser = argparse.ArgumentParser(prog="python -m analysis", description=DESCRIPTION)
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
     for name, text in COMMANDS.items():

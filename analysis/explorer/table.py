@@ -24,7 +24,7 @@ among them unless $`j \neq +`$ leaves it out. $`\mathrm{sg}[\cdot]`$ passes no g
 anchors, $`M`$ that of an anchor's negatives, $`\bar s_+`$ the mean over the batch, $`T`$ a period in epochs and $`e`$
 the epoch.
 
-Written by `python -m analysis losses --out docs` from the classes of [`suite.losses`](../../suite/losses).
+Written by `python -m analysis losses --out docs` from the classes of [`suite.losses`](../../suite/losses/__init__.py).
 """
 
 

@@ -114,9 +114,14 @@ def wrapped(name: str, width: int = 16, lines: int = 3) -> str:
     return "\n".join(kept)
 
 
-def lines_of(names: Iterable[str], width: int = NAME) -> int:
-    """Return the lines that the longest of some wrapped names takes."""
-    return max((wrapped(name, width).count("\n") + 1 for name in names), default=1)
+def row_names(rows: Sequence[str]) -> list[str]:
+    """Return the names of a panel's rows, wrapped; a long one among many is cut short, as all rows are as high."""
+    return [wrapped(row, NAME, 3 if len(rows) <= MANY else 2) for row in rows]
+
+
+def lines_of(rows: Sequence[str]) -> int:
+    """Return the lines that the longest name of a panel's rows takes."""
+    return max((name.count("\n") + 1 for name in row_names(rows)), default=1)
 
 
 def _width(text: str) -> int:
@@ -143,7 +148,7 @@ def row_height(rows: Sequence[str], height: float) -> float:
 
 def name_rows(axis: Axes, rows: Sequence[str]) -> None:
     """Give a panel a line a row, the first on top."""
-    axis.set_yticks(range(len(rows)), [wrapped(row, NAME) for row in rows])
+    axis.set_yticks(range(len(rows)), row_names(rows))
     axis.set_ylim(len(rows) - 0.4, -0.6)
     axis.grid(visible=False, axis="y")
 

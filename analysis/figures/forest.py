@@ -134,9 +134,9 @@ def figure(evidence: Evidence) -> Drawing:
         drawn,
         "Difference in test metric in units of the benchmark's margin, by claim and benchmark, paired by seed "
         f"({counted(line.n for line in shown if line.n)}); to the right is better for the loss named first. Markers "
-        "and bars: mean and its 95 % t-interval; diamonds: mean of the benchmarks and its 95 % bootstrap interval. "
-        "Dotted lines: the margins. Colour, shape and word: the verdict, which is corrected for the number of tests; "
-        f"the bars are not.{beyond}",
+        "and bars: mean and its t-interval, simultaneous at 95 % over the benchmarks of the claim; diamonds: mean of "
+        "the benchmarks and its 95 % bootstrap interval. Dotted lines: the margins. Colour, shape and word: the "
+        f"verdict, which goes by these intervals.{beyond}",
     )
 
 

@@ -13,7 +13,6 @@ from matplotlib.image import AxesImage
 from analysis.evidence.comparison import described
 from analysis.evidence.gather import Evidence
 from analysis.figures.canvas import (
-    NAME,
     NAME_LINE,
     Drawing,
     NothingToDraw,
@@ -21,6 +20,7 @@ from analysis.figures.canvas import (
     lines_of,
     number,
     panels,
+    row_names,
     wrapped,
 )
 from analysis.figures.style import styled
@@ -82,7 +82,7 @@ def figure(evidence: Evidence) -> Drawing:
         raise NothingToDraw(f"Pairs need two rows of losses; there {'is one' if rows else 'is none'}.")
     found = {name: differences(evidence, name) for name in evidence.benchmarks}
     counts = [int(n) for _, _, common in found.values() for n in common[np.triu_indices(len(rows), 1)] if n]
-    numbers = [f"{place + 1}  {wrapped(row, NAME)}" for place, row in enumerate(rows)]
+    numbers = [f"{place + 1}  {name}" for place, name in enumerate(row_names(rows))]
     cell = max(CELL if len(rows) <= NUMBERED else LEAST_CELL, NAME_LINE * lines_of(rows))
     with styled():
         drawn, axes = panels(len(found), 0.75 + cell * len(rows), sharey=True)

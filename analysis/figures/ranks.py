@@ -13,7 +13,6 @@ from matplotlib.ticker import FuncFormatter
 
 from analysis.evidence.gather import Evidence
 from analysis.figures.canvas import (
-    NAME,
     NAME_LINE,
     Drawing,
     NothingToDraw,
@@ -24,7 +23,7 @@ from analysis.figures.canvas import (
     margin_scale,
     number,
     percent,
-    wrapped,
+    row_names,
 )
 from analysis.figures.style import handle, look, styled
 from analysis.statistics.aggregates import Profile, interquartile_mean, profile_of
@@ -185,7 +184,7 @@ def _panel(axis: Axes, ranked: Ranks) -> None:
     axis.spines["top"].set_position(("data", 0.0))
     for side in ("left", "right", "bottom"):
         axis.spines[side].set_visible(False)
-    axis.set_yticks([first_row + number for number in range(len(names))], [wrapped(name, NAME) for name in names])
+    axis.set_yticks([first_row + number for number in range(len(names))], row_names(names))
     axis.grid(visible=False)
 
 

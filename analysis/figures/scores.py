@@ -122,7 +122,10 @@ def _panel(
             axis.axvline(by_row[name].mean(), color="#555555", linewidth=0.9, linestyle=lines[name], zorder=1)
     for texts, at, side in ((beyond[0], 0.02, "left"), (beyond[1], 0.98, "right")):
         said = "\n".join(texts)
-        axis.text(at, 0.02, said, transform=axis.transAxes, ha=side, va="bottom", fontsize=5.5, color="#555555")
+        # in points: a share of a tall panel would reach the lowest row
+        axis.annotate(
+            said, (at, 0), (0, 2), "axes fraction", "offset points", ha=side, va="bottom", fontsize=5.5, color="#555555"
+        )
     name_rows(axis, rows)
     axis.xaxis.set_major_locator(MaxNLocator(FEW))
     axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))

@@ -1,4 +1,4 @@
-"""The outcomes of runs' test items: from the records of a results folder, or from the second file of a bundle.
+"""The outcomes of runs' test items: from records, from artifacts in MLflow, or from the second file of a bundle.
 
 ``items.parquet`` has a row for every run, metric and part of it (:class:`suite.outcomes.Outcomes`): ``run_id``,
 ``metric``, ``statistic``, ``part``, and the lists ``values``, ``truth`` and ``weights``, empty where there are none.
@@ -21,6 +21,9 @@ import pyarrow.parquet as pq
 from suite.outcomes import FIELDS, Outcomes, from_arrays
 from suite.records import items
 from suite.records.files import read_json
+from suite.text.naming import clean_name
+from suite.tracking import TrackingUnavailable
+from suite.tracking import items as artifacts
 from suite.tracking.bundle import check, columns_of, digest, refusal
 
 FILE = "items.parquet"
@@ -67,13 +70,43 @@ def of_records(folders: Sequence[Path], runs: pd.DataFrame) -> OutcomesReader:
     return read
 
 
+def of_artifacts(uri: str, experiment: str) -> OutcomesReader:
+    """Return a reader of what was logged in MLflow; a store that cannot be read is named in a warning."""
+
+    def read(run_ids: Sequence[str]) -> ByRun:
+        try:
+            found = artifacts.read(uri, experiment, run_ids)
+        except TrackingUnavailable as error:
+            logger.warning("outcomes of test items count as missing: %s", error)
+            return {}
+        return {run_id: _named_as_metrics(outcomes) for run_id, outcomes in found.items()}
+
+    return read
+
+
+def of_either(first: OutcomesReader, second: OutcomesReader) -> OutcomesReader:
+    """Return a reader that asks the second one for what the first one has not."""
+
+    def read(run_ids: Sequence[str]) -> ByRun:
+        found = first(run_ids)
+        missing = [run_id for run_id in run_ids if run_id not in found]
+        return {**found, **second(missing)} if missing else found
+
+    return read
+
+
+def _named_as_metrics(outcomes: Mapping[str, Outcomes]) -> dict[str, Outcomes]:
+    """Return outcomes by the names that MLflow, and with it the analysis, has for their metrics."""
+    return {clean_name(metric): one for metric, one in outcomes.items()}
+
+
 def _of_record(folder: Path, record: str) -> dict[str, Outcomes]:
     result = read_json(folder / "result.json") or {}
     said = result.get("items")
     if result.get("record") != record or not isinstance(said, dict):
         return {}
     try:
-        return items.read(folder / items.FILE, str(said.get("sha256")))
+        return _named_as_metrics(items.read(folder / items.FILE, str(said.get("sha256"))))
     except (OSError, ValueError) as error:
         logger.warning("%s; it counts as missing", error)
         return {}

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from analysis.read import bundle
-from analysis.read.items import of_records
+from analysis.read.items import of_artifacts, of_either, of_records
 from analysis.read.logged import Logged
 from suite.problems import InputError, Problem
 from suite.registry.claims import Declared
@@ -122,7 +122,8 @@ def _from_store(out: Path, uri: str, experiment: str | None, declared: Declared 
         declared = _kept(out, name)
     runs = frame(uri, name)
     file = sqlite_file(uri)
-    outcomes = of_records([out, *([file.parent] if file else [])], runs)
+    records = of_records([out, *([file.parent] if file else [])], runs)
+    outcomes = of_either(records, of_artifacts(uri, name))
     return Logged(runs, declared, masked(uri), name, functools.partial(series, uri, name), outcomes)
 
 

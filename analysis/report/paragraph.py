@@ -91,7 +91,7 @@ def _several(number: int, one: str, more: str = "") -> str:
 
 def write(evidence: Evidence, folder: Path) -> list[Path]:
     """Write ``paragraph.txt`` and ``paragraph.tex`` into a folder and return their paths; none without a paragraph."""
-    text = paragraph(evidence)
+    text = evidence.declared.labels.put_into(paragraph(evidence))
     if not text:
         return []
     folder.mkdir(parents=True, exist_ok=True)

@@ -11,20 +11,24 @@ import math
 from functools import lru_cache
 
 import numpy as np
-from scipy import special
+from scipy import sparse, special
 
-from suite.outcomes import Outcomes, mean_ranks
+from suite.outcomes import Outcomes
 
 RESAMPLES = 1_000
 """Draws of items: the standard error that they give is off by 2 %, as 1 / sqrt(2 x 1,000)."""
-AT_ONCE = 1_000_000
+AT_ONCE = 10_000_000
 """Weights that are worked on at one time, for memory's sake."""
 
 
 @lru_cache(maxsize=8)
 def item_weights(items: int, resamples: int = RESAMPLES) -> np.ndarray:
-    """Return how often each item is in each resample: int64 [resamples, items], from a fixed generator."""
-    return np.random.default_rng(0).multinomial(items, np.full(items, 1 / items), size=resamples)
+    """Return how often each item is in each resample: int32 [resamples, items], from a fixed generator.
+
+    The weights of one item lie beside each other: what is done with it is done for all resamples at once.
+    """
+    drawn = np.random.default_rng(0).multinomial(items, np.full(items, 1 / items), size=resamples)
+    return np.asfortranarray(drawn, dtype=np.int32)
 
 
 def resampled(outcomes: Outcomes, weights: np.ndarray) -> np.ndarray:
@@ -48,8 +52,7 @@ def resampled(outcomes: Outcomes, weights: np.ndarray) -> np.ndarray:
         for place in range(len(arrays["values"])):
             part = {name: array[place] for name, array in arrays.items()}
             for start in range(0, len(weights), step):
-                some = weights[start : start + step].astype(float)
-                found[start : start + step] += _statistic(outcomes.statistic, part, some)
+                found[start : start + step] += _statistic(outcomes.statistic, part, weights[start : start + step])
     return np.asarray(found / len(arrays["values"]))
 
 
@@ -110,32 +113,50 @@ def _statistic(statistic: str, part: dict[str, np.ndarray], weights: np.ndarray)
     values = part["values"]
     if statistic == "mean":
         counts = part.get("weights", np.ones(len(values)))
-        return np.asarray(weights @ (counts * values) / (weights @ counts))
-    ranks = _resampled_ranks(values, weights)
+        # not as a matrix product, which would copy the weights as floats
+        total, count = (np.einsum("i,ir->r", column, weights.T) for column in (counts * values, counts))
+        return np.asarray(total / count)
     if statistic == "roc_auc":
-        is_positive = part["truth"] == 1
-        positives = weights[:, is_positive].sum(axis=1)
-        above = (weights * ranks)[:, is_positive].sum(axis=1) - positives * (positives + 1) / 2
-        return np.asarray(above / (positives * (weights.sum(axis=1) - positives)))
+        return _area(values, part["truth"] == 1, weights)
     if np.ptp(values) == 0:
         return np.zeros(len(weights))
-    return _correlation(ranks, _resampled_ranks(part["truth"], weights), weights)
+    return _rank_correlation(values, part["truth"], weights)
 
 
-def _resampled_ranks(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return the mean rank of each item's copies among all that were drawn: [resamples, items]."""
-    order = np.argsort(values, kind="stable")
-    firsts = np.flatnonzero(np.diff(mean_ranks(values)[order], prepend=-1.0))
-    tied = np.add.reduceat(weights[:, order], firsts, axis=1)
-    middle = np.cumsum(tied, axis=1) - (tied - 1) / 2
-    ranks = np.empty_like(weights)
-    ranks[:, order] = np.repeat(middle, np.diff(np.append(firsts, len(values))), axis=1)
-    return ranks
+def _area(values: np.ndarray, is_positive: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the area under the curve [resamples]: the share of pairs that are in order, half of the ties.
+
+    The rarer class is sorted, and the other one counted between its values: this takes a tenth of the time that ranks
+    of all items would take.
+    """
+    if 2 * is_positive.sum() > len(values):
+        values, is_positive = -values, ~is_positive
+    rare, others = np.flatnonzero(is_positive), np.flatnonzero(~is_positive)
+    distinct, place = np.unique(values[rare], return_inverse=True)
+    of_rare = _summed(place, rare, len(distinct), weights)
+    # twice what is below each distinct value: an item that equals it comes once before it and once after it
+    sides = [np.searchsorted(distinct, values[others], side=side) for side in ("left", "right")]
+    between = _summed(np.concatenate(sides), np.tile(others, 2), len(distinct) + 1, weights)
+    below = np.cumsum(between, axis=0, dtype=between.dtype)
+    above = np.einsum("vr,vr->r", of_rare, below[:-1], dtype=float)
+    return np.asarray(above / (of_rare.sum(axis=0).astype(float) * below[-1]))
 
 
-def _correlation(first: np.ndarray, second: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return Pearson's correlation of the rows of two arrays [resamples, items] under weights."""
-    centre = (weights.sum(axis=1, keepdims=True) + 1) / 2  # of any ranks of so many
-    first, second = first - centre, second - centre
-    moment = (weights * first * second).sum(axis=1)
-    return np.asarray(moment / np.sqrt((weights * first**2).sum(axis=1) * (weights * second**2).sum(axis=1)))
+def _rank_correlation(first: np.ndarray, second: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return Spearman's correlation [resamples] of the items that were drawn, equal ones at their mean rank."""
+    centred, squares = [], np.ones(len(weights))
+    for values in (first, second):
+        distinct, place = np.unique(values, return_inverse=True)
+        tied = _summed(place, np.arange(len(values)), len(distinct), weights)
+        upto = np.cumsum(tied, axis=0, dtype=float)
+        twice = 2 * upto - tied - upto[-1]  # the distance of the mean rank from the middle
+        squares *= np.einsum("vr,vr,vr->r", tied, twice, twice)
+        centred.append(twice[place])
+    return np.asarray(np.einsum("ir,ir,ir->r", weights.T, *centred) / np.sqrt(squares))
+
+
+def _summed(place: np.ndarray, items: np.ndarray, places: int, weights: np.ndarray) -> np.ndarray:
+    """Return the weights [resamples, all items] of `items` summed by the place of each: [places, resamples]."""
+    ones = np.ones(len(items), weights.dtype)
+    by_place = sparse.csr_array((ones, (place, items)), shape=(places, weights.shape[1]))
+    return np.asarray(by_place @ weights.T)

@@ -15,6 +15,7 @@ def html(table: Table) -> str:
     Every block is a ``tbody``; a block's title heads its rows where there are several. A cell that can be sorted by a
     number carries it, unrounded, as ``data-value``.
     """
+    table = table.labelled()
     return table_element(table) + notes_list(table)
 
 

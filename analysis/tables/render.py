@@ -6,10 +6,13 @@ import re
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from analysis.tables.html import html
 from analysis.tables.table import Cell, Table
+
+if TYPE_CHECKING:
+    from rich.table import Table as RichTable
 
 LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
@@ -27,6 +30,7 @@ MARKDOWN = re.compile(r"([\\`*|\[\]<>])")
 
 def markdown(table: Table) -> str:
     """Write a table as Markdown, one block after the other."""
+    table = table.labelled()
     parts = [_md(table.caption), ""]
     for block in table.blocks:
         lines = [[block.title, *table.header[1:]], ["---"] * len(table.header)]
@@ -44,6 +48,7 @@ def latex(table: Table) -> str:
 
     Columns of sentences become paragraphs; any other table that is too wide is made smaller.
     """
+    table = table.labelled()
     label = f"tab:{_slug(table.profile)}-{_slug(table.name)}"
     lines = [
         f"% {LATEX_NEEDS}",
@@ -79,35 +84,66 @@ def show(table: Table) -> None:
     """Print a table under its caption, with the same figures, and its notes.
 
     Headers and sentences are folded to the width of the terminal; numbers never are: a table of more numbers than fit
-    is wider than the terminal.
+    is printed in parts, each with the labels of the rows. In a pipe or a file it is wider than a terminal instead.
     """
     from rich.console import Console
+    from rich.text import Text
+
+    widths = [_width(table, i) for i in range(len(table.header))]
+    wide = Console().width
+    is_seen = sys.stdout.isatty()
+    parts = _parts(widths, wide) if is_seen else [list(range(1, len(widths)))]
+    needed = max(_taken(widths, part) for part in parts)
+    console = Console(width=max(wide, needed), soft_wrap=not is_seen)
+    console.print(Text(table.caption))
+    for part in parts:
+        console.print(_rich(table, part, widths))
+    for note in table.notes:
+        console.print(note, markup=False, highlight=False)
+
+
+def _parts(widths: list[int], room: int) -> list[list[int]]:
+    """Divide columns of cells into parts that fit beside the labels, of one column at least."""
+    parts: list[list[int]] = [[]]
+    for column in range(1, len(widths)):
+        if parts[-1] and _taken(widths, [*parts[-1], column]) > room:
+            parts.append([])
+        parts[-1].append(column)
+    return parts
+
+
+def _taken(widths: list[int], columns: list[int]) -> int:
+    """Return the characters that the labels and some columns take, with their borders."""
+    return sum(widths[column] + 3 for column in (0, *columns)) + 1
+
+
+def _rich(table: Table, columns: list[int], widths: list[int]) -> RichTable:
+    """Return some columns of a table for the terminal, beside the labels of its rows."""
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    shown, widths = RichTable(), [_width(table, i) for i in range(len(table.header))]
-    for i, (name, width) in enumerate(zip(table.header, widths, strict=True)):
-        shown.add_column(Text(name), justify="left" if i == 0 else "right", overflow="fold", min_width=width)
+    shown = RichTable()
+    for i in (0, *columns):
+        justify: Literal["left", "right"] = "right" if i else "left"
+        shown.add_column(Text(table.header[i]), justify=justify, overflow="fold", min_width=widths[i])
     for block in table.blocks:
         shown.add_section()
         if table.is_titled:
             shown.add_row(Text(block.title, style="italic"))
         for label, cells in block.rows:
-            shown.add_row(Text(label), *(Text(cell.text, style="bold" if cell.bold else "") for cell in cells))
-    borders = 3 * len(widths) + 1
-    console = Console(width=max(Console().width, sum(widths) + borders), soft_wrap=not sys.stdout.isatty())
-    console.print(Text(table.caption))
-    console.print(shown)
-    for note in table.notes:
-        console.print(note, markup=False, highlight=False)
+            beside = (cells[i - 1] for i in columns)
+            shown.add_row(Text(label), *(Text(cell.text, style="bold" if cell.bold else "") for cell in beside))
+    return shown
 
 
 def _width(table: Table, column: int) -> int:
     """Return the characters that a column needs at least for its cells, if they are not sentences, and its header."""
+    from rich.cells import cell_len
+
     texts = [label if column == 0 else cells[column - 1].text for block in table.blocks for label, cells in block.rows]
-    longest = max(map(len, texts), default=0)
-    word = max(map(len, table.header[column].split()), default=0)
-    return max(longest if longest <= LONGEST else LONGEST // 2, word)
+    longest = max(map(cell_len, texts), default=0)
+    word = max(map(cell_len, table.header[column].split()), default=0)
+    return max(longest if longest <= LONGEST else LONGEST // 2, min(word, LONGEST // 2))
 
 
 FORMATS: Final[dict[str, Callable[[Table], str]]] = {".md": markdown, ".tex": latex, ".csv": csv, ".html": html}

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pandas as pd
+
+from suite.registry.claims import Labels
 
 MISSING = "—"
 ARROWS = {"maximise": "↑", "minimise": "↓"}
@@ -56,6 +58,8 @@ class Table:
         The same figures unrounded, for CSV.
     is_titled : bool
         The blocks' titles are needed to understand their rows.
+    labels : Labels
+        What files for readers call losses and benchmarks; CSV and the terminal have the names that commands take.
     """
 
     name: str
@@ -66,6 +70,28 @@ class Table:
     notes: list[str] = field(default_factory=list)
     data: pd.DataFrame = field(default_factory=pd.DataFrame)
     is_titled: bool = False
+    labels: Labels = field(default_factory=Labels)
+
+    def labelled(self) -> Table:
+        """Return the table with labels in place of names."""
+        if self.labels == Labels():
+            return self
+        put = self.labels.put_into
+        blocks = [
+            Block(
+                put(block.title),
+                [(put(row), [replace(one, text=put(one.text)) for one in cells]) for row, cells in block.rows],
+            )
+            for block in self.blocks
+        ]
+        return replace(
+            self,
+            caption=put(self.caption),
+            header=list(map(put, self.header)),
+            blocks=blocks,
+            notes=list(map(put, self.notes)),
+            labels=Labels(),
+        )
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -40,7 +41,8 @@ def all_tables(evidence: Evidence, spread: Spread = "std") -> list[Table]:
         left_out_table(evidence),
         *_offered(evidence),
     ]
-    return [table for table in made if table is not None]
+    labels = evidence.declared.labels
+    return [replace(table, labels=labels) for table in made if table is not None]
 
 
 def _offered(evidence: Evidence) -> Iterator[Table | None]:

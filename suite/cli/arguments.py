@@ -100,6 +100,7 @@ def make_parser(prog: str = "python -m suite") -> tuple[Parser, dict[str, Parser
     why = add("why", "what is known of one run, and why it is stale", _registry, _out)
     why.add_argument("key", help="the beginning of a key is enough")
     sync = add("sync", "bring MLflow up to date with the records", _out, _tracking, _registry)
+    _items(sync)
     sync.add_argument("--prune", action="store_true", help="delete from MLflow the runs whose records are gone")
     init = add("init", "write a small study: a registry that extends the suite's, a loss, its test, a README")
     init.add_argument("folder", nargs="?", default=".", metavar="FOLDER", help="default: the current folder")
@@ -180,6 +181,7 @@ def _execution(parser: Parser) -> None:
     parser.add_argument("--offline", action="store_true", help="never fetch data")
     parser.add_argument("--mirror", metavar="DIR_OR_URL", help="where to look for data first")
     parser.add_argument("--quiet", action="store_true", help="print errors only")
+    _items(parser)
 
 
 def _count(text: str) -> int:
@@ -200,6 +202,11 @@ def _out(parser: Parser) -> None:
 
 def _tracking(parser: Parser) -> None:
     parser.add_argument("--tracking-uri", metavar="URI", help="default: MLFLOW_TRACKING_URI, else OUT/mlflow.db")
+
+
+def _items(parser: Parser) -> None:
+    text = "log the outcomes of test items, too, as artifacts: analysis then needs no records"
+    parser.add_argument("--items", action="store_true", help=text)
 
 
 def _json(parser: Parser) -> None:

@@ -46,7 +46,7 @@ def findings(
         yield Finding("slurm", "problem", f"not installed here: {', '.join(missing)}", ON_CLUSTER)
         return
     try:
-        configuration, partitions = client.configuration(), client.partitions()
+        configuration, partitions = client.configuration(launcher.cluster), client.partitions(launcher.cluster)
     except (SchedulerUnavailable, client.Refused) as error:
         yield Finding(
             "slurm", "unknown", f"the controller does not answer: {error}", "try again later, or ask the site"
@@ -56,7 +56,7 @@ def findings(
     listed = ", ".join(f"{partition} ({limit})" for partition, limit in partitions.items())
     yield Finding("slurm", "ok", f"SLURM {version}, cluster {name}; partitions: {listed or 'none'}")
     yield _array_size(launcher, configuration)
-    yield _accounting(configuration)
+    yield _accounting(launcher, configuration)
     from suite.doctor import visit  # with it comes submitit, half a second that only those who get here should pay
 
     refusal = list(_refusals(launcher, registry))
@@ -75,7 +75,7 @@ def _array_size(launcher: SlurmLauncher, configuration: Mapping[str, str]) -> Fi
     return Finding("slurm", "ok", f"MaxArraySize is {most}: larger arrays are split")
 
 
-def _accounting(configuration: Mapping[str, str]) -> Finding:
+def _accounting(launcher: SlurmLauncher, configuration: Mapping[str, str]) -> Finding:
     kind = configuration.get("AccountingStorageType", "")
     what = ""
     if not kind.endswith("slurmdbd"):
@@ -84,6 +84,8 @@ def _accounting(configuration: Mapping[str, str]) -> Finding:
         what = "sacct is not installed here"
     else:
         ask = ["sacct", "--noheader", "--allocations", "--starttime", "now", "--format", "JobID"]
+        if launcher.cluster is not None:
+            ask += ["--clusters", launcher.cluster]
         try:
             subprocess.run(
                 ask,

@@ -62,6 +62,8 @@ class Visit:
         What was seen here of the lock that it holds: ``held``, ``free``, or why that cannot be told.
     is_heard : bool
         Whether its report has arrived.
+    cluster : str or None
+        Where the job is, if the launcher names it.
     """
 
     folder: Path
@@ -69,6 +71,7 @@ class Visit:
     waited_s: float = 0.0
     lock_seen: str = ""
     is_heard: bool = False
+    cluster: str | None = None
 
     def state(self) -> tuple[str, str]:
         """Return the job's state and why it waits; ``GONE`` once the queue has forgotten it.
@@ -77,7 +80,7 @@ class Visit:
         ------
         suite.launch.queue.SchedulerUnavailable, suite.launch.slurm.client.Refused
         """
-        for task in client.queue():
+        for task in client.queue(self.cluster):
             if task.job == self.job:
                 return task.state, task.reason
         return "GONE", ""
@@ -168,7 +171,7 @@ def _submit(launcher: SlurmLauncher, folder: Path, sizes: Mapping[str, int], tra
     write_json(folder / "here.json", {"time": time.time()})
     with in_own_environment():
         job = executor.submit(probe.probe, str(folder), dict(sizes), tracking_uri)
-    return Visit(folder, str(job.job_id))
+    return Visit(folder, str(job.job_id), cluster=launcher.cluster)
 
 
 def _folder_beside(out: Path) -> tempfile.TemporaryDirectory[str]:
@@ -180,11 +183,11 @@ def _end(visit: Visit) -> None:
     """See the job off; where SLURM does not answer, its time limit will end it."""
     with contextlib.suppress(SchedulerUnavailable, client.Refused):
         if not visit.is_heard:
-            client.cancel([visit.job])
+            client.cancel([visit.job], visit.cluster)
         deadline = time.monotonic() + LEAVE_S
         while visit.state()[0] != "GONE" and time.monotonic() < deadline:
             time.sleep(ASK_S)
-        client.cancel([visit.job])
+        client.cancel([visit.job], visit.cluster)
 
 
 def _cached(registry: Registry) -> dict[str, int]:

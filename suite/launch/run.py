@@ -42,6 +42,8 @@ class RunOptions:
         The MLflow store to mirror into.
     mirror : str or None
         Where to look for data first.
+    with_items : bool
+        Mirror the outcomes of test items, too.
     may_end_process : bool
         Whether an interruption that finds this process waiting for something else may end it.
     """
@@ -51,6 +53,7 @@ class RunOptions:
     offline: bool = False
     tracking_uri: str = ""
     mirror: str | None = None
+    with_items: bool = False
     may_end_process: bool = True
 
 
@@ -157,7 +160,12 @@ class Mirroring:
         from suite.tracking import LiveMirror
 
         self._mirror = LiveMirror(
-            store.out, options.tracking_uri, plan.experiment, [run.key for run in plan.runs], interval_s=2.0
+            store.out,
+            options.tracking_uri,
+            plan.experiment,
+            [run.key for run in plan.runs],
+            interval_s=2.0,
+            with_items=options.with_items,
         )
         self._started = False
 

@@ -86,7 +86,9 @@ class _Checks:
             else:
                 self.complain((*path, "_target_"), "is missing: name the class, e.g. suite.losses.InfoNCE")
                 target = _ANYTHING
-            arguments = {k: v for k, v in entry.items() if k not in ("_target_", "sweep", "search")}
+            arguments = {k: v for k, v in entry.items() if k not in ("_target_", "sweep", "search", "label")}
+            if not isinstance(entry.get("label", ""), str):
+                self.complain((*path, "label"), f"expected a text, got {entry['label']!r}")
             search = entry.get("search", {})
             axes = members.axes((*path, "search"), search, "loss", target, [arguments], self.complain)
             loss = LossEntry(name, target, arguments, axes=axes)

@@ -7,6 +7,7 @@ about what was claimed when the runs were exported.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any, ClassVar, Final, Literal
@@ -135,6 +136,32 @@ class Margin:
 
 
 @dataclass(frozen=True)
+class Labels:
+    """What readers of a table see in place of names of the registry; what has no label keeps its name.
+
+    Attributes
+    ----------
+    losses, benchmarks : mapping of name to label
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    losses: dict[str, str] = field(default_factory=dict)
+    benchmarks: dict[str, str] = field(default_factory=dict)
+
+    def put_into(self, text: str) -> str:
+        """Return a text of a table with labels in place of names.
+
+        A loss is named anywhere, but in a command; a benchmark, whose name may be a common word, only where a text
+        begins with it and ends or goes on after a colon. A member keeps what it sets: ``InfoNCE@temperature=0.2``.
+        """
+        if self.losses and "python -m" not in text:
+            names = "|".join(map(re.escape, sorted(self.losses, key=len, reverse=True)))
+            text = re.sub(rf"(?<![\w@/.=-])({names})(?![\w/-]|\.\w)", lambda found: self.losses[found[1]], text)
+        name, colon, rest = text.partition(": ")
+        return self.benchmarks.get(name, name) + colon + rest
+
+
+@dataclass(frozen=True)
 class Declared:
     """Everything that a registry says about results.
 
@@ -150,6 +177,8 @@ class Declared:
     searched : mapping of benchmark to list of str
         Settings of it that trials of a search set otherwise than others, which makes no other benchmark of it. These
         are no claim: what says the same but for them says the same.
+    labels : Labels
+        No claim, either.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
@@ -159,10 +188,13 @@ class Declared:
     margins: dict[str, Margin] = field(default_factory=dict)
     failures: Failures = "worst"
     searched: dict[str, list[str]] = field(default_factory=dict, compare=False)
+    labels: Labels = field(default_factory=Labels, compare=False)
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain values, as :meth:`from_json` takes them."""
+        """Return plain values, as :meth:`from_json` takes them; labels only where there are any."""
         plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        if self.labels == Labels():
+            del plain["labels"]
         return plain
 
     @classmethod

@@ -17,7 +17,7 @@ from pydantic import BeforeValidator, ConfigDict, Field
 
 from suite.provenance.targets import Target
 from suite.registry.binding import Bound, bind, interpolate
-from suite.registry.claims import Claim, Declared, Failures, Margin, Published
+from suite.registry.claims import Claim, Declared, Failures, Labels, Margin, Published
 from suite.registry.launchers import STRICT, AnyKind, Resources
 from suite.registry.search import Axis, Overrides, draw
 
@@ -99,6 +99,8 @@ class BenchmarkEntry:
         Where one run is spread over several GPUs or nodes.
     published : list of Published
         Figures of others for the same task, to hold the runs against.
+    label : str
+        What tables call it in files for readers; its name if empty.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
@@ -113,6 +115,7 @@ class BenchmarkEntry:
     published: list[Published] = field(default_factory=list)
     search: dict[str, Any] = field(default_factory=dict)
     sweep: dict[str, Any] = field(default_factory=dict)
+    label: str = ""
 
 
 @dataclass(frozen=True)
@@ -143,6 +146,21 @@ class Document:
 
     Attributes
     ----------
+    experiment : str
+        A name for all runs of the registry, in MLflow, too.
+    seeds : int, str or list of int
+        Evaluation seeds, as in ``0-4``: every figure in a table is over these.
+    baseline : str
+        The loss that marks and tests are against.
+    losses : mapping of name to entry
+        ``_target_`` and arguments of the class; ``sweep`` and ``search`` say what is varied, ``label`` is for tables.
+    benchmarks : mapping of name to BenchmarkEntry
+    launcher : one of the launchers
+        Where workers come from.
+    selection_seeds : int, str or list of int
+        Hyper-parameters are chosen with these, on validation; they are never reported.
+    slices : mapping of name to Slice
+        Named selections, to be run with ``--slice`` or named in place of losses.
     claims : mapping of name to Claim
         What the runs are to decide; written down before they are run.
     budget : int
@@ -261,7 +279,11 @@ class Registry:
         metrics = {name: entry.metric for name, entry in document.benchmarks.items()}
         margins = {name: Margin(m.name, m.goal, m.margin, m.margin_reason) for name, m in metrics.items()}
         searched = {name: [axis.name for axis in axes] for name, axes in self.axes.items() if axes}
-        return Declared(document.baseline, document.claims, published, margins, document.failures, searched)
+        labels = Labels(
+            {name: str(entry["label"]) for name, entry in document.losses.items() if entry.get("label")},
+            {name: entry.label for name, entry in document.benchmarks.items() if entry.label},
+        )
+        return Declared(document.baseline, document.claims, published, margins, document.failures, searched, labels)
 
     @functools.cached_property
     def checksums(self) -> Mapping[str, Mapping[str, str]]:

@@ -68,10 +68,8 @@ def _entry(group: str, then: Callable[[str], dict[str, Any]], base: Mapping[str,
 
 def _loss(path: str) -> dict[str, Any]:
     arguments = _arguments("suite.losses", path)
-    return {
-        "properties": {"_target_": {}, "sweep": {"type": "object"}, "search": {"type": "object"}, **arguments},
-        "additionalProperties": False,
-    }
+    own = {"_target_": {}, "label": {"type": "string"}, "sweep": {"type": "object"}, "search": {"type": "object"}}
+    return {"properties": {**own, **arguments}, "additionalProperties": False}
 
 
 def _benchmark(path: str) -> dict[str, Any]:

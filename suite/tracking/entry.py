@@ -1,4 +1,4 @@
-"""What a run's folder says, in the words of MLflow."""
+"""What a run's folder says, in the words of MLflow, and what MLflow said of it."""
 
 from __future__ import annotations
 
@@ -67,6 +67,12 @@ class Record:
         """MLflow's run name."""
         return f"{self.run['benchmark']}/{self.run['loss']}/seed{self.run['seed']}"
 
+    @property
+    def items(self) -> str:
+        """sha256 of ``items.npz``; empty where the run kept no outcomes of test items."""
+        said = (self.result or {}).get("items")
+        return str(said.get("sha256", "")) if isinstance(said, dict) else ""
+
     def tags(self) -> dict[str, str]:
         """Return the MLflow tags but for the origin."""
         run, metric = self.run, self.run.get("metric") or {}
@@ -119,6 +125,26 @@ class Record:
         """Return when the run ended, ms; `last_event` is the time of its last event."""
         ending = self.result if self.result is not None else self.failure
         return max(milliseconds((ending or {}).get("finished", 0)) or last_event, self.started)
+
+
+@dataclass
+class Mirrored:
+    """An MLflow run, as the store last showed it."""
+
+    run_id: str
+    status: str
+    started: int
+    tags: dict[str, str]
+
+    @property
+    def rank(self) -> tuple[bool, int, str]:
+        """The larger one stays, of several with the same key."""
+        return "suite.digest" in self.tags, self.started, self.tags.get("suite.record", "")
+
+    def holds(self, record: Record) -> bool:
+        """Whether nothing of a finished record is missing here."""
+        same = self.tags.get("suite.record") == record.record and self.tags.get("suite.digest") == record.digest
+        return same and self.status == "FINISHED" and record.digest != ""
 
 
 def read_record(folder: Path, running: bool) -> Record | None:

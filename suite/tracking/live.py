@@ -18,7 +18,7 @@ class LiveMirror:
 
     Parameters
     ----------
-    out, uri, experiment, running
+    out, uri, experiment, running, with_items
         As for :class:`~suite.tracking.mirror.Mirror`.
     keys : iterable of str, optional
         The records to push; all by default.
@@ -43,11 +43,13 @@ class LiveMirror:
         keys: Iterable[str] | None = None,
         interval_s: float = 5.0,
         running: Callable[[Path], bool] = is_running,
+        with_items: bool = False,
     ) -> None:
         self.error: str | None = None
         self.refused: dict[str, str] = {}
         self.pending = 0
-        self._mirror = Mirror(out, uri, experiment, running)
+        self._mirror = Mirror(out, uri, experiment, running, with_items)
+        self._sync = "python -m suite sync --items" if with_items else "python -m suite sync"
         self._keys = None if keys is None else list(keys)
         self._interval_s = interval_s
         self._stopping = threading.Event()
@@ -86,7 +88,7 @@ class LiveMirror:
             lasting = _first(self.refused, "are refused for good by this MLflow")
             return f"{lasting}. Their records are whole, and in MLflow they stand as failed with this reason"
         why = self.error or f"{self.pending} runs were not sent"
-        return f"MLflow is not up to date: {why}. Nothing is lost: python -m suite sync completes it"
+        return f"MLflow is not up to date: {why}. Nothing is lost: {self._sync} completes it"
 
     def _loop(self) -> None:
         wait = self._interval_s

@@ -17,8 +17,8 @@ from typing import Any
 
 from suite.records.files import is_held
 from suite.text.masking import masked
-from suite.tracking import store
-from suite.tracking.entry import TAG_LIMIT, Events, Point, Record, fingerprint, origin, read_record
+from suite.tracking import items, store
+from suite.tracking.entry import TAG_LIMIT, Events, Mirrored, Point, Record, fingerprint, origin, read_record
 
 #: MLflow's limits on one ``log_batch``: 100 params, 100 tags, and 1,000 entries of all kinds.
 NAMES_PER_BATCH = 100
@@ -57,25 +57,6 @@ class Pushed:
 
 
 @dataclass
-class Mirrored:
-    """An MLflow run, as the store last showed it."""
-
-    run_id: str
-    status: str
-    started: int
-    tags: dict[str, str]
-
-    @property
-    def rank(self) -> tuple[bool, int, str]:
-        """The larger one stays, of several with the same key."""
-        return "suite.digest" in self.tags, self.started, self.tags.get("suite.record", "")
-
-    def holds(self, record: Record) -> bool:
-        """Whether nothing of a finished record is missing here."""
-        return self.status == "FINISHED" and record.digest != "" and self.tags.get("suite.digest") == record.digest
-
-
-@dataclass
 class _Progress:
     """What this process knows of a key's MLflow run beyond what the store shows."""
 
@@ -106,13 +87,23 @@ class Mirror:
         Name of the experiment, created at the first push.
     running : callable (Path) -> bool
         Whether a run's folder belongs to a worker that is alive.
+    with_items : bool
+        Log the outcomes of test items, too, as an artifact of each run that kept them.
     """
 
-    def __init__(self, out: Path, uri: str, experiment: str, running: Callable[[Path], bool] = is_running) -> None:
+    def __init__(
+        self,
+        out: Path,
+        uri: str,
+        experiment: str,
+        running: Callable[[Path], bool] = is_running,
+        with_items: bool = False,
+    ) -> None:
         self.out = out
         self.uri = uri
         self.experiment = experiment
         self._running = running
+        self._with_items = with_items
         self._origin = origin(out)
         self._client: Any = None
         self._experiment_id = ""
@@ -134,22 +125,23 @@ class Mirror:
             If the store cannot be reached. What was not sent is sent by the next push.
         """
         everything = keys is None
-        changed = self._changed(self._keys(keys))
-        pushed = Pushed(unchanged=len(changed.unchanged))
+        wanted = self._keys(keys)
+        changed = self._changed(wanted)
+        pushed = Pushed(unchanged=len(wanted) - len(changed))
         with store.reachable(self.uri):
             self._connect()
-            self._look_up([key for key in changed.states if key not in self._known])
-            created = [key for key, state in changed.states.items() if self._push_key(key, state, pushed)]
+            self._look_up([key for key in changed if key not in self._known])
+            created = [key for key, state in changed.items() if self._push_key(key, state, pushed)]
             self._look_up(created)
             for key in created:
-                self._push_key(key, changed.states[key], Pushed())
+                self._push_key(key, changed[key], Pushed())
             if everything:
                 self._close_abandoned()
         return pushed
 
     def pending(self, keys: Iterable[str] | None = None) -> int:
         """Count the records with something that was not pushed yet."""
-        return len(self._changed(self._keys(keys)).states)
+        return len(self._changed(self._keys(keys)))
 
     def forget(self, keys: Iterable[str]) -> int:
         """Delete the MLflow runs of keys, and return how many there were.
@@ -185,18 +177,16 @@ class Mirror:
             return [key for key in dict.fromkeys(keys) if (runs / key / "run.json").exists()]
         return sorted(path.parent.name for path in runs.glob("*/run.json"))
 
-    def _changed(self, keys: Sequence[str]) -> _Changed:
-        changed = _Changed()
+    def _changed(self, keys: Sequence[str]) -> dict[str, tuple[object, ...]]:
+        """Return the keys with something new, and their fingerprints."""
+        changed = {}
         for key in keys:
             folder = self.out / "runs" / key
-            before = self._pushed.get(key)
             # A finished run is not probed again: its lock no longer tells anything.
             running = not (folder / "result.json").exists() and self._running(folder)
             state = fingerprint(folder, running)
-            if state == before:
-                changed.unchanged.append(key)
-            else:
-                changed.states[key] = state
+            if state != self._pushed.get(key):
+                changed[key] = state
         return changed
 
     def _connect(self) -> None:
@@ -215,11 +205,13 @@ class Mirror:
                 if record is None:
                     return created
                 target = self._known.get(key)
-                if target is not None and target.tags.get("suite.record") == record.record and target.holds(record):
-                    pushed.unchanged += 1
-                else:
+                is_held = target is not None and target.holds(record)
+                if not is_held:
                     created |= self._mirror(record)
+                if self._log_items(record) or not is_held:
                     pushed.updated += 1
+                else:
+                    pushed.unchanged += 1
                 self._pushed[key] = state
                 return created
             except _Superseded:
@@ -321,6 +313,16 @@ class Mirror:
         if record.result is not None:
             del self._progress[record.key]
 
+    def _log_items(self, record: Record) -> bool:
+        """Log the outcomes of test items where they are wanted and lacking; tell whether that was done."""
+        target = self._known.get(record.key)
+        if not self._with_items or target is None or target.tags.get(items.TAG, "") == record.items:
+            return False
+        if not items.log(self._client, target.run_id, self.out / "runs" / record.key, record.items):
+            return False
+        target.tags[items.TAG] = record.items
+        return True
+
     def _log_batches(self, run_id: str, points: list[Point], params: dict[str, str], tags: dict[str, str]) -> None:
         from mlflow.entities import Metric, Param, RunTag
 
@@ -385,11 +387,3 @@ class Mirror:
         for run in self._search(condition):
             if not (self.out / "runs" / run.tags.get("suite.key", "") / "run.json").exists():
                 self._client.set_terminated(run.run_id, status="KILLED")
-
-
-@dataclass
-class _Changed:
-    """Keys with something new and their fingerprints, and keys without."""
-
-    states: dict[str, tuple[object, ...]] = field(default_factory=dict)
-    unchanged: list[str] = field(default_factory=list)

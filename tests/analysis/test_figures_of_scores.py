@@ -18,6 +18,7 @@ from analysis.evidence.gather import Evidence
 from analysis.figures import cost, differences, length, margins, pairs, plots, ranks, scores
 from analysis.figures.canvas import NothingToDraw, lines_of, settle, wrapped
 from analysis.figures.style import styled
+from analysis.figures.tuning import temperature
 from analysis.statistics.differences import holm
 from suite.registry.claims import Claim
 from tests.analysis import evidences, searches
@@ -201,3 +202,28 @@ def test_a_profile_is_the_share_of_runs_that_reach_a_difference() -> None:
     for few in (evidence(["image"]), evidence(margin=math.nan)):
         with pytest.raises(NothingToDraw, match="Profiles need"):
             ranks.profiles(few)
+
+
+def test_with_many_rows_a_long_name_takes_two_lines_and_what_is_written_at_an_edge_covers_no_marker() -> None:
+    rows = ["w" * 60, *(f"loss_{i}" for i in range(29))]
+    made = evidence(["image"], rows, seeds=range(3), effects={("loss_28", "image"): -3.0}, sweep=False)
+    (axis,) = scores.figure(made).figure.axes
+    settle(axis.figure)
+    assert max(label.get_text().count("\n") for label in axis.get_yticklabels()) == 1
+    assert axis.figure.get_figheight() < 9.0
+    (edge,) = [text.get_window_extent() for text in axis.texts if "untrained" in text.get_text()]
+    places = np.concatenate(
+        [axis.transData.transform(line.get_xydata()) for line in axis.lines if line.get_marker() != "None"]
+    )
+    assert edge.y1 < places[:, 1].min()
+
+
+def test_what_is_written_of_levels_far_off_stays_inside_of_its_panel() -> None:
+    far = {(name, "image"): 60.0 for name in ("o" * 60, "temperature_free")}
+    made = evidence(["graph", "image", "text"], [*LOSSES, "o" * 60], effects=far)
+    figure = temperature.figure(made).figure
+    settle(figure)
+    for axis in figure.axes:
+        written = [text for text in axis.texts if "↑" in text.get_text()]
+        assert len(written) == (2 if axis.get_title() == "image" else 0)
+        assert all(text.get_window_extent().x1 <= axis.get_window_extent().x1 for text in written)

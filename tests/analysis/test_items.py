@@ -38,10 +38,13 @@ def test_means_of_resampled_items_are_those_of_the_copied_items() -> None:
     np.testing.assert_allclose(found, expected, atol=1e-12)
 
 
-def test_auc_of_resampled_items_is_that_of_the_copied_items() -> None:
-    found = resampled(Outcomes("roc_auc", SCORES, TRUTH), WEIGHTS)
+@pytest.mark.parametrize("positives", [TRUTH, ~TRUTH], ids=["few-positives", "many-positives"])
+def test_auc_of_resampled_items_is_that_of_the_copied_items(positives: np.ndarray) -> None:
+    found = resampled(Outcomes("roc_auc", SCORES, positives), WEIGHTS)
     expected = [
-        np.mean([roc_auc_score(drawn(truth, w), drawn(scores, w)) for scores, truth in zip(SCORES, TRUTH, strict=True)])
+        np.mean(
+            [roc_auc_score(drawn(truth, w), drawn(scores, w)) for scores, truth in zip(SCORES, positives, strict=True)]
+        )
         for w in WEIGHTS
     ]
     np.testing.assert_allclose(found, expected, atol=1e-12)
@@ -59,6 +62,16 @@ def test_rank_correlations_of_resampled_items_are_those_of_the_copied_items() ->
 )
 def test_every_item_once_gives_the_statistic_itself(outcomes: Outcomes) -> None:
     assert resampled(outcomes, np.ones((1, ITEMS)))[0] == pytest.approx(outcomes.value(), abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    "outcomes",
+    [Outcomes("mean", SCORES), Outcomes("roc_auc", SCORES, TRUTH), Outcomes("spearman", SCORES[0], GOLD)],
+)
+def test_no_more_weights_at_one_time_than_memory_allows(outcomes: Outcomes, monkeypatch: pytest.MonkeyPatch) -> None:
+    at_once = resampled(outcomes, WEIGHTS)
+    monkeypatch.setattr("analysis.statistics.items.AT_ONCE", 7 * ITEMS + 1)
+    np.testing.assert_allclose(resampled(outcomes, WEIGHTS), at_once, rtol=1e-14)
 
 
 def test_what_orders_nothing_has_no_correlation_and_what_lacks_a_class_no_auc() -> None:

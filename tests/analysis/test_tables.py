@@ -1,10 +1,13 @@
 import csv as csv_module
 import io
 import math
+import sys
 
 import numpy as np
 import pandas as pd
 import pytest
+from rich.cells import cell_len
+from rich.text import Text
 
 from analysis.evidence.gather import Evidence, gather
 from analysis.read.collect import collect
@@ -289,6 +292,30 @@ def test_no_number_is_broken_however_narrow_the_terminal(
     for block in table.blocks:
         for label, found in block.rows:
             assert ["", label, *(cell.text for cell in found), ""] in lines
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_thirty_losses_on_twenty_benchmarks_stand_in_parts_that_fit_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    losses = [HOSTILE, "n" * 60, "对比损失函数的名字", *(f"loss_{i}" for i in range(27))]
+    benchmarks = ["b" * 60, *(f"benchmark_{i}" for i in range(19))]
+    table = overview(
+        logged(*(one for at in benchmarks for loss in losses for one in seeds(at, loss, [0.5, 0.7]))), "mini"
+    )
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    show(table)
+    out = Text.from_ansi(capsys.readouterr().out).plain
+    printed = [line for line in out.splitlines() if line and line[0] in "┏┃┡│├└"]
+    assert max(map(cell_len, printed)) <= columns
+    parts = sum(line.startswith("┏") for line in printed)
+    found = [[cell.strip() for cell in line.strip("│").split("│")] for line in printed if line.startswith("│")]
+    of_first = [cells[1:] for cells in found if cells[0] == "loss_0"]
+    assert len(of_first) == parts > 1
+    assert [cell for cells in of_first for cell in cells] == [
+        cell.text for cell in dict(table.blocks[0].rows)["loss_0"]
+    ]
 
 
 def test_the_order_of_the_store_does_not_matter() -> None:

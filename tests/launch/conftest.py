@@ -14,7 +14,7 @@ from tests.launch.simulated import Queue
 @pytest.fixture(autouse=True)
 def at_home(monkeypatch: pytest.MonkeyPatch) -> None:
     """Belong to a cluster, and ask nobody which."""
-    monkeypatch.setattr(client, "identity", lambda: "me@here")
+    monkeypatch.setattr(client, "identity", lambda cluster: "me@here")
 
 
 @pytest.fixture

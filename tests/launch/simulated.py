@@ -93,22 +93,22 @@ class Queue:
             for index in range(int(array[1]) + 1 if array else 1):
                 yield f"{job}_{index}" if array else job, name[1], index
 
-    def queue(self) -> list[ArrayTask]:
+    def queue(self, cluster: str | None = None) -> list[ArrayTask]:
         self.asked += 1
         if self.silent:
             raise SchedulerUnavailable("squeue: Unable to contact slurm controller (connect failure)")
         tasks = [ArrayTask(job, name, index, self.states.get(job, "PENDING")) for job, name, index in self.jobs()]
         return self.others + [task for task in tasks if task.state not in client.ENDED]
 
-    def accounting(self, jobs: Sequence[str]) -> dict[str, client.Ended]:
+    def accounting(self, jobs: Sequence[str], cluster: str | None = None) -> dict[str, client.Ended]:
         known = jobs if self.keeps_accounts else ()
         said = {**self.states, **self.accounts}
         return {job: client.Ended(said[job], "1:0", self.nodes) for job in known if job in said}
 
-    def identity(self) -> str:
+    def identity(self, cluster: str | None = None) -> str:
         return "me@here"
 
-    def cancel(self, jobs: Sequence[str]) -> None:
+    def cancel(self, jobs: Sequence[str], cluster: str | None = None) -> None:
         if self.silent:
             raise SchedulerUnavailable("scancel: Unable to contact slurm controller (connect failure)")
         self.cancelled += jobs
@@ -147,11 +147,11 @@ def task(batch: Batch, index: int = 0, state: str = "PENDING", reason: str = "Re
     return ArrayTask(f"{batch.job or 7}_{index}", batch.name, index, state, reason)
 
 
-def answers(*tasks: ArrayTask) -> Callable[[], list[ArrayTask]]:
-    return lambda: list(tasks)
+def answers(*tasks: ArrayTask) -> Callable[[str | None], list[ArrayTask]]:
+    return lambda cluster: list(tasks)
 
 
-def silence() -> list[ArrayTask]:
+def silence(cluster: str | None) -> list[ArrayTask]:
     raise SchedulerUnavailable("squeue did not answer within 60 s")
 
 

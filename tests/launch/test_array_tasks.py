@@ -127,7 +127,7 @@ def test_workers_learn_how_many_threads_they_have() -> None:
 
 @pytest.mark.usefixtures("queue")
 def test_partitions_may_be_several_and_the_longest_limit_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "partitions", lambda: {"short": "30:00", "long": "1-00:00:00"})
+    monkeypatch.setattr(client, "partitions", lambda cluster: {"short": "30:00", "long": "1-00:00:00"})
     monkeypatch.setattr(client, "submission_problem", lambda script: None)
     check(launcher(partition="short,long", time="4h"), ["blobs"])
     for fields in ({"partition": "short,nowhere"}, {"partition": "short", "time": "4h"}, {"time": "4h"}):
@@ -137,10 +137,10 @@ def test_partitions_may_be_several_and_the_longest_limit_counts(monkeypatch: pyt
 
 @pytest.mark.usefixtures("queue")
 def test_a_controller_that_does_not_say_which_cluster_this_is_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
-    def silent() -> str:
+    def silent(cluster: str | None) -> str:
         raise SchedulerUnavailable("Unable to contact slurm controller")
 
-    monkeypatch.setattr(client, "partitions", lambda: {"short": "30:00"})
+    monkeypatch.setattr(client, "partitions", lambda cluster: {"short": "30:00"})
     monkeypatch.setattr(client, "submission_problem", lambda script: None)
     monkeypatch.setattr(client, "identity", silent)
     with pytest.raises(LaunchError, match="nothing was submitted"):

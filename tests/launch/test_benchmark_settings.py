@@ -125,7 +125,7 @@ def test_the_site_is_asked_about_the_settings_of_the_benchmarks_that_run(monkeyp
         asked.append(script)
         return "no such account" if "--account=nobody" in script else None
 
-    monkeypatch.setattr(client, "partitions", lambda: {"low": "30:00", "gpu": "1:00:00"})
+    monkeypatch.setattr(client, "partitions", lambda cluster: {"low": "30:00", "gpu": "1:00:00"})
     monkeypatch.setattr(client, "submission_problem", answer)
     given = of_image(benchmarks={"image": IMAGE, "text": {"account": "nobody"}})
     check(given, ["blobs"])

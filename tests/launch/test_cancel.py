@@ -29,7 +29,7 @@ def leaves(monkeypatch: pytest.MonkeyPatch, queue: Queue, *launches: Launch) -> 
     """Let running tasks leave at their next look at the stop file, as pilots do."""
     ask = queue.queue
 
-    def answer() -> list[ArrayTask]:
+    def answer(cluster: str | None) -> list[ArrayTask]:
         for one in ask():
             for launch in launches:
                 for batch in (b for b in batches(launch) if b.name == one.name):
@@ -103,7 +103,7 @@ def test_silence_that_begins_in_between_is_said(store: Store, queue: Queue, monk
     launch = made_launch(store, [A])
     put(queue, launch, 0)
 
-    def unreachable(jobs: list[str]) -> None:
+    def unreachable(jobs: list[str], cluster: str | None) -> None:
         raise SchedulerUnavailable("scancel: Unable to contact slurm controller")
 
     monkeypatch.setattr(client, "cancel", unreachable)

@@ -26,13 +26,13 @@ DONE, FAILED, OPEN = "d" * 64, "f" * 64, "0" * 64
 def queue(monkeypatch: pytest.MonkeyPatch) -> list[ArrayTask]:
     """What SLURM has; without this fixture, asking it is an error."""
     tasks: list[ArrayTask] = []
-    monkeypatch.setattr(client, "queue", lambda: list(tasks))
+    monkeypatch.setattr(client, "queue", lambda cluster: list(tasks))
     return tasks
 
 
 @pytest.fixture
 def silent(monkeypatch: pytest.MonkeyPatch) -> None:
-    def queue() -> list[ArrayTask]:
+    def queue(cluster: str | None) -> list[ArrayTask]:
         raise SchedulerUnavailable("squeue did not answer")
 
     monkeypatch.setattr(client, "queue", queue)
@@ -42,7 +42,7 @@ def silent(monkeypatch: pytest.MonkeyPatch) -> None:
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     """A results folder, a month old, without litter; two of its records and a launch are being worked at."""
 
-    def queue() -> list[ArrayTask]:
+    def queue(cluster: str | None) -> list[ArrayTask]:
         raise AssertionError("there was no need to ask SLURM")
 
     monkeypatch.setattr(client, "queue", queue)

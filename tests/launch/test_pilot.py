@@ -255,11 +255,13 @@ def test_cancelled_runs_end_at_their_next_step_and_their_task_is_not_requeued(
     life = here.live()
     here.trains()
 
-    def queued() -> list[ArrayTask]:
+    def queued(cluster: str | None) -> list[ArrayTask]:
         return [task(batch, 0, "RUNNING")] if life.poll() is None else []
 
     monkeypatch.setattr(client, "queue", queued)
-    monkeypatch.setattr(client, "cancel", lambda jobs: None if not jobs else pytest.fail("it leaves by itself"))
+    monkeypatch.setattr(
+        client, "cancel", lambda jobs, cluster: None if not jobs else pytest.fail("it leaves by itself")
+    )
     found = cancel(here.store)
     assert (found.runs, found.tasks, found.silence) == (1, 1, "")
     assert (here.ends(life).state, here.requeues()) == ("ended", 0)

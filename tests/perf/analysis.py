@@ -1,8 +1,9 @@
 """Print what the analysis of many runs costs: ``python tests/perf/analysis.py``.
 
 Simulates 10,000 runs in an MLflow store (SQLite) and times the way from there to tables and back from a bundle; then
-the same for 100,000 runs in a bundle, in a process of its own, with its peak memory. Run it on an idle machine, and
-compare figures of one machine only.
+the same for 100,000 runs in a bundle, in a process of its own, with its peak memory. ``--items`` times the resampling
+of test items, and the report, for the reference campaign with outcomes. Run it on an idle machine, and compare figures
+of one machine only.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import argparse
 import contextlib
 import dataclasses
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -32,10 +34,11 @@ from analysis.processes.pool import beside  # noqa: E402
 from analysis.read.collect import Collected, collect  # noqa: E402
 from analysis.read.load import load  # noqa: E402
 from analysis.read.logged import Logged  # noqa: E402
+from suite.outcomes import Outcomes  # noqa: E402
 from suite.tracking import create_store, default_uri  # noqa: E402
 
 EXPERIMENT = "simulated"
-GOALS = {"collect": 30, "everything else": 15, "100,000 runs": 60, "memory": 4.0}
+GOALS = {"collect": 30, "everything else": 15, "100,000 runs": 60, "report": 15, "memory": 4.0}
 #: Primary metric and its level.
 BENCHMARKS = {
     "anomaly": ("roc_auc", 0.92),
@@ -43,6 +46,14 @@ BENCHMARKS = {
     "image": ("knn_accuracy", 0.86),
     "recommendation": ("ndcg_10", 0.11),
     "text": ("spearman", 0.75),
+}
+#: Statistic, parts and test items of the primary metric at the size `mini`.
+ITEMS = {
+    "anomaly": ("roc_auc", 3, 10_000),
+    "graph": ("mean", 1, 2_708),
+    "image": ("mean", 1, 10_000),
+    "recommendation": ("mean", 1, 943),
+    "text": ("spearman", 1, 1_379),
 }
 SWEPT = ("infonce", "dystress")
 OTHERS = ("temperature_free", "macl", "learnable_temperature", "dcl", "dclw", "siglip", "isogclr")
@@ -184,13 +195,13 @@ def everything(logged: Logged, collected: Collected, out: Path) -> None:
 
 @contextmanager
 def timed(name: str) -> Iterator[None]:
-    """Print how long the block took and how much of it this process computed, beside its goal if it has one.
+    """Print how long the block took and how much of it was computed, beside its goal if it has one.
 
-    Figures are drawn by other processes.
+    What processes computed that have ended meanwhile counts; figures are drawn by others, which may still live.
     """
-    began, computed = time.perf_counter(), time.process_time()
+    began, computed = time.perf_counter(), os.times()
     yield
-    wall, cpu = time.perf_counter() - began, time.process_time() - computed
+    wall, cpu = time.perf_counter() - began, sum(os.times()[:4]) - sum(computed[:4])
     goal = f"  (goal {GOALS[name]:g} s)" if name in GOALS else ""
     print(f"{name:<26} {wall:7.1f} s, processor {cpu:6.1f} s{goal}", flush=True)
 
@@ -228,6 +239,44 @@ def from_bundle(file: Path) -> None:
         everything(*collected_from([str(file)], None, file.parent), file.parent / "tables")
 
 
+def outcomes_of(runs: pd.DataFrame) -> dict[str, dict[str, Outcomes]]:
+    """Return simulated outcomes of test items, by run id and primary metric."""
+    found = {}
+    for benchmark, of_benchmark in runs.groupby("benchmark"):
+        statistic, parts, items = ITEMS[str(benchmark)]
+        draws = np.random.default_rng(0)
+        truth = draws.integers(0, 26, (parts, items)) / 5
+        if statistic == "roc_auc":
+            truth = draws.integers(0, 10, (parts, items)) != 0  # one class in ten is the normal one
+        for run_id, metric in of_benchmark[["run_id", "metric"]].to_numpy():
+            values = (truth + draws.normal(size=truth.shape)).astype(np.float32)
+            of_run = Outcomes("mean", values > 1) if statistic == "mean" else Outcomes(statistic, values, truth)
+            found[run_id] = {metric: of_run}
+    return found
+
+
+def from_items(folder: Path) -> None:
+    """Time the reference campaign with outcomes: their resampling alone, and the report from a bundle."""
+    from analysis.evidence.items import Items
+    from analysis.read.bundle import write
+
+    logged = load([str(ROOT / "results" / "reference" / "runs.parquet")])
+    chosen = logged.runs["kind"].eq("loss") & logged.runs["purpose"].eq("evaluation")
+    found = outcomes_of(logged.runs[chosen])
+    logged = dataclasses.replace(logged, read_outcomes=lambda ids: {one: found[one] for one in ids if one in found})
+    for benchmark, runs in logged.runs[chosen & logged.runs["profile"].eq("mini")].groupby("benchmark"):
+        of_benchmark = list(runs.drop_duplicates(["loss", "seed"])["run_id"][:25])
+        with timed(f"  {len(of_benchmark)} runs of {benchmark}"):
+            Items(logged.outcomes, of_benchmark).between(of_benchmark, of_benchmark, runs["metric"].iloc[0])
+    file = write(logged, folder)[0]
+    command = [sys.executable, "-m", "analysis", "report", "--from", file, "--out", folder, "--json"]
+    with timed("report"):
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    (folder / "items.parquet").unlink()
+    with timed("report without outcomes"):
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
 def watched(command: Sequence[str]) -> float:
     """Run a command and return the peak memory in GiB of its process and of those below it, shared pages once."""
     peak = 0
@@ -250,10 +299,15 @@ def main() -> None:
     """Measure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--bundle", type=Path, help="time this one alone")
+    parser.add_argument("--items", action="store_true", help="time the reference campaign with outcomes of test items")
     parser.add_argument("--seeds", type=int, default=50, help="of each loss (default: 50, which makes 10,000 runs)")
     options = parser.parse_args()
     if options.bundle is not None:
         from_bundle(options.bundle)
+        return
+    if options.items:
+        with tempfile.TemporaryDirectory() as folder:
+            from_items(Path(folder))
         return
     with tempfile.TemporaryDirectory() as folder:
         file = from_store(Path(folder), options.seeds)

@@ -22,6 +22,8 @@ NEAR = 0.12
 AWAY = 1.5
 #: What a written level takes of a panel's height.
 ROOM = 0.13
+#: Letters of its name.
+WRITTEN = 20
 
 
 @dataclass(frozen=True)
@@ -185,15 +187,13 @@ def _levels(axis: Axes, sweep: Sweep, points: pd.DataFrame) -> None:
     room = ROOM * (top - bottom)
     axis.set_ylim(bottom - room * len(below), top + room * len(above))
     for place, (loss, mean) in enumerate(below):
-        _write(
-            axis, f"↓ {wrapped(loss, 28, 1)} {number(mean, '.3g')}", bottom - room * (place + 0.5), look(loss).colour
-        )
+        _write(axis, f"↓ {_level(loss, mean)}", bottom - room * (place + 0.5), look(loss).colour)
     for place, (loss, mean) in enumerate(above):
         _write(axis, f"↑ {_level(loss, mean)}", top + room * (place + 0.5), look(loss).colour)
 
 
 def _level(loss: str, mean: float) -> str:
-    return f"{wrapped(loss, 28, 1)} {number(mean, '.3g')}"
+    return f"{wrapped(loss, WRITTEN, 1)} {number(mean, '.3g')}"
 
 
 def _write(axis: Axes, text: str, height: float, colour: str) -> None:

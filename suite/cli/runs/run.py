@@ -57,7 +57,7 @@ def perform(
         None if that is not possible here, having printed why.
     """
     states, uri = rerun_states(options.rerun), default_uri(options.out, options.tracking_uri)
-    chosen = RunOptions(states, options.detach, options.offline, uri, options.mirror)
+    chosen = RunOptions(states, options.detach, options.offline, uri, options.mirror, options.items)
     is_silent = options.quiet or options.json
     display = make_display(store, is_silent)
     if summary is not None and not is_silent:

@@ -16,7 +16,7 @@ def execute(options: argparse.Namespace) -> int:
     experiment = load_registry(options).document.experiment
     uri = default_uri(options.out, options.tracking_uri)
     try:
-        mirror = Mirror(options.out, uri, experiment)
+        mirror = Mirror(options.out, uri, experiment, with_items=options.items)
         pushed = mirror.push()
         gone = mirror.gone()
         pruned = mirror.forget(gone) if options.prune else 0

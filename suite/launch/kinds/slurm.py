@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from suite.launch.jobs import Jobs
 from suite.launch.kind import Kind
@@ -59,7 +59,11 @@ class SlurmLauncher(SlurmSettings, Kind):
         """Return the user of the cluster."""
         from suite.launch.slurm import client
 
-        return client.identity()
+        return client.identity(self.cluster)
+
+    def site_settings(self) -> dict[str, Any]:
+        """Return the cluster, if the launcher names one."""
+        return {} if self.cluster is None else {"cluster": self.cluster}
 
     @classmethod
     def site(cls) -> Site:

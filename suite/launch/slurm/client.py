@@ -36,31 +36,45 @@ class Ended:
     nodes: str
 
 
-def queue() -> list[ArrayTask]:
+def queue(cluster: str | None = None) -> list[ArrayTask]:
     """Return this user's jobs of the suite that wait or run, every array task by itself.
+
+    Parameters
+    ----------
+    cluster : str, optional
+        Which of several clusters; here and below, the one that SLURM's commands speak with by default.
 
     Raises
     ------
     SchedulerUnavailable
     """
     fields = "%i|%K|%T|%r|%N|%j"
-    lines = _told("squeue", "--noheader", "--array", "--user", str(os.getuid()), "--format", fields).splitlines()
+    options = ("--noheader", "--array", "--user", str(os.getuid()), "--format", fields)
     tasks = []
-    for line in lines:
+    for line in _rows(_told("squeue", *_of(cluster), *options)):
         job, index, state, reason, nodes, name = line.strip().split("|", 5)
         if name.startswith(JOB_PREFIX):
             tasks.append(ArrayTask(job, name, int(index) if index.isdigit() else 0, state, reason, nodes))
     return tasks
 
 
-def identity() -> str:
+def _of(cluster: str | None) -> tuple[str, ...]:
+    return () if cluster is None else ("--clusters", cluster)
+
+
+def _rows(printed: str) -> list[str]:
+    """Return the rows of a table without its ``CLUSTER: name``, which ``--noheader`` does not take away."""
+    return [line for line in printed.splitlines() if not line.startswith("CLUSTER: ")]
+
+
+def identity(cluster: str | None = None) -> str:
     """Return whose jobs :func:`queue` shows: a user of a cluster.
 
     Raises
     ------
     SchedulerUnavailable
     """
-    return f"{os.getuid()}@{_cluster()}"
+    return f"{os.getuid()}@{cluster or _cluster()}"
 
 
 @functools.cache
@@ -68,13 +82,14 @@ def _cluster() -> str:
     return configuration().get("ClusterName", "")
 
 
-def accounting(jobs: Iterable[str]) -> dict[str, Ended]:
+def accounting(jobs: Iterable[str], cluster: str | None = None) -> dict[str, Ended]:
     """Return what accounting knows of jobs (``123_4``); nothing where the site has none.
 
     Parameters
     ----------
     jobs : iterable of str
         Any number.
+    cluster : str, optional
     """
     wanted = set(jobs)
     if not wanted or shutil.which("sacct") is None:
@@ -82,7 +97,7 @@ def accounting(jobs: Iterable[str]) -> dict[str, Ended]:
     numbers = ",".join(sorted({job.partition("_")[0] for job in wanted}))
     options = ("--noheader", "--parsable2", "--allocations", "--jobs", numbers)
     try:
-        lines = _answer("sacct", *options, "--format", "JobID,State,ExitCode,NodeList").splitlines()
+        lines = _answer("sacct", *_of(cluster), *options, "--format", "JobID,State,ExitCode,NodeList").splitlines()
     except (SchedulerUnavailable, Refused):
         return {}
     found: dict[str, Ended] = {}
@@ -119,7 +134,7 @@ def state(job: str) -> str | None:
     return match[1] if match else None
 
 
-def cancel(jobs: Sequence[str]) -> None:
+def cancel(jobs: Sequence[str], cluster: str | None = None) -> None:
     """End jobs; those that are gone already are no error.
 
     Raises
@@ -128,7 +143,7 @@ def cancel(jobs: Sequence[str]) -> None:
     """
     for start in range(0, len(jobs), 200):
         try:
-            _answer("scancel", *jobs[start : start + 200])
+            _answer("scancel", *_of(cluster), *jobs[start : start + 200])
         except Refused as error:
             if "Invalid job id" not in str(error):
                 raise
@@ -148,25 +163,26 @@ def requeue(job: str) -> None:
     _answer("scontrol", "requeue", job)
 
 
-def configuration() -> dict[str, str]:
+def configuration(cluster: str | None = None) -> dict[str, str]:
     """Return the controller's configuration, as in ``{"MaxArraySize": "1001", ...}``.
 
     Raises
     ------
     SchedulerUnavailable
     """
-    pairs = (line.partition("=") for line in _told("scontrol", "show", "config").splitlines())
+    pairs = (line.partition("=") for line in _told("scontrol", *_of(cluster), "show", "config").splitlines())
     return {name.strip(): value.strip() for name, sign, value in pairs if sign}
 
 
-def partitions() -> dict[str, str]:
+def partitions(cluster: str | None = None) -> dict[str, str]:
     """Return the partitions and their time limits; the default one first.
 
     Raises
     ------
     SchedulerUnavailable
     """
-    listed = [line.split("|") for line in _told("sinfo", "--noheader", "--format", "%P|%l").splitlines()]
+    printed = _told("sinfo", *_of(cluster), "--noheader", "--format", "%P|%l")
+    listed = [line.split("|") for line in _rows(printed)]
     listed.sort(key=lambda pair: not pair[0].endswith("*"))
     return {name.rstrip("*"): limit for name, limit in listed}
 

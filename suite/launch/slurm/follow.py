@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from suite.launch.jobs import LaunchError, unpatterned
 from suite.launch.slurm import client
+from suite.launch.slurm.queue import cluster_of
 from suite.launch.slurm.sbatch import parameters, small
 from suite.launch.slurm.settings import SlurmSettings
 from suite.process import importable, in_own_environment
@@ -34,7 +35,8 @@ def follow(launcher: SlurmSettings, command: Sequence[str], store: Store) -> str
     """
     import submitit
 
-    launches = open_launches(store)
+    # jobs of other clusters are no dependencies; the command itself waits for them
+    launches = [launch for launch in open_launches(store) if cluster_of(launch) == launcher.cluster]
     jobs = sorted({batch.job for launch in launches for batch in batches(launch) if batch.job is not None})
     folder = unpatterned(store.out) / "follow"
     little = replace(small(launcher), time=launcher.time, signal_seconds=launcher.signal_seconds)

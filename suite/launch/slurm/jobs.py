@@ -108,7 +108,7 @@ class SlurmJobs:
         """Do nothing: tasks leave by themselves."""
 
     def _tend(self, open_runs: Mapping[str, Run]) -> None:
-        self._look = look(open_launches(self._store), always=True)
+        self._look = look(open_launches(self._store), mine=self.launch)
         self._looked = time.monotonic()
         self._notice = _describe(self._look)
         if self._look.silence:
@@ -152,7 +152,7 @@ class SlurmJobs:
         """Return the lost packs that are tried again; what was lost too often has failed."""
         if not lost:
             return set()
-        ended = client.accounting([submitted[number][-1] for number in lost])
+        ended = client.accounting([submitted[number][-1] for number in lost], self._launcher.cluster)
         fit, waiting = set(), set()
         for number in lost:
             job = submitted[number][-1]
@@ -239,7 +239,7 @@ class SlurmJobs:
         if isinstance(self._launcher.max_array_size, int):
             return self._launcher.max_array_size
         try:
-            return int(client.configuration()["MaxArraySize"])
+            return int(client.configuration(self._launcher.cluster)["MaxArraySize"])
         except (SchedulerUnavailable, KeyError, ValueError):
             return 1000
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from suite.launch.queue import UNKNOWN, ArrayTask, InQueue, Look, SchedulerUnavailable
@@ -12,7 +11,10 @@ from suite.records.launch import Launch
 
 
 class SlurmSite:
-    """The cluster that SLURM's commands speak with."""
+    """The clusters that SLURM's commands speak with: the one by default, and those that launches name."""
+
+    def __init__(self) -> None:
+        self._listed: dict[str | None, list[str]] = {}
 
     def look(self, launches: Collection[Launch]) -> Look:
         """Ask SLURM, once, unless nothing of the launches was ever submitted."""
@@ -20,24 +22,48 @@ class SlurmSite:
 
     def cancel(self, tasks: Sequence[InQueue]) -> None:
         """End array tasks; those that are gone already are no error."""
-        client.cancel([one.task.job for one in tasks])
+        for cluster in dict.fromkeys(cluster_of(one.launch) for one in tasks):
+            client.cancel([one.task.job for one in tasks if cluster_of(one.launch) == cluster], cluster)
 
     def has_jobs(self, launch: Launch) -> bool:
         """Whether the queue shows array tasks of a launch."""
-        return any(name.startswith(f"{JOB_PREFIX}{launch.id}-") for name in self._names)
+        return any(name.startswith(f"{JOB_PREFIX}{launch.id}-") for name in self._names(cluster_of(launch)))
 
-    @functools.cached_property
-    def _names(self) -> list[str]:
-        return [task.name for task in client.queue()]
+    def _names(self, cluster: str | None) -> list[str]:
+        if cluster not in self._listed:
+            self._listed[cluster] = [task.name for task in client.queue(cluster)]
+        return self._listed[cluster]
 
 
-def look(launches: Iterable[Launch], always: bool = False) -> Look:
-    """Ask SLURM, once, which array tasks of some launches it has; if `always`, even if they have none."""
-    listed = [batch for launch in launches for batch in batches(launch)]
-    if not listed and not always:
-        return Look([])
+def cluster_of(launch: Launch) -> str | None:
+    """Return the cluster of a launch's array tasks, where its launcher names one."""
+    named: str | None = launch.spec.site.get("cluster")
+    return named
+
+
+def look(launches: Iterable[Launch], mine: Launch | None = None) -> Look:
+    """Ask SLURM, once a cluster, which array tasks of some launches it has.
+
+    Parameters
+    ----------
+    launches : iterable of Launch
+    mine : Launch, optional
+        Its cluster is asked even if nothing was submitted there, and its queue is what `total` counts.
+    """
+    listed: dict[str | None, list[Batch]] = {} if mine is None else {cluster_of(mine): []}
+    for launch in launches:
+        if found := batches(launch):
+            listed.setdefault(cluster_of(launch), []).extend(found)
+    seen = {cluster: _look(of_it, cluster) for cluster, of_it in listed.items()}
+    tasks = [task for one in seen.values() for task in one.tasks]
+    silence = "; ".join(one.silence for one in seen.values() if one.silence)
+    total = sum(one.total for cluster, one in seen.items() if mine is None or cluster == cluster_of(mine))
+    return Look(tasks, silence, total, "SLURM" if silence else "")
+
+
+def _look(listed: Sequence[Batch], cluster: str | None) -> Look:
     try:
-        queued, here = client.queue(), client.identity()
+        queued, here = client.queue(cluster), client.identity(cluster)
     except SchedulerUnavailable as error:
         return Look(list(_perhaps(listed)), str(error), silent="SLURM")
     strange = [batch for batch in listed if batch.launch.spec.submitter not in ("", here)]

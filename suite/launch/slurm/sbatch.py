@@ -102,7 +102,8 @@ def parameters(launcher: SlurmSettings, shape: Pack | None = None) -> dict[str, 
     elif gpus:
         given["gres"] = f"gpu:{launcher.gpu_type}:{gpus}"
     ahead = f"{launcher.signal}@{launcher.signal_seconds}"
-    extra = {"signal": ahead, "requeue": True, **{k: v for k, v in launcher.sbatch.items() if v is not False}}
+    named = {} if launcher.cluster is None else {"clusters": launcher.cluster}
+    extra = {"signal": ahead, "requeue": True, **named, **{k: v for k, v in launcher.sbatch.items() if v is not False}}
     return {name: value for name, value in given.items() if value is not None} | {"additional_parameters": extra}
 
 
@@ -147,13 +148,13 @@ def check(launcher: SlurmSettings, benchmarks: Iterable[str]) -> None:
 
 def _check(launcher: SlurmSettings) -> None:
     try:
-        known = client.partitions()
+        known = client.partitions(launcher.cluster)
         named = launcher.partition.split(",") if launcher.partition is not None else list(known)[:1]
         for partition in named:
             if partition not in known:
                 message = f"the site has no partition {partition!r}; {choices(partition, known)}"
                 raise InputError([Problem("launcher", "partition", message)])
-        client.identity()  # what a launch is signed with: better silent now than in the middle of it
+        client.identity(launcher.cluster)  # what a launch is signed with: better silent now than in the middle of it
         if named and launcher.time_s > max(client.limit_s(known[partition]) for partition in named):
             limits = " and ".join(f"{partition} lets jobs run ({known[partition]})" for partition in named)
             message = f"{launcher.time} is longer than partition {limits}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, ClassVar, Final, Literal, Self
@@ -13,10 +14,29 @@ from typing_extensions import TypedDict  # pydantic reads typing's own from Pyth
 from suite.registry.launchers import STRICT, Auto, Duration, Launcher, Memory, seconds
 
 _OWN: Final = (
-    frozenset({"account", "array", "begin", "constraint", "cpus-per-task", "error", "gpus-per-node", "gres"})
+    frozenset(
+        {
+            "account",
+            "array",
+            "begin",
+            "cluster",
+            "clusters",
+            "constraint",
+            "cpus-per-task",
+            "error",
+            "gpus-per-node",
+            "gres",
+        }
+    )
     | {"job-name", "mem", "nodes", "ntasks-per-node", "open-mode", "output", "partition", "qos", "signal", "time"}
     | {"requeue", "no-requeue"}
 )
+
+
+def _one_cluster(value: Any) -> Any:
+    if isinstance(value, str) and not re.fullmatch(r"[\w.-]+", value):
+        raise ValueError("expected the name of one cluster: each numbers its jobs by itself")
+    return value
 
 
 def _options(value: Any) -> Any:
@@ -51,6 +71,8 @@ class SlurmSettings(Launcher):
     ----------
     kind : str
         ``slurm``.
+    cluster : str or None
+        Which of several clusters: goes to every command of SLURM as ``--clusters``; the site's default otherwise.
     partition, account, qos, constraint : str or None
         As sbatch takes them; the site's default otherwise.
     gpus : int
@@ -100,6 +122,7 @@ class SlurmSettings(Launcher):
 
     benchmark_fields: ClassVar[tuple[str, ...]] = tuple(BenchmarkSettings.__annotations__)
     kind: Literal["slurm"]
+    cluster: Annotated[str | None, BeforeValidator(_one_cluster)] = None
     partition: str | None = None
     account: str | None = None
     qos: str | None = None

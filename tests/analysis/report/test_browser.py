@@ -66,6 +66,15 @@ def test_every_figure_is_drawn(visit: Visit) -> None:
     assert all(page.locator("figure img").evaluate_all("all => all.map(i => i.alt.length > 0)"))
 
 
+@pytest.mark.parametrize("width", [400, 1280])
+def test_figures_keep_their_shape_and_their_letters_are_not_smaller_on_a_narrow_page(visit: Visit, width: int) -> None:
+    page = visit(viewport={"width": width, "height": 900})
+    measure = "all => all.map(i => [i.naturalWidth, i.naturalHeight, i.clientWidth, i.clientHeight])"
+    for natural_width, natural_height, shown_width, shown_height in page.locator("figure img").evaluate_all(measure):
+        assert shown_width / shown_height == pytest.approx(natural_width / natural_height, rel=0.01)
+        assert shown_width == natural_width if width == 400 else shown_width <= natural_width
+
+
 def test_every_link_has_a_target_on_the_page(visit: Visit) -> None:
     page = visit()
     links = page.locator("a[href]").evaluate_all("all => all.map(a => a.getAttribute('href'))")

@@ -11,6 +11,7 @@ _MODULES = {
     "suite.losses": [
         "DCL",
         "DCLW",
+        "DHEL",
         "DySTreSS",
         "FocalInfoNCE",
         "ISogCLR",

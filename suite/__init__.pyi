@@ -1,5 +1,6 @@
 from suite.losses import DCL as DCL
 from suite.losses import DCLW as DCLW
+from suite.losses import DHEL as DHEL
 from suite.losses import MACL as MACL
 from suite.losses import PPS as PPS
 from suite.losses import DySTreSS as DySTreSS

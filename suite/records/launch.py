@@ -108,7 +108,8 @@ class Launch:
         work = self.spec.work
         if has_joined(number):  # on a CPU one, so that no result depends on the machine
             return work.threads or (max(1, cores() // beside) if gpus() else 1)
-        pack = self.spec.packs[number]
+        packs = self.spec.packs
+        pack = packs[number % len(packs)]  # on this machine, who takes the place of a dead worker has a new number
         threads: int | None = pack.settings.get("threads", work.threads)
         cpus: int = pack.settings.get("cpus", work.cpus)
         return threads or max(1, cpus // pack.slots)
@@ -205,7 +206,8 @@ class Launch:
     def join(self) -> int:
         """Return a number for the workers of an allocation, which no other has had."""
         for number in itertools.count(FIRST_JOINED):
-            with contextlib.suppress(FileExistsError), (self.folder / "workers" / f"{number}.joined").open("x"):
+            with contextlib.suppress(FileExistsError):
+                (self.folder / "workers" / f"{number}.joined").touch(exist_ok=False)
                 return number
         raise AssertionError
 

@@ -270,8 +270,8 @@ def test_a_results_folder_that_cannot_be_written_is_one_clear_error(folder: Path
         line = command(folder, "run", "--profile", "smoke", "--losses", "cosine", "--seeds", "0")
         done = subprocess.run(line, capture_output=True, text=True, cwd=folder, env=environment(), timeout=PATIENCE_S)
         assert done.returncode == 1
-        assert len(done.stderr.strip().splitlines()) == 1
-        assert str(results) in done.stderr
+        registry, error = done.stderr.strip().splitlines()
+        assert registry.startswith("registry  ") and error.startswith("error: ") and str(results) in error
         assert "Traceback" not in done.stdout + done.stderr
     finally:
         if kind == "read_only":

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
+from random import SystemRandom
 from typing import Any
 
 import torch
@@ -21,9 +23,12 @@ DEADLINE = timedelta(minutes=2)
 
 
 def free_port() -> str:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return str(listener.getsockname()[1])
+    """Return a port below those that the kernel hands out: nothing takes it until the processes meet there."""
+    for port in SystemRandom().sample(range(10_000, 20_000), 100):
+        with contextlib.suppress(OSError), socket.socket() as listener:
+            listener.bind(("127.0.0.1", port))
+            return str(port)
+    raise AssertionError("no free port")
 
 
 def of_torchrun(number: int, count: int, port: str) -> Mapping[str, str]:

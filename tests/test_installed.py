@@ -24,16 +24,21 @@ BUILT = (
 )
 
 
+def copy_sources(target: Path) -> None:
+    """Copy what a wheel is built from."""
+    for name in BUILT:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, target / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, target / name)
+
+
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build the packages from a copy of their sources, as a wheel has them."""
     folder = tmp_path_factory.mktemp("built")
-    for name in BUILT:
-        source = ROOT / name
-        if source.is_dir():
-            shutil.copytree(source, folder / "source" / name, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(source, folder / "source" / name)
+    copy_sources(folder / "source")
     command = [sys.executable, "setup.py", "-q", "build_py", "--build-lib", str(folder / "lib")]
     subprocess.run(command, cwd=folder / "source", check=True, capture_output=True)
     return folder / "lib"

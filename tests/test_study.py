@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -11,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.cluster import UNSET
-from tests.conftest import ROOT
-from tests.test_installed import BUILT
+from tests.test_installed import copy_sources
 
 SELECTED = ("--benchmarks", "image", "--losses", "infonce", "square", "--profile", "smoke", "--seeds", "0-1")
 SQUARE = """
@@ -31,12 +29,7 @@ class Square(LogitLoss):
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Install the wheel, without what it depends on, into a folder to import from."""
     folder = tmp_path_factory.mktemp("wheel")
-    for name in BUILT:
-        source = ROOT / name
-        if source.is_dir():
-            shutil.copytree(source, folder / "source" / name, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(source, folder / "source" / name)
+    copy_sources(folder / "source")
     pip = [sys.executable, "-m", "pip", "-q", "--disable-pip-version-check"]
     offline = ["--no-deps", "--no-index"]
     build = [*pip, "wheel", *offline, "--no-build-isolation", "-w", str(folder), str(folder / "source")]

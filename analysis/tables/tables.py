@@ -15,6 +15,7 @@ from analysis.evidence.gather import Evidence
 from analysis.evidence.sweeps import swept_losses
 from analysis.tables.across import across_table
 from analysis.tables.costs import cost_table
+from analysis.tables.machines import machine_tables
 from analysis.tables.main import Spread, main_table, run_name
 from analysis.tables.sweeps import selection_table, sweep_table
 from analysis.tables.table import MISSING, Block, Cell, Summary, Table, decimals_for
@@ -37,6 +38,7 @@ def all_tables(evidence: Evidence, spread: Spread = "std") -> list[Table]:
         selection_table(evidence),
         *(sweep_table(evidence, loss) for loss in swept_losses(evidence.collected)),
         cost_table(evidence),
+        *machine_tables(evidence),
         *(benchmark_table(evidence, benchmark) for benchmark in evidence.benchmarks),
         left_out_table(evidence),
         *_offered(evidence),

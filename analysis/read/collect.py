@@ -64,8 +64,9 @@ class Collected:
     ----------
     runs : DataFrame
         One finished run a row and never two for one (profile, purpose, benchmark, loss, seed): what it is, the primary
-        metric as ``val`` and ``test``, seconds, and the loss's own parameters, named as in
-        :func:`suite.tracking.frame`. Narrow, since every filter of a frame copies all of its columns.
+        metric as ``val`` and ``test``, seconds, the loss's own parameters, named as in
+        :func:`suite.tracking.frame`, the machine, and whether it is of a member that sets something of the host.
+        Narrow, since every filter of a frame copies all of its columns.
     left_out : DataFrame
         All other runs of the store, with the columns of `LEFT_OUT`; `reason` is a sentence.
     tested : DataFrame
@@ -138,7 +139,8 @@ def collect(
     runs = logged if profile is None else logged[logged["profile"] == profile]
     as_logged = runs.reset_index(drop=True)
     runs = _by_newest_metric(as_logged)
-    runs = runs.assign(val=_primary(runs, "val"), test=_primary(runs, "test"), machine=machines_of(runs))
+    added = {"machine": machines_of(runs), "of_host": _are_of_host(runs)}
+    runs = runs.assign(val=_primary(runs, "val"), test=_primary(runs, "test"), **added)
     reasons = _incomplete(runs)
     failed = _failed(runs, reasons, keep_stale, searched)
     reasons.update(_superseded(runs[reasons == ""], keep_stale, searched))
@@ -171,6 +173,15 @@ def machines_of(runs: pd.DataFrame) -> pd.Series:
         device = str(known.get("device", "cpu"))
         named[text] = str(known.get("processor") or "") if device == "cpu" else device
     return runs["hardware"].map(named).astype(object).fillna("")
+
+
+def _are_of_host(runs: pd.DataFrame) -> pd.Series:
+    """Return which runs are of members that set something of the benchmark: of a learning rate, say."""
+    losses = runs["loss"].astype(str)
+    found = pd.Series(False, index=runs.index)
+    for name in (str(name) for name in runs.columns if str(name).startswith("param.benchmark.")):
+        found |= losses.str.contains(f"@{name.removeprefix('param.benchmark.')}=", regex=False) & runs[name].notna()
+    return found
 
 
 def _superseded(runs: pd.DataFrame, keep_stale: bool, searched: Mapping[str, Collection[str]]) -> pd.Series:

@@ -21,6 +21,7 @@ from analysis.tables.sweeps import selection_table, sweep_table
 from analysis.tables.table import MISSING, Block, Cell, Summary, Table, decimals_for
 from analysis.tables.tuning.budget import budget_table
 from analysis.tables.tuning.price import price_table
+from analysis.tables.tuning.settings import settings_table
 from analysis.tables.verdicts import published_table, seeds_table, significance_table, verdicts_table
 
 METRIC_COLUMNS = ["row", "kind", "benchmark", "metric", "n", "mean", "std"]
@@ -35,6 +36,7 @@ def all_tables(evidence: Evidence, spread: Spread = "std") -> list[Table]:
         *significance_tables(evidence),
         price_table(evidence),
         budget_table(evidence),
+        settings_table(evidence),
         selection_table(evidence),
         *(sweep_table(evidence, loss) for loss in swept_losses(evidence.collected)),
         cost_table(evidence),

@@ -67,7 +67,7 @@ class BenchmarkEntry:
         What the method that hosts the contrastive term uses; losses may refer to it.
     search : mapping of setting to a range or a list of values
         What every loss may tune of the host, beside its own parameters.
-    sweep : mapping of setting to list of values
+    sweep : mapping of setting to list of values, or list of such mappings
         What every loss is also run with: members such as ``infonce@learning_rate=0.001``.
     references : mapping of name to ``once`` or ``per_seed``
         Reference figures of invariant 7; ``once`` where no seed enters.
@@ -95,7 +95,7 @@ class BenchmarkEntry:
     compute: dict[Literal["smoke", "mini", "paper"], Compute] = field(default_factory=dict)
     published: list[Published] = field(default_factory=list)
     search: dict[str, Any] = field(default_factory=dict)
-    sweep: dict[str, Any] = field(default_factory=dict)
+    sweep: dict[str, Any] | list[dict[str, Any]] = field(default_factory=dict)
     label: str = ""
 
 

@@ -17,6 +17,8 @@ IDENTITY = ["profile", "purpose", "benchmark", "loss", "seed"]
 BENCHMARK = ["profile", "benchmark"]
 IDENTITY_OF_LOSS = [*BENCHMARK, "loss"]
 AGE = ["start", "run_id"]
+#: What makes two runs of a benchmark runs of two benchmarks.
+BENCHMARK_PARAMS = ("param.benchmark.", "param.data.", "param.compute.")
 LEFT_OUT = [*IDENTITY, "status", "reason", "run_id"]
 UNFINISHED = {"RUNNING": "still running", "SCHEDULED": "not started", "KILLED": "ended before it was done"}
 #: What the rest of the analysis can tell apart.
@@ -187,7 +189,7 @@ def _are_of_host(runs: pd.DataFrame) -> pd.Series:
 def _superseded(runs: pd.DataFrame, keep_stale: bool, searched: Mapping[str, Collection[str]]) -> pd.Series:
     """Reasons for the runs that newer ones of another configuration or of other code stand for."""
     reasons = pd.Series("", index=runs.index, dtype=object)
-    of_benchmark = [name for name in runs.columns if name.startswith(("param.benchmark.", "param.data."))]
+    of_benchmark = [name for name in runs.columns if name.startswith(BENCHMARK_PARAMS)]
     of_loss = [name for name in runs.columns if name.startswith("param.loss.")]
     own = _own_settings(runs, of_benchmark, searched)
     shared = [name for name in of_benchmark if name not in own]

@@ -219,6 +219,8 @@ def other_kind(logged: LoggedRun, again: Replay) -> list[str]:
     """Return in what the machines differ as far as numbers depend on it; empty for the same kind."""
     if not (logged.hardware and logged.packages):
         return ["what was logged does not say on what it was computed"]
+    if logged.settings.get("compute.deterministic") == "false":
+        return ["it was computed with deterministic: false, which repeats no bits"]
     here = again.provenance
     before = {**{name: logged.hardware.get(name) for name in KIND}, **logged.packages}
     now = {**{name: here["hardware"].get(name) for name in KIND}, **here["packages"]}

@@ -421,3 +421,11 @@ def test_the_kind_of_a_machine_is_what_the_last_bits_depend_on(
     origin = {"hardware": {**HARDWARE, **hardware}, "packages": {"torch": "2", **versions}, "python": python}
     assert other_kind(logged(python="3.11.7"), Replay(1.0, provenance=origin)) == says
     assert other_kind(logged(hardware={}), Replay(1.0, provenance=origin)) != []
+
+
+def test_a_run_that_may_add_in_any_order_is_never_of_the_same_kind() -> None:
+    origin = {"hardware": HARDWARE, "packages": {"torch": "2"}, "python": "3.11.7"}
+    again = Replay(1.0, provenance=origin)
+    unordered = logged(python="3.11.7", settings={"compute.deterministic": "false"})
+    assert other_kind(unordered, again) == ["it was computed with deterministic: false, which repeats no bits"]
+    assert other_kind(logged(python="3.11.7", settings={"compute.precision": "bfloat16"}), again) == []

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from suite.benchmarks.text import SevenTaskRepresentation
 from suite.benchmarks.text.data import ScoredPairs
 from suite.benchmarks.text.occupations import OCCUPATIONS, gender_gap, templates
 from suite.benchmarks.text.pretrained.corpus import TokenisedItems, tokenised, with_counterfactuals
@@ -70,7 +71,7 @@ def test_the_seven_tasks_are_ranked_whole_and_averaged(tmp_path: Path) -> None:
 
 def test_word_vectors_are_evaluated_on_the_seven_tasks_by_request(tmp_path: Path) -> None:
     data = write_pretrained_files(tmp_path / "files")
-    metrics = evaluate(replace(TINY, tasks="seven", bias=False).task(context(data)))
+    metrics = evaluate(SevenTaskRepresentation(**asdict(replace(TINY, bias=False))).task(context(data)))
     assert {f"test/spearman_{task}" for task in ("average", "sick_r", "sts12", "sts16")} <= metrics.keys()
     assert {name for name in metrics if name.startswith("val/")} == {
         f"val/{name}" for name in ("spearman", "spearman_average", "spearman_sick_r")

@@ -48,8 +48,7 @@ class SentenceRepresentation:
     annotated inference pairs, here it is dropout views; its masked language model is left out.
 
     Evaluated on STS-B by ``spearman``, in [-1, 1]: the rank correlation between cosines and human scores, on the
-    development part as validation and on the test part; on request also on the six other tasks that sentence encoders
-    report, see :mod:`suite.benchmarks.text.sts`. With ``bias``, also by gender bias, which is worth nothing
+    development part as validation and on the test part. With ``bias``, also by gender bias, which is worth nothing
     without that utility; see :func:`~suite.benchmarks.text.bias.bias_metrics`.
 
     Attributes
@@ -71,8 +70,6 @@ class SentenceRepresentation:
         Of MABEL's alignment term.
     pairs : int
         How many pairs of a task to evaluate at most, evenly spread over it.
-    tasks : str
-        ``sts_b`` or ``seven``; see :data:`suite.benchmarks.text.sts.Tasks`.
     bias : bool
         Whether to evaluate bias; it needs data sets ``stereoset`` and ``weat``.
 
@@ -83,6 +80,8 @@ class SentenceRepresentation:
     """
 
     distributed: ClassVar[bool] = True
+    #: What it is evaluated on.
+    tasks: ClassVar[Tasks] = "sts_b"
 
     framework: Literal["simcse", "mabel"] = "simcse"
     sentences: Count = 50_000
@@ -97,7 +96,6 @@ class SentenceRepresentation:
     longest: Count = 24
     alignment_weight: NonNegative = 0.05
     pairs: Count = 1_500
-    tasks: Tasks = "sts_b"
     bias: bool = True
 
     def __post_init__(self) -> None:
@@ -111,6 +109,13 @@ class SentenceRepresentation:
     def task(self, context: Context) -> SentenceTask:
         """Load the data and draw the weights of the context's seed."""
         return CounterfactualTask(self, context) if self.framework == "mabel" else SentenceTask(self, context)
+
+
+@dataclass(frozen=True)
+class SevenTaskRepresentation(SentenceRepresentation):
+    """The same, evaluated on the seven tasks that sentence encoders report; see :mod:`suite.benchmarks.text.sts`."""
+
+    tasks: ClassVar[Tasks] = "seven"
 
 
 class SentenceTask(Task):

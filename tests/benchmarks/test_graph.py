@@ -215,7 +215,7 @@ def test_supervised_starts_from_the_same_encoder_and_learns_the_classes(locate: 
 
 
 def test_the_defaults_are_the_published_configuration() -> None:
-    published = NodeClassification(200, 5e-4, 1e-5, 128, 0.2, 0.4, 0.3, 0.4, 3)
+    published = NodeClassification("cora", 200, 5e-4, 1e-5, 128, "relu", 0.2, 0.4, 0.3, 0.4, 3)
     assert published == NodeClassification()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,10 @@ import pytest
 import torch
 from scipy import sparse
 from sklearn.linear_model import LogisticRegression
-from torch import Tensor
+from torch import Tensor, nn
 
 from suite.benchmarks.graph.augment import drop_edges, mask_features
-from suite.benchmarks.graph.data import Graph, Split, load, split
+from suite.benchmarks.graph.data import Graph, Split, from_tables, split
 from suite.benchmarks.graph.encoder import GCN
 from suite.benchmarks.graph.evaluate import INVERSE_PENALTIES, LinearEvaluation, scores
 from suite.training.streams import Streams
@@ -22,7 +23,7 @@ from tests.benchmarks.graph_factory import CLASSES, NODES, tables, write_graph
 
 def read(folder: Path, *frames: object) -> Graph:
     locate = write_graph(folder, *(frames or tables()))  # type: ignore[arg-type]
-    return load(locate("cora", "cora_nodes.parquet"), locate("cora", "cora_rels.parquet"))
+    return from_tables(locate("cora", "cora_nodes.parquet"), locate("cora", "cora_rels.parquet"))
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -69,7 +70,7 @@ def test_a_node_that_is_missing_or_occurs_twice_is_named(tmp_path: Path) -> None
 def test_is_read_once_a_process(tmp_path: Path) -> None:
     locate = write_graph(tmp_path, *tables())
     files = [locate("cora", name) for name in ("cora_nodes.parquet", "cora_rels.parquet")]
-    assert load(*files) is load(*files)
+    assert from_tables(*files) is from_tables(*files)
 
 
 def test_a_split_parts_all_nodes_a_tenth_a_tenth_and_the_rest() -> None:
@@ -133,20 +134,25 @@ def test_a_view_is_a_function_of_its_generator(tmp_path: Path) -> None:
 
 
 def dense_gcn(encoder: GCN, features: Tensor, edges: Tensor) -> Tensor:
-    """Kipf & Welling 2017, eq. 9, with matrices."""
+    """Kipf & Welling 2017, eq. 9, with matrices; GRACE's activation after both layers."""
     adjacency = torch.eye(len(features))
     adjacency[edges[1], edges[0]] = 1.0
     scale = adjacency.sum(dim=1).rsqrt()
     propagation = scale[:, None] * adjacency * scale
     for layer in (encoder.hidden, encoder.out):
-        features = (propagation @ features @ layer.lin.weight.T + layer.bias).relu()
+        features = propagation @ features @ layer.lin.weight.T + layer.bias
+        slope = encoder.activation.weight if isinstance(encoder.activation, nn.PReLU) else 0.0
+        features = features.clamp(min=0) + slope * features.clamp(max=0)
     return features
 
 
-def test_the_encoder_and_its_gradient_equal_the_dense_formula_on_sparse_features(tmp_path: Path) -> None:
+@pytest.mark.parametrize("activation", [nn.ReLU, nn.PReLU])
+def test_the_encoder_and_its_gradient_equal_the_dense_formula_on_sparse_features(
+    tmp_path: Path, activation: Callable[[], nn.Module]
+) -> None:
     graph = read(tmp_path)
     torch.manual_seed(0)
-    encoder = GCN(graph.features.shape[1], 8)
+    encoder = GCN(graph.features.shape[1], 8, activation())
     features = mask_features(graph.features, 0.3, seeded())
     edges = drop_edges(graph.edges, 0.4, seeded())
     assert {(a, b) for a, b in edges.T.tolist()} != {(b, a) for a, b in edges.T.tolist()}  # a matrix and its transpose

@@ -66,7 +66,7 @@ def _rows(row: Tensor, column: Tensor, weights: Tensor, size: int) -> Tensor:
 
 
 class GCN(nn.Module):
-    """Two graph convolutions, a ReLU after each (Kipf & Welling 2017, arXiv 1609.02907; GRACE's encoder).
+    """Two graph convolutions, one activation after each (Kipf & Welling 2017, arXiv 1609.02907; GRACE's encoder).
 
     Parameters
     ----------
@@ -74,12 +74,15 @@ class GCN(nn.Module):
         Features of a node.
     width : int
         Width of the embedding; the hidden layer is twice as wide.
+    activation : nn.Module
+        Where it has a parameter, both layers share it, as in the authors' code.
     """
 
-    def __init__(self, features: int, width: int) -> None:
+    def __init__(self, features: int, width: int, activation: nn.Module) -> None:
         super().__init__()
         self.hidden = GCNConv(features, 2 * width)
         self.out = GCNConv(2 * width, width)
+        self.activation = activation
 
     def forward(self, features: Tensor, edges: Tensor) -> Tensor:
         """Embed every node.
@@ -97,8 +100,8 @@ class GCN(nn.Module):
         propagate = Propagation.along(edges, len(features))
         # contiguous: torch multiplies sparse features by columns with a stride four times as slowly
         hidden = propagate(features @ self.hidden.lin.weight.t().contiguous()) + self.hidden.bias
-        embedding: Tensor = propagate(self.out.lin(hidden.relu())) + self.out.bias
-        return embedding.relu()
+        embedding: Tensor = self.activation(propagate(self.out.lin(self.activation(hidden))) + self.out.bias)
+        return embedding
 
 
 class GIN(nn.Module):
@@ -155,3 +158,10 @@ class Model(nn.Module):
 def projection_head(width: int, hidden: int, activation: nn.Module) -> nn.Sequential:
     """Return a head of two linear layers, back to `width`: with ELU GRACE's, with ReLU GraphCL's."""
     return nn.Sequential(nn.Linear(width, hidden), activation, nn.Linear(hidden, width))
+
+
+def initialise(module: nn.Module) -> None:
+    """Draw a linear layer's weights as GraphCL's code does: uniform by fan-in and fan-out, biases zero."""
+    if isinstance(module, nn.Linear):
+        nn.init.xavier_uniform_(module.weight)
+        nn.init.zeros_(module.bias)

@@ -5,6 +5,8 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given
@@ -13,7 +15,7 @@ from torch import Tensor
 
 from suite.benchmarks.recommendation.augment import Augmentation, crop, mask, reorder
 from suite.benchmarks.recommendation.data import Sequences, leave_one_out
-from suite.benchmarks.recommendation.files import Interactions, interactions, load, ratings, sequences, split
+from suite.benchmarks.recommendation.files import Interactions, interactions, load, ratings, sequences, split, tags
 
 HEADER = "user_id:token\titem_id:token\trating:float\ttimestamp:float"
 TOKEN = 99
@@ -139,6 +141,32 @@ def test_malformed_ratings_and_sequences_are_named_with_their_fault(
     with pytest.raises(ValueError, match=re.escape(message)) as caught:
         split(file, read)
     assert str(file) in str(caught.value)
+
+
+def write_tags(path: Path, rows: list[tuple[int, int, int]]) -> Path:
+    pd.DataFrame(rows, columns=["sourceNodeId", "targetNodeId", "timestamp"]).to_parquet(path)
+    return path
+
+
+def test_tags_are_first_tags_of_artists_with_five_users_by_time(tmp_path: Path) -> None:
+    rows = [(user, artist, 10 * artist) for user in range(1, 6) for artist in (8, 7, 6, 5, 9)]
+    rows += [(1, 5, 99), (1, 7, 3), (2, 4, 1), (6, 5, 1)]  # again, before, rare, alone
+    parts = split(write_tags(tmp_path / "tags", rows), tags)
+    assert parts.n_items == 5  # 5 6 7 8 9 are 1 ... 5
+    assert lists(parts.train) == [[3, 1, 2], *[[1, 2, 3]] * 4]
+    assert parts.val.target.tolist() == [4] * 5
+    assert parts.test.target.tolist() == [5] * 5
+
+
+def test_the_order_of_tags_within_a_month_is_drawn_and_stays(tmp_path: Path) -> None:
+    log = write_tags(tmp_path / "tags", [(user, artist, 7) for user in range(40) for artist in range(20)])
+    users, artists, _ = tags(log)
+    assert np.array_equal(artists, tags(log)[1])
+    rising = [np.mean(np.diff(artists[users == user]) > 0) for user in range(40)]
+    assert np.mean(rising) == pytest.approx(0.5, abs=0.05)
+    (tmp_path / "no").write_text("x")
+    with pytest.raises(ValueError, match=str(tmp_path / "no")):
+        tags(tmp_path / "no")
 
 
 # --- windows ---------------------------------------------------------------------------------------------------------

@@ -13,9 +13,9 @@ from scipy import sparse
 from torch import Tensor, nn
 from torch.nn import functional
 
-from suite.benchmarks.graph.augment import drop_edges, mask_features
+from suite.benchmarks.graph.augment import drop_edges, keep_features
 from suite.benchmarks.graph.data import load, split
-from suite.benchmarks.graph.encoder import GCN, Model, projection_head
+from suite.benchmarks.graph.encoder import GCN, Model, Sparse, projection_head
 from suite.benchmarks.graph.evaluate import LinearEvaluation, evaluated, majority
 from suite.losses.steps import Step
 from suite.pairs import two_view
@@ -89,6 +89,9 @@ class NodeTask(Task):
         self.context = context
         graph = load(settings.dataset, context.data)
         self.graph = graph.to(context.device)
+        words = self.graph.features
+        row, column = words.indices()
+        self.features = Sparse.of(row, column, words.values(), (words.shape[0], words.shape[1]))
         self.labels = graph.labels.numpy()
         draws = (context.streams.numpy("split", number) for number in range(settings.splits))
         self.splits = [split(len(graph), draw) for draw in draws]
@@ -101,23 +104,24 @@ class NodeTask(Task):
     def head(self) -> nn.Module:
         """Return a new head for the encoder: [nodes, width] -> [nodes, outputs]."""
 
-    def views(self, step: Step) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-        """Return features and edges of a step's two views of the graph."""
-        settings, graph = self.settings, self.graph
+    def views(self, step: Step) -> tuple[tuple[Sparse, Tensor, Tensor], tuple[Sparse, Tensor, Tensor]]:
+        """Return features and edges of a step's two views of the graph, and the features that are kept."""
+        settings, graph, count = self.settings, self.graph, self.graph.features.shape[1]
         generator = self.context.streams.torch("views", step.index, device=self.context.device)
-        first, second = (
-            (mask_features(graph.features, feature_drop, generator), drop_edges(graph.edges, edge_drop, generator))
+        drawn = (
+            (keep_features(count, feature_drop, generator), drop_edges(graph.edges, edge_drop, generator))
             for feature_drop, edge_drop in (
                 (settings.feature_drop_1, settings.edge_drop_1),
                 (settings.feature_drop_2, settings.edge_drop_2),
             )
         )
+        first, second = ((self.features, edges, kept) for kept, edges in drawn)
         return first, second
 
     def embeddings(self) -> Tensor:
         """Return the encoder's embeddings of the whole graph: [nodes, width]."""
         with torch.no_grad():
-            embeddings: Tensor = self.model.encoder(self.graph.features, self.graph.edges)
+            embeddings: Tensor = self.model.encoder(self.features, self.graph.edges)
         return embeddings
 
     def diagnostics(self) -> Metrics:
@@ -195,7 +199,7 @@ class SupervisedTask(NodeTask):
     def evaluate(self, split: str) -> Metrics:
         """Return the metrics of the predicted classes on the first split's nodes."""
         with torch.no_grad():
-            predicted = self.model(self.graph.features, self.graph.edges).argmax(dim=1).cpu().numpy()
+            predicted = self.model(self.features, self.graph.edges).argmax(dim=1).cpu().numpy()
         nodes = self.splits[0].part(split)
         return evaluated(self.labels, [nodes], [predicted[nodes]])
 

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Final, Literal
 
 import numpy as np
+import pandas as pd
 import torch
 
 from suite.benchmarks.recommendation.data import Sequences, Split, leave_one_out
+from suite.training.streams import Streams
 
 #: Of a shorter history nothing would be left to train on: two items are held out and a next item needs one before it.
 SHORTEST_HISTORY = 4
@@ -23,6 +25,10 @@ Interactions = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 _COLUMNS = ("user_id", "item_id", "timestamp")
 _OF_RATINGS = 4
+#: Users that an artist must have been tagged by, as in 5-core data: others are hardly seen before they are held out.
+FEWEST_USERS = 5
+#: The order among tags of one month is the same whatever the run's seed.
+ONCE_AND_FOR_ALL: Final = Streams(0)
 
 
 def interactions(path: Path) -> Interactions:
@@ -89,7 +95,34 @@ def sequences(path: Path) -> Interactions:
     return np.repeat(users, [len(row) for row in items]), joined, np.arange(len(joined))
 
 
-Collection = Literal["movielens_100k", "movielens_1m", "amazon_beauty", "amazon_toys", "amazon_sports"]
+def tags(path: Path) -> Interactions:
+    """Read Last.fm's tags (HetRec 2011): when a user first tagged each artist, for artists of five users at least.
+
+    Nearly all are dated by the month, and the file is sorted by artist within a user: the order within a month is drawn
+    at random, since that by number would be one that a model can learn.
+
+    Parameters
+    ----------
+    path : Path
+        Parquet with columns ``sourceNodeId`` (the user), ``targetNodeId`` (the artist) and ``timestamp``.
+
+    Raises
+    ------
+    ValueError
+        If it is not that.
+    """
+    try:
+        table = pd.read_parquet(path, columns=["sourceNodeId", "targetNodeId", "timestamp"])
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path}: {error}") from error
+    first = table.groupby(["sourceNodeId", "targetNodeId"], as_index=False)["timestamp"].min()
+    first = first[first.groupby("targetNodeId")["sourceNodeId"].transform("size") >= FEWEST_USERS]
+    shuffled = first.iloc[ONCE_AND_FOR_ALL.numpy("order within a month").permutation(len(first))]
+    user, item, time = (shuffled[column].to_numpy() for column in ("sourceNodeId", "targetNodeId", "timestamp"))
+    return user, item, time
+
+
+Collection = Literal["movielens_100k", "movielens_1m", "amazon_beauty", "amazon_toys", "amazon_sports", "lastfm"]
 """Names in the catalogue."""
 
 FILES: Final[Mapping[Collection, tuple[str, Callable[[Path], Interactions]]]] = {
@@ -98,6 +131,7 @@ FILES: Final[Mapping[Collection, tuple[str, Callable[[Path], Interactions]]]] = 
     "amazon_beauty": ("Beauty.txt", sequences),
     "amazon_toys": ("Toys_and_Games.txt", sequences),
     "amazon_sports": ("Sports_and_Outdoors.txt", sequences),
+    "lastfm": ("user_tag_artist_rels.parquet", tags),
 }
 """Each collection's file, and how to read it."""
 

@@ -40,7 +40,8 @@ class ItemGraph:
         pair = torch.stack([sequences.items[later - 1], sequences.items[later]])
         pair = pair[:, pair[0] != pair[1]]
         joined = torch.cat([pair, pair.flip(0)], dim=1)
-        number, count = (joined[0] * (items + 1) + joined[1]).unique(return_counts=True)
+        numbers = joined[0] * (items + 1) + joined[1]
+        number, count = numbers.unique(return_counts=True)  # type: ignore[no-untyped-call]
         own = torch.arange(items + 1, device=number.device)
         ends = torch.cat([torch.stack([number // (items + 1), number % (items + 1)]), own.repeat(2, 1)], dim=1)
         raw = torch.cat([count, torch.ones_like(own)]).float()

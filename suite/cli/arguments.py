@@ -22,15 +22,20 @@ USUAL_STATUS = "exit status: 0, 1 it could not be done, 2 bad input."
 
 VERIFY_EPILOG = """\
 Where processor, device, threads and packages are those that a result was made with, all metrics must come back bit for
-bit; elsewhere within T + T x value. Settings, data files and code are compared with what was logged, too. Without a
-selection, --from draws from all runs of the bundle. Nothing is written: no record, no MLflow.
+bit; elsewhere means over seeds may differ by what the seeds scatter (docs/verdicts.md). Settings, data files and code
+are compared with what was logged, too. Without a selection, --from draws from all runs of the bundle. Nothing is
+written: no record, no MLflow.
 exit status: 0 nothing differs, 1 something does, 2 bad input or nothing to verify, 130 interrupted."""
 WORKER_EPILOG = """\
 Start it in any number of jobs, pods and shells, on machines that see the folder: each run is taken by one of them. What
 it holds when it leaves is checkpointed, and others go on with it. GPUs are those of CUDA_VISIBLE_DEVICES.
 exit status: 0 nothing is left to take, 1 workers cannot work here, 2 bad input, 3 it left with work to do: its time is
 over, or it was asked to by HUP, TERM, USR1 or USR2; 130 interrupted."""
-TOLERANCE = "on a machine of another kind, a metric may differ by T + T x its value; 0.01"
+DATA_EPILOG = """\
+Without data sets, benchmarks or a profile, `list` shows all, and the others take what the benchmarks read at any
+profile but paper. What is pinned has a checksum in the catalogue; what is recorded got it when it was first fetched.
+exit status: 0, 1 something is missing or wrong, 2 bad input."""
+TOLERANCE = "where seeds do not tell how much a mean may differ on a machine of another kind: T + T x its value; 0.01"
 
 
 class Parser(argparse.ArgumentParser):
@@ -152,10 +157,16 @@ def make_parser(prog: str = "python -m suite") -> tuple[Parser, dict[str, Parser
     ui.add_argument("--port", type=int, default=5000)
     data = add("data", "fetch, list or verify data sets, or describe files of your own for a catalogue")
     data.add_argument("action", choices=["fetch", "list", "verify", "describe"])
-    data.add_argument("datasets", nargs="*", metavar="DATASET", help="default: all; with `describe`: files")
-    data.add_argument("--profile", default=None, metavar="NAME", help="only what the benchmarks with this profile read")
+    data.add_argument("datasets", nargs="*", metavar="DATASET", help="with `describe`: files")
+    data.add_argument("--profile", default=None, metavar="NAME", help="what the benchmarks with this profile read")
+    data.add_argument("--benchmarks", nargs="+", action="extend", default=[], metavar="NAME", help="what these read")
     data.add_argument("--mirror", metavar="DIR_OR_URL", help="where to look first")
     data.add_argument("--offline", action="store_true", help="take nothing from the network")
+    data.add_argument("--yes", action="store_true", help="do not ask before a large download")
+    data.add_argument(
+        "--accept-changed", action="store_true", help="take what is not pinned as it is now, and record that"
+    )
+    data.epilog = DATA_EPILOG
     data.add_argument("--registry", type=Path, metavar="FILE", help="default: ./benchmarks.yaml")
     _json(data)
     return parser, commands

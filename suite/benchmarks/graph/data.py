@@ -1,7 +1,7 @@
 """A citation graph from its files, and which of its nodes are for what.
 
 The files are read here, and not by PyTorch Geometric's data sets, since these download what has no checksum, unpickle
-some of it, and set all features of the arrays to 1, the weights of PubMed's words among them. All else is the same.
+some of it, and set every feature of the arrays to 1, whatever its weight. All else is the same.
 """
 
 from __future__ import annotations

@@ -46,7 +46,8 @@ def execute(notebook: Any, folder: Path, runtime: Path) -> Watched:
         notebook, kernel_name="python3", timeout=PATIENCE_S, config=settings, record_timing=False, coalesce_streams=True,
         resources={"metadata": {"path": str(folder)}},
     )  # fmt: skip
-    client.execute(env={**environment(), **own})
+    # not forked: Jupyter asks for the kernel's group, which it kills, as soon as there is a process
+    client.execute(env={**environment(is_forked=False), **own})
     return client
 
 

@@ -258,8 +258,10 @@ def test_the_time_of_a_run_leaves_it_out_and_its_figures_and_key_are_the_same(
     assert suite_here(place.folder, "run", *here).returncode == 0
     plain = metrics(place.folder)
     shutil.rmtree(place.folder / "results")
-    fetch, phases, seen, fetched = DataStore.fetch, [""], [], []
-    say = Execution._say
+    fetch, say = DataStore.fetch, Execution._say
+    phases: list[str] = [""]
+    seen: list[str] = []
+    fetched: list[float] = []
 
     def told(self: Execution, phase: str, *arguments: Any, **named: Any) -> None:
         phases.append(phase)

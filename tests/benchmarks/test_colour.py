@@ -16,7 +16,7 @@ from suite.benchmarks.image.colour.task import ColourMomentumTask, ColourTask
 from suite.conformance.benchmark import BenchmarkConformance
 from suite.losses import InfoNCE
 from suite.losses.steps import Step
-from suite.training import Context, evaluate, train
+from suite.training import Compute, Context, evaluate, train
 from suite.training.streams import Streams
 from tests.benchmarks.colour_factory import TINY, below, context, small_folder, write_folder
 
@@ -140,6 +140,16 @@ def test_the_last_weights_are_evaluated_and_training_spreads_the_features(small_
     fresh.model.load_state_dict(task.model.state_dict())
     assert fresh.diagnostics() == after
     assert evaluate(fresh) == metrics
+
+
+@pytest.mark.parametrize("settings", [TINY, MOCO])
+def test_views_are_made_in_float32_whatever_the_precision(
+    small_folder: Path, settings: ColourImageClassification
+) -> None:
+    exact, rounded = (settings.task(context(below(small_folder))) for _ in range(2))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(rounded.views(Step(0, 0, 0))[0], exact.views(Step(0, 0, 0))[0])
+    train(rounded, InfoNCE(0.2), Streams(0), compute=Compute(precision="bfloat16"))
 
 
 # --- networks, rates, optimisers

@@ -127,8 +127,9 @@ class ColourTask(Task):
     def _views(self, numbers: Tensor, generator: torch.Generator) -> Tensor:
         draws = torch.rand(2, crops.DRAWS + 1, len(numbers), generator=generator)
         ours = self.benchmark
-        views = self.images.random_crops(numbers, draws, ours.crop, ours.size, self.context.device)
-        return self.augmentation.recoloured(views, generator)
+        with torch.autocast(self.context.device.type, enabled=False):  # crops are matrix products
+            views = self.images.random_crops(numbers, draws, ours.crop, ours.size, self.context.device)
+            return self.augmentation.recoloured(views, generator)
 
     def _plain(self, images: data.ColourImages, numbers: Tensor) -> Tensor:
         return images.plain(numbers, self.benchmark.centre, self.benchmark.size, self.context.device)

@@ -87,19 +87,25 @@ def members(runs: pd.DataFrame) -> pd.DataFrame:
     return runs[swept].assign(base=parts["loss"][swept], setting=parts["setting"][swept])
 
 
+def own_members(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the runs of members that set parameters of their loss, and nothing of the host: what is chosen from."""
+    return members(runs[~runs["of_host"]] if "of_host" in runs else runs)
+
+
 def choose(runs: pd.DataFrame) -> list[Choice]:
-    """Choose the best and the middle member of every sweep in every benchmark of one profile.
+    """Choose the best and the middle member of every sweep of a loss's parameters in every benchmark of one profile.
 
     Only members that have all the selection seeds of the sweep compete, on the mean of the primary validation metric in
-    the direction of its goal. Of equals (but for
-    rounding), the first in natural order is taken: of temperatures the lowest. Test figures are never looked at.
+    the direction of its goal. Of equals (but for rounding), the first in natural order is taken: of temperatures the
+    lowest. Test figures are never looked at. Of a sweep of the host's settings nothing is chosen: a training ten times
+    as long is no better choice of a loss.
 
     Parameters
     ----------
     runs : DataFrame
         The runs of one profile from :func:`analysis.read.collect.collect`.
     """
-    swept = members(runs)
+    swept = own_members(runs)
     groups = swept[swept["purpose"] == "selection"].groupby(["benchmark", "base"], sort=True)
     choices = (_choice(str(benchmark), str(base), group) for (benchmark, base), group in groups)
     return [choice for choice in choices if choice is not None]
@@ -177,7 +183,7 @@ class Incomplete:
 
 def incomplete(runs: pd.DataFrame) -> list[Incomplete]:
     """Return the sweeps of one profile of which :func:`choose` could choose nothing, and what they lack."""
-    swept = members(runs)
+    swept = own_members(runs)
     found = []
     for (benchmark, base), group in swept[swept["purpose"] == "selection"].groupby(["benchmark", "base"], sort=True):
         seeds = {int(seed) for seed in group["seed"]}

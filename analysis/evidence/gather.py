@@ -14,6 +14,7 @@ from analysis.evidence.comparison import Comparison, compare, families
 from analysis.evidence.confounding import confounding
 from analysis.evidence.failures import Failed, failures_of, with_failures
 from analysis.evidence.items import Items
+from analysis.evidence.machines import Machine, machine_notes, machines
 from analysis.evidence.reproduction import Reproduction, reproductions
 from analysis.evidence.rows import AT_ORDER, DECLARED, ROW_COLUMNS, label_of, labels_of, notes_on, rows_of, search_notes
 from analysis.evidence.searches.trials import TUNED, Search, budgets, searches
@@ -59,6 +60,8 @@ class Evidence:
     declared : Declared
     searches : tuple of Search
         The trials of every loss on every benchmark that has some.
+    machines : tuple of Machine
+        What every machine says by itself; none where nothing was run on more than one.
     """
 
     profile: str
@@ -76,6 +79,7 @@ class Evidence:
     sensitivity: tuple[Sensitivity, ...] = ()
     declared: Declared = field(default_factory=Declared)
     searches: tuple[Search, ...] = ()
+    machines: tuple[Machine, ...] = ()
 
     @property
     def benchmarks(self) -> list[str]:
@@ -141,6 +145,7 @@ def gather(
     sensitivity = sensitivities(mine.runs, tried)
     labels = labels_of(rows, "loss")
     baseline = _baseline(rows, declared.baseline or "infonce")
+    apart = machines(mine, lambda part: gather(part, declared, profile, accept_changes))
     items = Items(outcomes, rows.loc[rows["kind"] == "loss", "run_id"])
     compared = [
         compare(here, str(benchmark), label, baseline, failed, items)
@@ -179,11 +184,13 @@ def gather(
             *search_notes(rows, tried, profile),
             *(one.text for one in incomplete(mine.runs)),
             *_failure_notes(failed, rows, declared),
+            *machine_notes(apart),
         ),
         failed,
         tuple(sensitivity),
         declared,
         tuple(tried),
+        apart,
     )
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis.evidence.choice import members
+from analysis.evidence.choice import own_members
 from analysis.evidence.comparison import described
 from analysis.evidence.searches.trials import Search
 
@@ -65,7 +65,7 @@ def sensitivities(runs: pd.DataFrame, searches: Sequence[Search] = ()) -> list[S
     runs : DataFrame
         From :func:`analysis.read.collect.collect`, of one profile.
     """
-    swept = members(runs)
+    swept = own_members(runs)
     swept = swept[swept["purpose"] == "selection"]
     found = []
     for (benchmark, loss), here in swept.groupby(["benchmark", "base"]):

@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 
+from analysis.read.origins import json_object
 from suite.registry.search import TRIAL
 
 IDENTITY = ["profile", "purpose", "benchmark", "loss", "seed"]
 BENCHMARK = ["profile", "benchmark"]
 IDENTITY_OF_LOSS = [*BENCHMARK, "loss"]
 AGE = ["start", "run_id"]
+#: What makes two runs of a benchmark runs of two benchmarks.
+BENCHMARK_PARAMS = ("param.benchmark.", "param.data.", "param.compute.")
 LEFT_OUT = [*IDENTITY, "status", "reason", "run_id"]
 UNFINISHED = {"RUNNING": "still running", "SCHEDULED": "not started", "KILLED": "ended before it was done"}
 #: What the rest of the analysis can tell apart.
@@ -63,19 +66,23 @@ class Collected:
     ----------
     runs : DataFrame
         One finished run a row and never two for one (profile, purpose, benchmark, loss, seed): what it is, the primary
-        metric as ``val`` and ``test``, seconds, and the loss's own parameters, named as in
-        :func:`suite.tracking.frame`. Narrow, since every filter of a frame copies all of its columns.
+        metric as ``val`` and ``test``, seconds, the loss's own parameters, named as in
+        :func:`suite.tracking.frame`, the machine, and whether it is of a member that sets something of the host.
+        Narrow, since every filter of a frame copies all of its columns.
     left_out : DataFrame
         All other runs of the store, with the columns of `LEFT_OUT`; `reason` is a sentence.
     tested : DataFrame
-        All test metrics of `runs`, as ``test/<metric>``, by run id.
+        All test metrics of `runs` and `replicates`, as ``test/<metric>``, by run id.
     failed : DataFrame
         Failed runs of losses that no finished run stands for, with the configuration and the code of those that count:
         the columns of `runs`. They are among `left_out`, too.
     changes : tuple of Change
         What was declared otherwise for other runs that count.
     origins : DataFrame
-        Commit, code, packages and hardware of `runs`, by run id.
+        Commit, code, packages and hardware of `runs` and `replicates`, by run id.
+    replicates : DataFrame
+        Finished runs that another machine's run of the same configuration and code stands for: the columns of `runs`,
+        one a machine. They are among `left_out`, too.
     """
 
     runs: pd.DataFrame
@@ -84,15 +91,20 @@ class Collected:
     failed: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=FAILED))
     changes: tuple[Change, ...] = ()
     origins: pd.DataFrame = field(default_factory=pd.DataFrame)
+    replicates: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=[*FAILED, "machine"]))
 
     def of(self, profile: str) -> Collected:
         """Return the part of one profile."""
-        runs, left_out = (part[part["profile"] == profile] for part in (self.runs, self.left_out))
-        failed = self.failed[self.failed["profile"] == profile]
+        parts = (self.runs, self.left_out, self.failed, self.replicates)
+        runs, left_out, failed, replicates = (part[part["profile"] == profile] for part in parts)
+        ids = pd.concat([runs["run_id"], replicates["run_id"]])
         changes = tuple(change for change in self.changes if change.profile == profile)
-        return Collected(
-            runs, left_out, self.tested.loc[runs["run_id"]], failed, changes, self.origins.loc[runs["run_id"]]
-        )
+        return Collected(runs, left_out, self.tested.loc[ids], failed, changes, self.origins.loc[ids], replicates)
+
+    def on(self, machine: str) -> Collected:
+        """Return the runs of one machine as if there were no others; failed runs are everywhere."""
+        both = pd.concat([self.runs, self.replicates], ignore_index=True)
+        return replace(self, runs=both[both["machine"] == machine], replicates=self.replicates[:0])
 
     @property
     def profiles(self) -> list[str]:
@@ -129,30 +141,55 @@ def collect(
     runs = logged if profile is None else logged[logged["profile"] == profile]
     as_logged = runs.reset_index(drop=True)
     runs = _by_newest_metric(as_logged)
-    runs = runs.assign(val=_primary(runs, "val"), test=_primary(runs, "test"))
+    added = {"machine": machines_of(runs), "of_host": _are_of_host(runs)}
+    runs = runs.assign(val=_primary(runs, "val"), test=_primary(runs, "test"), **added)
     reasons = _incomplete(runs)
     failed = _failed(runs, reasons, keep_stale, searched)
     reasons.update(_superseded(runs[reasons == ""], keep_stale, searched))
-    reasons.update(_duplicates(runs.loc[reasons == "", [*IDENTITY, *AGE]]))
+    duplicates, others = _duplicates(runs.loc[reasons == "", [*IDENTITY, *AGE, "machine"]])
+    reasons.update(duplicates)
     counts = reasons == ""
     left_out = runs.loc[~counts, [name for name in LEFT_OUT if name != "reason"]].assign(reason=reasons[~counts])
     order = [*IDENTITY, "run_id"]
-    in_order = runs.loc[counts, order].sort_values(order).index
+    in_order, replicates = (runs.loc[index, order].sort_values(order).index for index in (runs.index[counts], others))
     counted, used = runs.loc[in_order], [name for name in runs.columns if _is_used(str(name))]
+    both = pd.concat([counted, runs.loc[replicates]]).set_index("run_id")
     return Collected(
         counted[used].reset_index(drop=True),
         left_out[LEFT_OUT].sort_values(order, ignore_index=True),
-        counted.set_index("run_id")[[name for name in runs.columns if str(name).startswith("test/")]],
+        both[[name for name in runs.columns if str(name).startswith("test/")]],
         _without_finished(runs.loc[failed, used], counted),
         tuple(_changes(as_logged.loc[in_order])),
-        counted.set_index("run_id")[[name for name in ORIGINS if name in runs]],
+        both[[name for name in ORIGINS if name in runs]],
+        runs.loc[replicates, used].reset_index(drop=True),
     )
+
+
+def machines_of(runs: pd.DataFrame) -> pd.Series:
+    """Return what each run was computed on, as far as its bits depend on it: the processor, or the accelerator."""
+    if "hardware" not in runs:
+        return pd.Series("", index=runs.index, dtype=object)
+    named = {}
+    for text in runs["hardware"].dropna().unique():
+        known = json_object(str(text))
+        device = str(known.get("device", "cpu"))
+        named[text] = str(known.get("processor") or "") if device == "cpu" else device
+    return runs["hardware"].map(named).astype(object).fillna("")
+
+
+def _are_of_host(runs: pd.DataFrame) -> pd.Series:
+    """Return which runs are of members that set something of the benchmark: of a learning rate, say."""
+    losses = runs["loss"].astype(str)
+    found = pd.Series(False, index=runs.index)
+    for name in (str(name) for name in runs.columns if str(name).startswith("param.benchmark.")):
+        found |= losses.str.contains(f"@{name.removeprefix('param.benchmark.')}=", regex=False) & runs[name].notna()
+    return found
 
 
 def _superseded(runs: pd.DataFrame, keep_stale: bool, searched: Mapping[str, Collection[str]]) -> pd.Series:
     """Reasons for the runs that newer ones of another configuration or of other code stand for."""
     reasons = pd.Series("", index=runs.index, dtype=object)
-    of_benchmark = [name for name in runs.columns if name.startswith(("param.benchmark.", "param.data."))]
+    of_benchmark = [name for name in runs.columns if name.startswith(BENCHMARK_PARAMS)]
     of_loss = [name for name in runs.columns if name.startswith("param.loss.")]
     own = _own_settings(runs, of_benchmark, searched)
     shared = [name for name in of_benchmark if name not in own]
@@ -329,7 +366,16 @@ def _stale(runs: pd.DataFrame) -> pd.Series:
     return reasons
 
 
-def _duplicates(runs: pd.DataFrame) -> pd.Series:
-    newest_first = runs.sort_values(AGE, ascending=[False, True])
-    counted = newest_first.groupby(IDENTITY)["run_id"].transform("first")
-    return "duplicate of run " + counted[newest_first.duplicated(IDENTITY)].astype(object)
+def _duplicates(runs: pd.DataFrame) -> tuple[pd.Series, pd.Index]:
+    """Return reasons for the runs that others of their identity stand for, and the newest of each other machine.
+
+    The runs that count are those of the machine with the most runs of the benchmark, and of these the newest.
+    """
+    once = runs.drop_duplicates([*IDENTITY, "machine"]).groupby([*BENCHMARK, "machine"]).size().rename("many")
+    first = runs.join(once, on=[*BENCHMARK, "machine"]).sort_values(["many", *AGE], ascending=[False, False, True])
+    counted = first.groupby(IDENTITY)[["run_id", "machine"]].transform("first")
+    elsewhere = first["machine"] != counted["machine"]
+    reasons = "duplicate of run " + counted["run_id"].astype(object)
+    reasons[elsewhere] = "replicate of run " + counted["run_id"] + " on another machine, " + first["machine"]
+    newest = ~first.duplicated([*IDENTITY, "machine"])
+    return reasons[first.duplicated(IDENTITY)], first.index[elsewhere & newest]

@@ -15,11 +15,13 @@ from analysis.evidence.gather import Evidence
 from analysis.evidence.sweeps import swept_losses
 from analysis.tables.across import across_table
 from analysis.tables.costs import cost_table
+from analysis.tables.machines import machine_tables
 from analysis.tables.main import Spread, main_table, run_name
 from analysis.tables.sweeps import selection_table, sweep_table
 from analysis.tables.table import MISSING, Block, Cell, Summary, Table, decimals_for
 from analysis.tables.tuning.budget import budget_table
 from analysis.tables.tuning.price import price_table
+from analysis.tables.tuning.settings import settings_table
 from analysis.tables.verdicts import published_table, seeds_table, significance_table, verdicts_table
 
 METRIC_COLUMNS = ["row", "kind", "benchmark", "metric", "n", "mean", "std"]
@@ -34,9 +36,11 @@ def all_tables(evidence: Evidence, spread: Spread = "std") -> list[Table]:
         *significance_tables(evidence),
         price_table(evidence),
         budget_table(evidence),
+        settings_table(evidence),
         selection_table(evidence),
         *(sweep_table(evidence, loss) for loss in swept_losses(evidence.collected)),
         cost_table(evidence),
+        *machine_tables(evidence),
         *(benchmark_table(evidence, benchmark) for benchmark in evidence.benchmarks),
         left_out_table(evidence),
         *_offered(evidence),

@@ -22,15 +22,16 @@ USUAL_STATUS = "exit status: 0, 1 it could not be done, 2 bad input."
 
 VERIFY_EPILOG = """\
 Where processor, device, threads and packages are those that a result was made with, all metrics must come back bit for
-bit; elsewhere within T + T x value. Settings, data files and code are compared with what was logged, too. Without a
-selection, --from draws from all runs of the bundle. Nothing is written: no record, no MLflow.
+bit; elsewhere means over seeds may differ by what the seeds scatter (docs/verdicts.md). Settings, data files and code
+are compared with what was logged, too. Without a selection, --from draws from all runs of the bundle. Nothing is
+written: no record, no MLflow.
 exit status: 0 nothing differs, 1 something does, 2 bad input or nothing to verify, 130 interrupted."""
 WORKER_EPILOG = """\
 Start it in any number of jobs, pods and shells, on machines that see the folder: each run is taken by one of them. What
 it holds when it leaves is checkpointed, and others go on with it. GPUs are those of CUDA_VISIBLE_DEVICES.
 exit status: 0 nothing is left to take, 1 workers cannot work here, 2 bad input, 3 it left with work to do: its time is
 over, or it was asked to by HUP, TERM, USR1 or USR2; 130 interrupted."""
-TOLERANCE = "on a machine of another kind, a metric may differ by T + T x its value; 0.01"
+TOLERANCE = "where seeds do not tell how much a mean may differ on a machine of another kind: T + T x its value; 0.01"
 
 
 class Parser(argparse.ArgumentParser):

@@ -116,6 +116,9 @@ def selected(registry: Registry, selection: Selection) -> tuple[list[str], list[
     losses = selection.losses or (("default",) if has_default else ("all", REFERENCES))
     problems: list[Problem] = []
 
+    def offering(registry: Registry, texts: Sequence[str]) -> list[str]:
+        return select_benchmarks(registry, texts, selection.profile)
+
     def chosen(option: str, select: Callable[[Registry, Sequence[str]], list[T]], texts: Sequence[str]) -> list[T]:
         try:
             return select(registry, texts)
@@ -123,13 +126,13 @@ def selected(registry: Registry, selection: Selection) -> tuple[list[str], list[
             problems.append(Problem(COMMAND_LINE, option, str(error)))
             return []
 
-    benchmarks = chosen("--benchmarks", select_benchmarks, selection.benchmarks)
+    benchmarks = chosen("--benchmarks", offering, selection.benchmarks)
     found = (
         benchmarks,
         chosen("--losses", select_losses, losses),
         chosen("--seeds", select_seeds, selection.seeds or ("all",)),
     )
-    for benchmark in benchmarks:
+    for benchmark in benchmarks:  # a benchmark that was named, or every one there is, lacks the profile
         offered = [str(name) for name in registry.document.benchmarks[benchmark].profiles]
         if selection.profile not in offered:
             message = f"{benchmark} has no profile {selection.profile!r}; {choices(selection.profile, offered)}"

@@ -91,6 +91,9 @@ def _runs(
     resources = entry.resources.get(profile)  # type: ignore[call-overload]
     if kind == "loss" and resources is not None and resources.processes > 1:
         shared["processes"] = resources.processes  # each draws its own augmentations: another sample, another run
+    compute = entry.compute.get(profile)  # type: ignore[call-overload]
+    if compute is not None and compute.changes():
+        shared["compute"] = compute.changes()  # other roundings, another run
     metric = {"name": entry.metric.name, "goal": entry.metric.goal, "margin": entry.metric.margin}
     of_selection = frozenset(registry.selection_seeds)
     for seed in seeds:

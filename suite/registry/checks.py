@@ -127,6 +127,7 @@ class _Checks:
                 for argument, message in wrong:
                     self.complain(("benchmarks", name, "profiles", profile, argument), message)
             self.resources(name, entry, found[name], settings)
+            self.compute(name, entry, found[name])
             for profile in (
                 () if self.is_reported(f"benchmarks.{name}") else set(entry.estimate_s) - set(entry.profiles)
             ):
@@ -152,6 +153,18 @@ class _Checks:
                 self.complain(path, f"{message} 'distributed: ClassVar[bool] = True'")
             elif isinstance(batch, int) and batch % resources.processes:
                 self.complain(path, f"a batch of {batch} cannot be divided by {resources.processes} processes")
+
+    def compute(self, name: str, entry: BenchmarkEntry, target: targets.Target) -> None:
+        """Check that what is to be traded for speed can be."""
+        for profile, compute in entry.compute.items():
+            path: KeyPath = ("benchmarks", name, "compute", profile)
+            if profile not in entry.profiles:
+                self.complain(path, f"the benchmark has no such profile; {choices(profile, entry.profiles)}")
+            elif compute.compile and target.path and not targets.has_flag(target, "compiles"):
+                message = (
+                    "this benchmark has nothing to compile: its class does not say 'compiles: ClassVar[bool] = True'"
+                )
+                self.complain((*path, "compile"), message)
 
     def resolved(self, path: Any, group: str, key: KeyPath) -> targets.Target:
         """Resolve a target; a stand-in that takes anything if it leads nowhere, so that the rest can be checked."""

@@ -86,6 +86,29 @@ def _word(at: At) -> str:
 
 
 @dataclass(frozen=True)
+class Metric:
+    """A benchmark's primary metric.
+
+    Attributes
+    ----------
+    name : str
+        As the benchmark's evaluation names it, without ``val/`` or ``test/``.
+    goal : str
+        ``maximise`` or ``minimise``.
+    margin : float
+        The largest difference that is of no practical interest, in the metric's unit.
+    margin_reason : str
+        Why it is of no interest. Printed with every verdict; it does not enter a run's key.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    name: Annotated[str, MinLen(1)]
+    goal: Literal["maximise", "minimise"]
+    margin: Annotated[float, Gt(0)]
+    margin_reason: str = ""
+
+
+@dataclass(frozen=True)
 class Published:
     """A figure from a paper or from its code, in the unit of this suite's metric.
 

@@ -18,14 +18,15 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import TypeAdapter, ValidationError
 
+from suite.compute import Compute
 from suite.problems import COMMAND_LINE, InputError, Problem, choices, refusal
 from suite.process import import_from
 from suite.registry.checks import checked_registry
-from suite.registry.claims import Claim, Published, Trials
+from suite.registry.claims import Claim, Metric, Published, Trials
 from suite.registry.extends import EXTENDS, extended, folder_of
 from suite.registry.launchers import Launcher, Resources, kinds
 from suite.registry.places import KeyPath, Lines, dotted, relative
-from suite.registry.registry import PROFILES, BenchmarkEntry, Document, Metric, Registry, Slice
+from suite.registry.registry import PROFILES, BenchmarkEntry, Document, Registry, Slice
 
 GROUP: Final = "launchers@launcher"
 _FAILURES: Final = (HydraException, OmegaConfBaseException, ValueError)
@@ -302,6 +303,10 @@ def _mend(composed: dict[str, Any], path: KeyPath) -> None:
     return None
 
 
+_OF_ENTRIES: Final[Mapping[str | int, type]] = {"published": Published, "compute": Compute, "resources": Resources}
+"""What an entry's lists and mappings hold."""
+
+
 def _known_keys(path: KeyPath, composed: Mapping[str, Any]) -> list[str]:
     kind = str(composed["launcher"].get("kind")) if path[0] == "launcher" else ""
     if path[:2] == ("launcher", "benchmarks") and len(path) > 2:
@@ -313,7 +318,7 @@ def _known_keys(path: KeyPath, composed: Mapping[str, Any]) -> list[str]:
         (3, "claims"): Claim,
         (4, "benchmarks"): Metric,
         (4, "claims"): Trials,
-        (5, "benchmarks"): Published if path[2:3] == ("published",) else Resources,
+        (5, "benchmarks"): _OF_ENTRIES.get(path[2] if len(path) > 2 else "", Resources),
     }
     fields = tables.get((len(path), path[0]), Document).__dataclass_fields__  # type: ignore[attr-defined]
     names = [name for name in fields if not name.startswith("__")]

@@ -24,13 +24,13 @@ Given = Sequence[Mapping[str, Any]]
 
 
 def swept(path: KeyPath, sweep: Any, target: Target, given: Given, complain: Complain) -> list[dict[str, Any]]:
-    """Return what the members of a sweep set: the product of the values that are listed.
+    """Return what the members of a sweep set: the product of the values that are listed, of each sweep of a list.
 
     Parameters
     ----------
     path : tuple
         Where the sweep stands.
-    sweep : mapping of parameter to list of values
+    sweep : mapping of parameter to list of values, or list of such mappings
         As the registry has it.
     target : Target
         What takes the parameters.
@@ -39,6 +39,19 @@ def swept(path: KeyPath, sweep: Any, target: Target, given: Given, complain: Com
     complain : callable
         Takes what is wrong, and where.
     """
+    if isinstance(sweep, list) and any(isinstance(one, dict) for one in sweep):
+        found: list[dict[str, Any]] = []
+        for index, one in enumerate(sweep):
+            found += _product((*path, index), one, target, given, complain)
+            for again in (chosen for place, chosen in enumerate(found) if chosen in found[:place]):
+                complain((*path, index), f"{member_name('', again)[1:]} stands in an earlier sweep, too")
+            found = [chosen for place, chosen in enumerate(found) if chosen not in found[:place]]
+        return found
+    return _product(path, sweep, target, given, complain)
+
+
+def _product(path: KeyPath, sweep: Any, target: Target, given: Given, complain: Complain) -> list[dict[str, Any]]:
+    """Return what the members of one sweep set."""
     if not isinstance(sweep, dict):
         complain(path, "expected parameters with a list of values each, as in {temperature: [0.1, 0.2]}")
         return []

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from annotated_types import Ge, Gt, MinLen
 from pydantic import BeforeValidator, ConfigDict, Field
 
+from suite.compute import Compute
 from suite.provenance.targets import Target
 from suite.registry.binding import Bound, bind, interpolate
-from suite.registry.claims import Claim, Declared, Failures, Labels, Margin, Published
+from suite.registry.claims import Claim, Declared, Failures, Labels, Margin, Metric, Published
 from suite.registry.launchers import STRICT, AnyKind, Resources
 from suite.registry.search import Axis, Overrides, draw
 
@@ -50,29 +51,6 @@ Entry = Annotated[dict[str, Any], MinLen(1)]
 
 
 @dataclass(frozen=True)
-class Metric:
-    """A benchmark's primary metric.
-
-    Attributes
-    ----------
-    name : str
-        As the benchmark's evaluation names it, without ``val/`` or ``test/``.
-    goal : str
-        ``maximise`` or ``minimise``.
-    margin : float
-        The largest difference that is of no practical interest, in the metric's unit.
-    margin_reason : str
-        Why it is of no interest. Printed with every verdict; it does not enter a run's key.
-    """
-
-    __pydantic_config__: ClassVar[ConfigDict] = STRICT
-    name: Annotated[str, MinLen(1)]
-    goal: Literal["maximise", "minimise"]
-    margin: Annotated[float, Gt(0)]
-    margin_reason: str = ""
-
-
-@dataclass(frozen=True)
 class BenchmarkEntry:
     """A benchmark as the registry declares it.
 
@@ -89,7 +67,7 @@ class BenchmarkEntry:
         What the method that hosts the contrastive term uses; losses may refer to it.
     search : mapping of setting to a range or a list of values
         What every loss may tune of the host, beside its own parameters.
-    sweep : mapping of setting to list of values
+    sweep : mapping of setting to list of values, or list of such mappings
         What every loss is also run with: members such as ``infonce@learning_rate=0.001``.
     references : mapping of name to ``once`` or ``per_seed``
         Reference figures of invariant 7; ``once`` where no seed enters.
@@ -97,6 +75,8 @@ class BenchmarkEntry:
         Until finished runs tell better.
     resources : mapping of profile to Resources
         Where one run is spread over several GPUs or nodes.
+    compute : mapping of profile to Compute
+        What is traded for speed: precision, compiled code, determinism.
     published : list of Published
         Figures of others for the same task, to hold the runs against.
     label : str
@@ -112,9 +92,10 @@ class BenchmarkEntry:
     references: dict[str, Literal["once", "per_seed"]] = field(default_factory=dict)
     estimate_s: dict[Literal["smoke", "mini", "paper"], Annotated[float, Gt(0)]] = field(default_factory=dict)
     resources: dict[Literal["smoke", "mini", "paper"], Resources] = field(default_factory=dict)
+    compute: dict[Literal["smoke", "mini", "paper"], Compute] = field(default_factory=dict)
     published: list[Published] = field(default_factory=list)
     search: dict[str, Any] = field(default_factory=dict)
-    sweep: dict[str, Any] = field(default_factory=dict)
+    sweep: dict[str, Any] | list[dict[str, Any]] = field(default_factory=dict)
     label: str = ""
 
 

@@ -68,7 +68,8 @@ def _entry(group: str, then: Callable[[str], dict[str, Any]], base: Mapping[str,
 
 def _loss(path: str) -> dict[str, Any]:
     arguments = _arguments("suite.losses", path)
-    own = {"_target_": {}, "label": {"type": "string"}, "sweep": {"type": "object"}, "search": {"type": "object"}}
+    sweep = {"anyOf": [{"type": "object"}, {"type": "array", "items": {"type": "object"}}]}
+    own = {"_target_": {}, "label": {"type": "string"}, "sweep": sweep, "search": {"type": "object"}}
     return {"properties": {**own, **arguments}, "additionalProperties": False}
 
 

@@ -17,17 +17,20 @@ class SelectionError(ValueError):
     """A name that stands for nothing."""
 
 
-def select_benchmarks(registry: Registry, texts: Sequence[str]) -> list[str]:
+def select_benchmarks(registry: Registry, texts: Sequence[str], profile: str | None = None) -> list[str]:
     """Return the benchmarks that names, comma lists, globs, slices, ``all`` and ``~name`` stand for, in registry order.
+
+    With a `profile`, ``all`` and globs stand for the benchmarks that have it, if one has; a name is taken as it is.
 
     Raises
     ------
     SelectionError
         Naming what was not found and what there is.
     """
-    names = list(registry.document.benchmarks)
+    entries = registry.document.benchmarks
+    offering = [name for name, entry in entries.items() if profile in (None, *entry.profiles)] or list(entries)
     slices = {n: s.benchmarks for n, s in registry.document.slices.items() if s.benchmarks is not None}
-    return _select("benchmark", texts, names, names, slices)
+    return _select("benchmark", texts, list(entries), offering, slices, offering)
 
 
 def select_losses(registry: Registry, texts: Sequence[str]) -> list[str]:
@@ -39,7 +42,7 @@ def select_losses(registry: Registry, texts: Sequence[str]) -> list[str]:
     names = [*registry.losses, REFERENCES]
     plain = [name for name, entry in registry.losses.items() if entry.sweep_of is None]
     slices = {n: s.losses for n, s in registry.document.slices.items() if s.losses is not None}
-    return _select("loss", texts, names, plain, slices)
+    return _select("loss", texts, names, plain, slices, names)
 
 
 def select_seeds(registry: Registry, texts: Sequence[str]) -> list[int]:
@@ -68,8 +71,15 @@ def select_seeds(registry: Registry, texts: Sequence[str]) -> list[int]:
 
 
 def _select(
-    kind: str, texts: Sequence[str], names: list[str], everything: list[str], slices: dict[str, list[str]]
+    kind: str,
+    texts: Sequence[str],
+    names: list[str],
+    everything: list[str],
+    slices: dict[str, list[str]],
+    matched: list[str],
 ) -> list[str]:
+    """Return what texts stand for; ``all`` is `everything`, and a glob's matches are looked for in `matched` first."""
+
     def expand(text: str, inside: tuple[str, ...]) -> Iterable[str]:
         if text == "all":
             return everything
@@ -77,10 +87,13 @@ def _select(
             if text in inside:
                 raise SelectionError(f"slice {text!r} contains itself")
             return _combine(slices[text], lambda t: expand(t, (*inside, text)), everything)
-        found = [text] if text in names else fnmatch.filter(names, text) or _with_values(names, text)
+        found = [text] if text in names else matching(text)
         if not found:
             raise SelectionError(f"no {kind} or slice {text!r}; {choices(text, ['all', *names, *slices])}")
         return found
+
+    def matching(pattern: str) -> Sequence[str]:
+        return fnmatch.filter(matched, pattern) or fnmatch.filter(names, pattern) or _with_values(names, pattern)
 
     chosen = set(_combine(_split(texts), lambda text: expand(text, ()), everything))
     return _not_empty(kind, [name for name in names if name in chosen], texts)

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 
 from suite.outcomes import Outcomes
 
+Metrics = Mapping[str, float]
+
 SPLITS = ("val", "test")
 
 

@@ -21,22 +21,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from suite.compute import PLAIN, Compute
 from suite.losses.base import Loss
 from suite.losses.steps import Step, Training
 from suite.pairs.gather import rank, summed, world_size
 from suite.pairs.pairs import Pairs
+from suite.training.acceleration import autocast, prepare
 from suite.training.distributed import agreed, average_gradients, from_first, with_whole_batch_statistics
-from suite.training.evaluated import on_both_splits
+from suite.training.evaluated import Metrics, on_both_splits
+from suite.training.similarities import Histograms, histograms, similarities
 from suite.training.streams import Streams
-
-Metrics = Mapping[str, float]
-Histograms = Mapping[str, list[float]]
-"""Shares of values by name, over as many equally wide bins of [-1, 1] as there are shares."""
 
 DIAGNOSED_POINTS = 5
 #: Logging passes over all similarities once more: where steps are few and large, half the work of a step.
 LEAST_STRIDE = 4
-HISTOGRAM_BINS = 100
 
 
 @dataclass(frozen=True)
@@ -51,11 +49,14 @@ class Context:
         Where to compute.
     data : callable (dataset, member) -> Path
         The verified local file of a data set member, e.g. ``data("fashion_mnist", "train-labels-idx1-ubyte")``.
+    compute : Compute
+        What the run trades for speed. The loop does it; a task need not look at it.
     """
 
     streams: Streams
     device: torch.device
     data: Callable[[str, str], Path]
+    compute: Compute = PLAIN
 
 
 @dataclass(frozen=True)
@@ -139,6 +140,13 @@ class Task(abc.ABC):
     def optimizer(self, groups: Iterable[dict[str, Any]]) -> torch.optim.Optimizer:
         """Return the optimiser for the parameter groups (the model's first, then the loss's if it has any)."""
         return torch.optim.AdamW(groups, lr=1e-3)
+
+    def compiled_parts(self) -> Iterable[nn.Module]:
+        """Return the modules whose forward passes are compiled where a run asks for it.
+
+        A benchmark that has some says ``compiles: ClassVar[bool] = True``.
+        """
+        return ()
 
     def rate(self, progress: float) -> float:
         """Return the factor on the learning rate at `progress` in [0, 1) of training."""
@@ -231,6 +239,7 @@ def train(
     stop: Callable[[], bool] = lambda: False,
     log_points: int = 50,
     report_histograms: Callable[[Histograms], None] = lambda histograms: None,
+    compute: Compute = PLAIN,
 ) -> None:
     """Train a task's model to the end, from its checkpoint if there is one.
 
@@ -254,6 +263,8 @@ def train(
         About how many steps report metrics.
     report_histograms : callable (Histograms) -> None
         Called after the last step with the cosines of its positives and negatives, if it had a contrastive part.
+    compute : Compute
+        What is traded for speed.
 
     Raises
     ------
@@ -270,6 +281,7 @@ def train(
         raise ValueError(f"this is process {rank()} of the run, its streams are those of process {streams.process}")
     if world_size() > 1:
         task.model = with_whole_batch_statistics(task.model)
+    prepare(task.model, list(task.compiled_parts()), compute)
     training = Training(task.samples, task.epochs, task.steps_per_epoch)
     parts: dict[str, Any] = {"model": task.model}
     if loss is not None:
@@ -289,7 +301,8 @@ def train(
             group["lr"] = base * task.rate(index / steps)
         # Dropout in torch.nn draws from the default generator: seed it anew so that step n does not depend on step n-1.
         with streams.seeded("step", index):
-            objective = task.objective(step)
+            with autocast(compute, parameters[0].device):
+                objective = task.objective(step)
             terms = _terms(objective, loss)
             total = _total_of_all(terms, step)
             optimizer.zero_grad(set_to_none=True)
@@ -302,7 +315,7 @@ def train(
         if rank() == 0:
             report(step, metrics)
             if index + 1 == steps and objective.pairs is not None and loss is not None:
-                report_histograms(_similarity_histograms(objective.pairs))
+                report_histograms(histograms(objective.pairs))
         _pause(checkpoint, parts, index + 1, agreed(stop()) and index + 1 < steps)
 
 
@@ -340,7 +353,7 @@ def _training_metrics(objective: Objective, loss: Loss | None, total: float) -> 
     metrics = {"train/loss": total}
     if objective.pairs is not None and loss is not None:
         with torch.no_grad():
-            metrics |= _similarities(objective.pairs)
+            metrics |= similarities(objective.pairs)
             metrics |= {f"train/{name}": value for name, value in loss.diagnostics(objective.pairs).items()}
     return metrics
 
@@ -353,32 +366,6 @@ def _is_point(index: int, steps: int, points: int) -> bool:
 def _diagnostics(task: Task) -> Metrics:
     with torch.no_grad():
         return {f"train/{name}": value for name, value in task.diagnostics().items()}
-
-
-def _similarities(pairs: Pairs) -> Metrics:
-    """Return the mean cosine of positives and of negatives."""
-    sums = torch.zeros(2, 2, dtype=torch.float64, device=pairs.device)
-    for block in pairs.blocks():
-        similarity, roles = block.similarity, block.roles
-        counts = torch.stack([roles.positives(), roles.negatives()]).sum(dim=1)
-        positive = roles.positive_mean(similarity).double() @ roles.positives().double()
-        negative = roles.only_negatives(similarity, 0.0).sum(dtype=torch.float64)
-        sums += torch.stack([torch.stack([positive, negative]), counts.double()])
-    positive, negative = (sums[0] / sums[1].clamp(min=1)).tolist()
-    return {"train/similarity_positive": positive, "train/similarity_negative": negative}
-
-
-@torch.no_grad()
-def _similarity_histograms(pairs: Pairs) -> Histograms:
-    """Return the shares of the cosines of positives and of negatives; a role that no pair has is left out."""
-    counts = torch.zeros(2, HISTOGRAM_BINS, dtype=torch.int64, device=pairs.device)
-    for block in pairs.blocks():
-        bins = ((block.similarity.double() + 1) * (HISTOGRAM_BINS / 2)).long().clamp(0, HISTOGRAM_BINS - 1)
-        positive = block.roles.positive
-        for row, role in enumerate((positive, block.roles.candidate & ~positive)):
-            counts[row] += torch.bincount(bins[role], minlength=HISTOGRAM_BINS)
-    named = zip(("similarity_positive", "similarity_negative"), counts.double(), strict=True)
-    return {name: (row / row.sum()).tolist() for name, row in named if row.sum() > 0}
 
 
 def _resume(checkpoint: Checkpoint | None, parts: Mapping[str, Any]) -> int:

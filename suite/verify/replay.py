@@ -178,7 +178,7 @@ def _execute(run: RunSpec, data: Any) -> dict[str, Any]:
     if isinstance(task, Mapping):
         metrics = task
     else:
-        train(task, loss, context.streams)
+        train(task, loss, context.streams, compute=context.compute)
         metrics = evaluate(task)
     name = torch.cuda.get_device_name(device()) if device().type == "cuda" else "cpu"
     return {

@@ -1,7 +1,8 @@
 """Logged results held against what the same runs give now: executed again, number by number.
 
 On a machine of the same kind (processor, device, threads, versions of packages) every metric must come back bit for
-bit; on another within a tolerance. Settings, data and code are compared before, with what was logged of them.
+bit; what another computes is held against the scatter over seeds, in :mod:`suite.verify.means`. Settings, data and code
+are compared before, with what was logged of them.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import itertools
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from suite.data import DataError
@@ -22,12 +23,10 @@ from suite.text.naming import clean_name
 from suite.verify.replay import Replay, Replayer
 from suite.verify.results import LoggedRun, settings_of
 
-#: On another kind of machine a metric may differ by this, and by this share of its value.
-TOLERANCE: Final = 0.01
 #: What of the hardware decides the last bits of a sum.
 KIND: Final = ("processor", "device", "threads", "processes")
 
-Numbers = Literal["identical", "within tolerance", "different", "not computed"]
+Numbers = Literal["identical", "other bits", "different", "not computed"]
 Topic = Literal["settings", "data", "code", "numbers", "execution"]
 
 
@@ -41,7 +40,7 @@ class Difference:
 
     @property
     def size(self) -> float:
-        """The difference in units of what a tolerance of 1 allows."""
+        """The difference beside one more than the value: what it is sorted by."""
         size = abs(self.found - self.logged) / (1 + abs(self.logged))
         return math.inf if math.isnan(size) else size
 
@@ -57,7 +56,8 @@ class Verified:
     ----------
     logged : LoggedRun
     numbers : str
-        ``identical``, ``within tolerance``, ``different``, or ``not computed`` where something stood in the way.
+        ``identical``, ``different``, ``other bits`` on a machine of another kind, or ``not computed`` where something
+        stood in the way.
     problems : sequence of (topic, text)
         All that differs from what was logged; topics are ``settings data code numbers execution``.
     machine : sequence of str
@@ -66,6 +66,8 @@ class Verified:
         None if no metric differs.
     seconds : float
         Wall time of the execution.
+    found : mapping of name to float
+        What was computed, named like what was logged.
     """
 
     logged: LoggedRun
@@ -74,6 +76,7 @@ class Verified:
     machine: tuple[str, ...] = ()
     largest: Difference | None = None
     seconds: float = 0.0
+    found: Mapping[str, float] = field(default_factory=dict, repr=False)
 
     @property
     def verdict(self) -> str:
@@ -110,16 +113,11 @@ class Verification:
     logged : sequence of LoggedRun
         All that are to be verified.
     replay : Replayer
-    tolerance : float
-        For machines of another kind; see :data:`TOLERANCE`.
     """
 
-    def __init__(
-        self, registry: Registry, logged: Sequence[LoggedRun], replay: Replayer, tolerance: float = TOLERANCE
-    ) -> None:
+    def __init__(self, registry: Registry, logged: Sequence[LoggedRun], replay: Replayer) -> None:
         self._registry = registry
         self._replay = replay
-        self._tolerance = tolerance
         self._runs: dict[str, Run] = {}
         self._unmade: dict[str, str] = {}
         self._wrong_data: dict[str, list[str]] = {}
@@ -172,11 +170,11 @@ class Verification:
         largest = max(found, key=lambda difference: difference.size, default=None)
         numbers: Numbers = "identical"
         if largest is not None:
-            numbers = "within tolerance" if machine and largest.size <= self._tolerance else "different"
+            numbers = "other bits" if machine else "different"
         if numbers == "different":
             count = f"{len(found)} of {len(metrics.keys() | logged.metrics.keys())} metrics differ"
             problems.append(("numbers", f"{count}; most of all {largest}"))
-        return Verified(logged, numbers, tuple(problems), tuple(machine), largest, again.seconds)
+        return Verified(logged, numbers, tuple(problems), tuple(machine), largest, again.seconds, metrics)
 
 
 def wrong_data(registry: Registry, names: Sequence[str], fetch: Callable[[list[str]], None]) -> dict[str, list[str]]:
@@ -221,6 +219,8 @@ def other_kind(logged: LoggedRun, again: Replay) -> list[str]:
     """Return in what the machines differ as far as numbers depend on it; empty for the same kind."""
     if not (logged.hardware and logged.packages):
         return ["what was logged does not say on what it was computed"]
+    if logged.settings.get("compute.deterministic") == "false":
+        return ["it was computed with deterministic: false, which repeats no bits"]
     here = again.provenance
     before = {**{name: logged.hardware.get(name) for name in KIND}, **logged.packages}
     now = {**{name: here["hardware"].get(name) for name in KIND}, **here["packages"]}

@@ -23,7 +23,7 @@ from suite.text.naming import clashes, clean_text
 from suite.work import checkpoints, memory
 from suite.work.items import of_test_items
 from suite.work.partners import Spread
-from suite.work.setup import build, device, logged
+from suite.work.setup import build, compute_of, device, logged
 
 if TYPE_CHECKING:
     from suite.data import Store as DataStore
@@ -111,6 +111,7 @@ class Execution:
         launch = self.host.launch.spec
         if launch.snapshot:
             origin |= {"git": launch.git, "snapshot": launch.snapshot}
+        origin["compute"] = compute_of(self.run).to_json()
         code = {"code": dict(_code(self.run)), "provenance": origin}
         self._id = self.record.begin({"experiment": launch.experiment, **described, **code})
         (self.record.folder / "failure.json").unlink(missing_ok=True)
@@ -137,6 +138,7 @@ class Execution:
                 checkpoint,
                 self._is_to_stop,
                 report_histograms=lambda shares: self.record.append("histograms", shares=dict(shares)),
+                compute=context.compute,
             )
         with self._timed("evaluation"):
             return evaluate(task)

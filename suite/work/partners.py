@@ -89,6 +89,6 @@ class Spread:
         task, loss, context = build(launch.spec.runs[key], data, self.rank)
         checkpoint = Checkpoint(store.record(key).checkpoint, lambda: False, lambda path, state: None)
         try:
-            train(task, loss, context.streams, checkpoint=checkpoint)  # type: ignore[arg-type]
+            train(task, loss, context.streams, checkpoint=checkpoint, compute=context.compute)  # type: ignore[arg-type]
         except (Interrupted, NonFiniteLoss) as error:
             logger.info("%s; the first process records it", error)

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from suite.compute import Compute
 from suite.provenance import targets
 from suite.records.specs import RunSpec
 
@@ -28,16 +29,16 @@ def device() -> Any:
 
 
 def prepare_process(threads: int) -> None:
-    """Make this process compute deterministically, with a fixed number of threads."""
+    """Make this process compute with a fixed number of threads, and so that it can do so deterministically."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     import torch
 
     torch.set_num_threads(threads)
-    if torch.cuda.is_available():
-        # on a CPU nothing that is used here depends on the order of threads, and the call imports half of torch
-        torch.use_deterministic_algorithms(True, warn_only=True)
-        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-        torch.backends.cudnn.benchmark = False
+
+
+def compute_of(run: RunSpec) -> Compute:
+    """Return what a run trades for speed."""
+    return Compute(**run.config.get("compute", {}))
 
 
 def build(run: RunSpec, data: DataStore, rank: int = 0) -> tuple[Task | Metrics, Any, Context]:
@@ -51,9 +52,11 @@ def build(run: RunSpec, data: DataStore, rank: int = 0) -> tuple[Task | Metrics,
         Which of the processes that the run is spread over this is.
     """
     from suite.training import Context
+    from suite.training.acceleration import choose_algorithms
     from suite.training.streams import Streams
 
-    context = Context(Streams(run.seed, rank), device(), data.locate)
+    context = Context(Streams(run.seed, rank), device(), data.locate, compute_of(run))
+    choose_algorithms(context.compute)
     config = run.config
     benchmark = _construct({k: v for k, v in config["benchmark"].items() if k != "name"}, "suite.benchmarks")
     task = benchmark.task(context)

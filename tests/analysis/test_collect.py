@@ -67,6 +67,16 @@ def test_no_cell_mixes_two_configurations() -> None:
     }
 
 
+def test_no_cell_mixes_two_ways_to_compute() -> None:
+    rows = [row("image", "infonce", 0, start=2, **{"param.compute.precision": "bfloat16"})]
+    rows += [row("image", "dystress", 0, start=1)]
+    collected = collect(logged(*rows))
+    assert list(collected.runs["loss"]) == ["infonce"]
+    assert set(collected.left_out["reason"]) == {
+        "run with another configuration than the newest: compute.precision , now bfloat16"
+    }
+
+
 def test_configuration_of_one_loss_does_not_outdate_another() -> None:
     rows = [row("image", "infonce", 0, start=1, **{"param.loss.temperature": "0.1"})]
     rows += [row("image", "infonce", 1, start=2, **{"param.loss.temperature": "0.2"})]

@@ -124,6 +124,16 @@ def test_a_run_that_is_spread_over_processes_is_another_run_but_a_reference_neve
     assert keys(project, "benchmarks.blobs.resources.mini.gpus=2") == before
 
 
+def test_what_is_traded_for_speed_enters_a_key_and_the_default_does_not(project: Project) -> None:
+    before = keys(project)
+    of_blobs = {name for name in before if name.startswith("blobs/")}
+    assert keys(project, "benchmarks.blobs.compute.smoke={precision: float32, deterministic: true}") == before
+    assert keys(project, "benchmarks.blobs.compute.mini.precision=bfloat16") == before
+    rounded = keys(project, "benchmarks.blobs.compute.smoke.precision=bfloat16")
+    unordered = keys(project, "benchmarks.blobs.compute.smoke.deterministic=false")
+    assert changed(before, rounded) == changed(before, unordered) == changed(rounded, unordered) == of_blobs
+
+
 def test_profile_and_seed_enter_a_key(project: Project) -> None:
     project.edit("{smoke: {}, mini: {}}", "{smoke: {}, mini: {}}  # the same settings")
     runs = [

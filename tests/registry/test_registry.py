@@ -10,7 +10,7 @@ from tests.conftest import REGISTRY, ROOT, Project
 
 def test_the_shipped_registry_is_valid() -> None:
     registry = load(ROOT / "benchmarks.yaml")
-    assert {"image", "graph", "anomaly", "text", "recommendation"} == set(registry.document.benchmarks)
+    assert {"image", "graph", "anomaly", "text", "recommendation"} <= set(registry.document.benchmarks)
     assert {"infonce", "temperature_free", "dystress"} <= set(registry.losses)
     assert not set(registry.seeds) & set(registry.selection_seeds)
 

@@ -65,6 +65,26 @@ def test_benchmarks(registry: Registry, texts: list[str], expected: list[str]) -
 
 
 @pytest.mark.parametrize(
+    ("texts", "profile", "expected"),
+    [
+        (["all"], "paper", ["nothing"]),
+        (["~nothing", "blobs"], "paper", ["blobs"]),
+        (["*"], "paper", ["nothing"]),
+        (["b*"], "paper", ["blobs"]),
+        (["blobs"], "paper", ["blobs"]),
+        (["all"], "smoke", ["blobs", "nothing"]),
+    ],
+    ids=str,
+)
+def test_all_is_what_has_the_profile_and_a_name_is_taken_as_it_is(
+    registry: Registry, texts: list[str], profile: str, expected: list[str]
+) -> None:
+    entry = registry.document.benchmarks["nothing"]
+    entry.profiles["paper"] = entry.profiles["mini"]
+    assert select_benchmarks(registry, texts, profile) == expected
+
+
+@pytest.mark.parametrize(
     ("texts", "expected"),
     [
         (["all"], [0, 1, 2, 3]),

@@ -43,6 +43,22 @@ def test_a_member_has_runs_only_where_its_setting_is_swept(project: Project) -> 
     assert "--losses: no selected benchmark has infonce@epochs=9" in errors
 
 
+def test_sweeps_of_a_list_vary_one_thing_at_a_time(project: Project) -> None:
+    project.edit(COSINE, "suite.losses.SigLIP, sweep: [{scale: [2.0, 20.0]}, {bias: [-5.0, -1.0]}]")
+    project.edit(HOST, HOST + "    sweep: [{epochs: [1, 9]}, {batch: [16]}]\n")
+    members = [name for name, entry in load().losses.items() if entry.sweep_of == "cosine"]
+    own = ["cosine@scale=2.0", "cosine@scale=20.0", "cosine@bias=-5.0", "cosine@bias=-1.0"]
+    assert members == [*own, "cosine@epochs=1", "cosine@epochs=9", "cosine@batch=16"]
+
+
+def test_a_member_that_two_sweeps_of_a_list_make_is_refused(project: Project) -> None:
+    project.edit(COSINE, "suite.losses.SigLIP, sweep: [{scale: [2.0, 20.0]}, {scale: [3.0, 2.0]}, 5]")
+    status, _, errors = project.suite("plan")
+    assert status == 2
+    assert "losses.cosine.sweep.1: scale=2.0 stands in an earlier sweep, too" in errors
+    assert "losses.cosine.sweep.2: expected parameters with a list of values each" in errors
+
+
 def test_a_sweep_of_one_more_parameter_keeps_the_runs_that_it_has(project: Project) -> None:
     project.edit(COSINE, "suite.losses.SigLIP, sweep: {scale: [2.0, 20.0]}")
     before = keys("cosine@*")

@@ -24,7 +24,7 @@ from suite.training import (
     evaluate,
     train,
 )
-from suite.training.loop import HISTOGRAM_BINS
+from suite.training.similarities import HISTOGRAM_BINS
 from suite.training.streams import Streams
 from tests.toys import Blobs, Explodes
 

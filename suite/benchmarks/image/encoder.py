@@ -44,13 +44,13 @@ class Encoder(nn.Module):
 class Model(nn.Module):
     """An encoder with a head: training sees the head's output, evaluation the encoder's."""
 
-    def __init__(self, encoder: Encoder, head: nn.Module) -> None:
+    def __init__(self, encoder: nn.Module, head: nn.Module) -> None:
         super().__init__()
         self.encoder = encoder
         self.head = head
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the head's output: [images, 1, height, width] -> [images, outputs]."""
+        """Return the head's output: [images, channels, height, width] -> [images, outputs]."""
         outputs: Tensor = self.head(self.encoder(images))
         return outputs
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from suite.pairs import normalise
-from suite.training import Evaluated, Outcomes
+from suite.training import Evaluated, Metrics, Outcomes, geometry
 
 NEIGHBOURS = {"knn_accuracy": 20, "knn200_accuracy": 200}
 GALLERY_PER_NEIGHBOUR = 20
@@ -203,6 +203,28 @@ def _minimise(objective: Callable[[], Tensor], parameters: list[Tensor], iterati
 
     with torch.enable_grad():
         optimizer.step(closure)  # type: ignore[no-untyped-call]
+
+
+def geometry_of(features: Tensor, labels: Tensor, first: Tensor, second: Tensor) -> Metrics:
+    """Return how features lie on the sphere.
+
+    DySTreSS (arXiv 2308.01140) reports uniformity and tolerance, of this layer, too; its code counts an image and
+    itself as a pair.
+
+    Parameters
+    ----------
+    features : Tensor [images, features]
+        Of images as they are.
+    labels : Tensor [images], int64
+    first, second : Tensor [images, features]
+        Of two views of each.
+    """
+    return {
+        "alignment": geometry.alignment(first, second),
+        "uniformity": geometry.uniformity(features),
+        "tolerance": geometry.tolerance(features, labels),
+        "effective_rank": geometry.effective_rank(features),
+    }
 
 
 def accuracy(predicted: Tensor, labels: Tensor) -> float:

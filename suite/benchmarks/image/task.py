@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 import math
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Final, Literal
 
@@ -17,12 +18,12 @@ from suite.benchmarks.image import data
 from suite.benchmarks.image.augment import Augmentation
 from suite.benchmarks.image.data import CLASSES, Images
 from suite.benchmarks.image.encoder import Encoder, Model, projection_head
-from suite.benchmarks.image.evaluate import FEW_LABELS, FeatureEvaluation
+from suite.benchmarks.image.evaluate import FEW_LABELS, FeatureEvaluation, geometry_of
 from suite.benchmarks.image.moco import MomentumModel
 from suite.losses.steps import Step
 from suite.pairs import two_view, with_queue
 from suite.parameters import Count, Fraction, NonNegative, Positive
-from suite.training import Batches, Context, Metrics, Objective, Task, geometry, on_both_splits
+from suite.training import Batches, Context, Metrics, Objective, Task, on_both_splits
 
 IMAGES_AT_ONCE = 1000
 DIAGNOSED_IMAGES = 500
@@ -74,6 +75,7 @@ class ImageClassification:
         framework is unknown, or MoCo's queue would not hold a batch.
     """
 
+    compiles: ClassVar[bool] = True
     distributed: ClassVar[bool] = True
 
     framework: Literal["simclr", "moco"] = "simclr"
@@ -211,20 +213,17 @@ class ImageTask(Task):
         """Return how the encoder's features of validation images lie on the sphere.
 
         ``uniformity``, ``tolerance`` and ``effective_rank`` are of the images as they are, ``alignment`` is of two
-        views of each, the same at every call. DySTreSS (arXiv 2308.01140) reports the first two, of this layer, too;
-        its code counts an image and itself as a pair. The layer ends in a ReLU, so that no cosine is below 0.
+        views of each, the same at every call. The layer ends in a ReLU, so that no cosine is below 0.
         """
         some = data.balanced(self.validation.labels, min(DIAGNOSED_IMAGES, len(self.validation)))
         images = self.validation[some].to(self.context.device)
         pixels = _to_float(images.pixels)
         views = self.augmentation(torch.cat([pixels, pixels]), self.context.streams.torch("diagnostics"))
-        features = self._encode(pixels)
-        return {
-            "alignment": geometry.alignment(*self._encode(views).chunk(2)),
-            "uniformity": geometry.uniformity(features),
-            "tolerance": geometry.tolerance(features, images.labels),
-            "effective_rank": geometry.effective_rank(features),
-        }
+        return geometry_of(self._encode(pixels), images.labels, *self._encode(views).chunk(2))
+
+    def compiled_parts(self) -> Iterable[nn.Module]:
+        """Return encoder and head as one module."""
+        return (self.model,)
 
     def optimizer(self, groups: Iterable[dict[str, Any]]) -> torch.optim.Optimizer:
         """Return AdamW."""
@@ -240,7 +239,9 @@ class ImageTask(Task):
     def _run(self, module: nn.Module, images: Tensor) -> Tensor:
         if self.benchmark.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(self.context.device.type, torch.bfloat16, enabled=self.benchmark.bfloat16):
+        # not `enabled=`, which would end the autocast that a whole step may be under
+        half = torch.autocast(self.context.device.type, torch.bfloat16) if self.benchmark.bfloat16 else nullcontext()
+        with half:
             outputs: Tensor = module(images)
         return outputs.float()
 
@@ -314,6 +315,10 @@ class MomentumContrastTask(ContrastiveTask):
         super().__init__(benchmark, context)
         draws = torch.randn(benchmark.queue, benchmark.embedding, generator=context.streams.torch("queue"))
         self.model = MomentumModel(self.model, draws.to(context.device), benchmark.momentum)
+
+    def compiled_parts(self) -> Iterable[nn.Module]:
+        """Return encoder and head, and their copy."""
+        return self.model, self.model.key
 
     def objective(self, step: Step) -> Objective:
         """Return the pairs of the step's first views with their keys and the queue, which then takes in the keys."""

@@ -7,8 +7,8 @@ import json
 import math
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from suite.cli.arguments import FAILED, OK
@@ -20,6 +20,7 @@ from suite.problems import COMMAND_LINE, InputError, Problem
 from suite.records.record import Store
 from suite.registry.registry import Registry
 from suite.registry.selection import REFERENCES, SelectionError, select_benchmarks, select_losses, select_seeds
+from suite.verify.means import Mean, compare_means
 from suite.verify.replay import replayer
 from suite.verify.results import LoggedRun, from_bundle, from_records
 from suite.verify.verification import Verification, Verified, draw, executable_here
@@ -30,12 +31,13 @@ def execute(options: argparse.Namespace) -> int:
     check_options(options)
     if options.bundle is not None:
         registry = load_registry(options)
-        logged = of_bundle(options.bundle, registry, options)
+        logged = from_bundle(options.bundle)
+        selected = of_selection(logged, registry, options)
     else:
         options.profile = options.profile or "mini"
         registry, plan, store = plan_of(options)
-        logged = list(from_records(plan.runs, store))
-    return OK if verify(registry, logged, options) else FAILED
+        selected = logged = list(from_records(plan.runs, store))
+    return OK if verify(registry, selected, logged, options) else FAILED
 
 
 def check_options(options: argparse.Namespace) -> None:
@@ -55,15 +57,25 @@ def check_options(options: argparse.Namespace) -> None:
         raise InputError(problems)
 
 
-def verify(registry: Registry, logged: Sequence[LoggedRun], options: argparse.Namespace) -> bool:
-    """Verify what the options draw of the logged runs; returns whether nothing differs.
+def verify(
+    registry: Registry, selected: Sequence[LoggedRun], logged: Sequence[LoggedRun], options: argparse.Namespace
+) -> bool:
+    """Verify what the options draw of the selected runs; returns whether nothing differs.
+
+    Parameters
+    ----------
+    registry : Registry
+    selected : sequence of LoggedRun
+    logged : sequence of LoggedRun
+        All that there are: what seeds scatter is taken from them.
+    options : Namespace
 
     Raises
     ------
     InputError
         If there is nothing to draw from.
     """
-    candidates, spread = executable_here(logged)
+    candidates, spread = executable_here(selected)
     if spread:
         _say(f"{spread} runs are spread over several processes and cannot be verified here")
     if not candidates:
@@ -75,7 +87,7 @@ def verify(registry: Registry, logged: Sequence[LoggedRun], options: argparse.Na
     _say(f"verifying {len(drawn)} of {len(candidates)} finished runs, about {clock(sum(estimates))}")
     done = []
     with replayer(registry.catalogues) as replay:
-        verification = Verification(registry, drawn, replay, options.tolerance)
+        verification = Verification(registry, drawn, replay)
         verification.check_data(lambda names: _fetch(registry, names, options))
         for index, (run, estimate) in enumerate(zip(drawn, estimates, strict=True), start=1):
             counter = f"[{index:>{len(str(len(drawn)))}}/{len(drawn)}] {run.name}"
@@ -83,22 +95,22 @@ def verify(registry: Registry, logged: Sequence[LoggedRun], options: argparse.Na
             done.append(verification.verify(run))
             left = f"; {clock(sum(estimates[index:]))} left" if index < len(drawn) else ""
             _say(f"{counter} {done[-1].verdict} ({done[-1].seconds:.1f} s){left}")
+    means = compare_means(done, logged, lambda name: registry.document.benchmarks[name].metric.name, options.tolerance)
     if options.json:
-        print(json.dumps(to_json(done, options.tolerance), indent=1))
+        print(json.dumps(to_json(done, means), indent=1))
     else:
-        show(done, options.tolerance)
-    return not any(one.problems for one in done)
+        show(done, means)
+    return not any(one.problems for one in done) and all(mean.agrees for mean in means)
 
 
-def of_bundle(file: Path, registry: Registry, options: argparse.Namespace) -> list[LoggedRun]:
-    """Return the finished runs of a bundle that the options select; without a selection, all of them.
+def of_selection(runs: Sequence[LoggedRun], registry: Registry, options: argparse.Namespace) -> list[LoggedRun]:
+    """Return the runs that the options select; without a selection, all of them.
 
     Raises
     ------
     InputError
-        If the bundle cannot be read or was changed after its export, or a part of the selection names nothing.
+        If a part of the selection names nothing.
     """
-    runs = from_bundle(file)
     wanted: dict[str, set[Any]] = {}
     problems = []
     for name, select in (("benchmarks", select_benchmarks), ("losses", select_losses), ("seeds", select_seeds)):
@@ -137,9 +149,8 @@ def _fetch(registry: Registry, names: list[str], options: argparse.Namespace) ->
     registry.data.fetch(names, options.mirror, options.offline, FetchLines(display.say))
 
 
-def show(done: Iterable[Verified], tolerance: float) -> None:
-    """Print a row a run, what differs, and what a tolerance was needed for."""
-    done = list(done)
+def show(done: Sequence[Verified], means: Sequence[Mean]) -> None:
+    """Print a row a run, what differs, and what another kind of machine computed."""
     rows = [
         (one.logged.key[:12], one.logged.name, one.verdict, str(one.largest or ""), f"{one.seconds:.1f} s")
         for one in done
@@ -148,17 +159,39 @@ def show(done: Iterable[Verified], tolerance: float) -> None:
     for one in done:
         for topic, text in one.problems:
             print(f"{topic}: {one.logged.name}: {text}")
-    kinds = Counter("; ".join(one.machine) for one in done if one.machine)
-    for kind, count in kinds.items():
-        allowed = f"up to {tolerance:g} + {tolerance:g} x value is allowed"
-        print(f"{count} of them were made on another kind of machine ({kind}): {allowed}")
+    _show_means(done, means)
     differ = sum(bool(one.problems) for one in done)
-    print(f"{len(done)} runs verified: " + (f"{differ} differ from what was logged" if differ else "nothing differs"))
+    said = [f"{differ} differ from what was logged"] if differ else []
+    apart = sum(not mean.agrees for mean in means)
+    said += [f"{apart} of {len(means)} means differ by more than the seeds allow"] if apart else []
+    agree = f"all {len(means)} means agree within the scatter of the seeds" if means else "nothing differs"
+    print(f"{len(done)} runs verified: {'; '.join(said) or agree}")
 
 
-def to_json(done: Iterable[Verified], tolerance: float) -> dict[str, Any]:
+def _show_means(done: Sequence[Verified], means: Sequence[Mean]) -> None:
+    """Print what another kind of machine computed: the means of primary metrics, and all that differ too much."""
+    for kind, count in Counter("; ".join(one.machine) for one in done if one.machine).items():
+        print(f"{count} of them were made on another kind of machine ({kind}): their means are compared")
+    shown = [mean for mean in means if mean.is_primary or not mean.agrees]
+    if not shown:
+        return
+    rows = [
+        (
+            f"{mean.benchmark}/{mean.loss}",
+            mean.metric,
+            str(len(mean.seeds)),
+            f"{mean.found:.6g}",
+            f"{mean.logged:.6g}",
+            f"{mean.allowed:.2g}" + ("" if mean.freedom else " (seeds do not tell)"),
+            "agrees" if mean.agrees else "DIFFERENT",
+        )
+        for mean in shown
+    ]
+    show_table(("loss", "metric", "seeds", "mean", "logged", "may differ by", ""), rows)
+
+
+def to_json(done: Sequence[Verified], means: Sequence[Mean]) -> dict[str, Any]:
     """Return what ``verify --json`` prints; numbers that are not finite as text."""
-    done = list(done)
     runs = [
         {
             "key": one.logged.key,
@@ -176,14 +209,18 @@ def to_json(done: Iterable[Verified], tolerance: float) -> dict[str, Any]:
     return {
         "verified": len(runs),
         "differ": sum(bool(r["problems"]) for r in runs),
-        "tolerance": tolerance,
+        "means_differ": sum(not mean.agrees for mean in means),
         "runs": runs,
+        "means": [{**asdict(mean), **_finite(mean.logged, mean.found), "agrees": mean.agrees} for mean in means],
     }
 
 
 def _difference(one: Verified) -> dict[str, Any] | None:
     if one.largest is None:
         return None
-    values = {"logged": one.largest.logged, "found": one.largest.found}
-    shown = {name: value if math.isfinite(value) else str(value) for name, value in values.items()}
-    return {"metric": one.largest.metric, **shown}
+    return {"metric": one.largest.metric, **_finite(one.largest.logged, one.largest.found)}
+
+
+def _finite(logged: float, found: float) -> dict[str, float | str]:
+    values = {"logged": logged, "found": found}
+    return {name: value if math.isfinite(value) else str(value) for name, value in values.items()}

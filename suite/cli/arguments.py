@@ -31,6 +31,10 @@ Start it in any number of jobs, pods and shells, on machines that see the folder
 it holds when it leaves is checkpointed, and others go on with it. GPUs are those of CUDA_VISIBLE_DEVICES.
 exit status: 0 nothing is left to take, 1 workers cannot work here, 2 bad input, 3 it left with work to do: its time is
 over, or it was asked to by HUP, TERM, USR1 or USR2; 130 interrupted."""
+DATA_EPILOG = """\
+Without data sets, benchmarks or a profile, `list` shows all, and the others take what the benchmarks read at any
+profile but paper. What is pinned has a checksum in the catalogue; what is recorded got it when it was first fetched.
+exit status: 0, 1 something is missing or wrong, 2 bad input."""
 TOLERANCE = "where seeds do not tell how much a mean may differ on a machine of another kind: T + T x its value; 0.01"
 
 
@@ -153,10 +157,16 @@ def make_parser(prog: str = "python -m suite") -> tuple[Parser, dict[str, Parser
     ui.add_argument("--port", type=int, default=5000)
     data = add("data", "fetch, list or verify data sets, or describe files of your own for a catalogue")
     data.add_argument("action", choices=["fetch", "list", "verify", "describe"])
-    data.add_argument("datasets", nargs="*", metavar="DATASET", help="default: all; with `describe`: files")
-    data.add_argument("--profile", default=None, metavar="NAME", help="only what the benchmarks with this profile read")
+    data.add_argument("datasets", nargs="*", metavar="DATASET", help="with `describe`: files")
+    data.add_argument("--profile", default=None, metavar="NAME", help="what the benchmarks with this profile read")
+    data.add_argument("--benchmarks", nargs="+", action="extend", default=[], metavar="NAME", help="what these read")
     data.add_argument("--mirror", metavar="DIR_OR_URL", help="where to look first")
     data.add_argument("--offline", action="store_true", help="take nothing from the network")
+    data.add_argument("--yes", action="store_true", help="do not ask before a large download")
+    data.add_argument(
+        "--accept-changed", action="store_true", help="take what is not pinned as it is now, and record that"
+    )
+    data.epilog = DATA_EPILOG
     data.add_argument("--registry", type=Path, metavar="FILE", help="default: ./benchmarks.yaml")
     _json(data)
     return parser, commands

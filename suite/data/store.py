@@ -9,9 +9,11 @@ from functools import cache
 from pathlib import Path
 
 from suite.data.checks import check
+from suite.data.dataset import Dataset, Member
 from suite.data.errors import DataError
 from suite.data.fetching import Fetch, OnProgress
-from suite.data.schema import Dataset, did_you_mean, load_catalogue
+from suite.data.recorded import Recorded
+from suite.data.schema import did_you_mean, load_catalogue
 from suite.problems import InputError, Problem
 
 CATALOGUE = Path(__file__).with_name("catalogue.yaml")
@@ -26,7 +28,7 @@ class Finding:
     dataset, member : str
     path : Path
     state : str
-        ``ok``, ``missing``, ``truncated`` or ``corrupted``.
+        ``ok``, ``missing``, ``truncated``, ``corrupted``, or ``unrecorded``: not pinned, and not fetched by the suite.
     expected, actual : str
         Sizes where those differ, else the sha256.
     """
@@ -49,12 +51,15 @@ class Status:
     path : Path
         Its folder in the cache.
     present : tuple of str
-        Members that are there in full size.
+        Members that are there in full size; of folders, and of files of unknown size, those that are there.
+    recorded : mapping of member to str
+        The checksums, recorded when they were fetched, of members that the catalogue does not pin.
     """
 
     dataset: Dataset
     path: Path
     present: tuple[str, ...]
+    recorded: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def state(self) -> str:
@@ -62,6 +67,16 @@ class Status:
         if len(self.present) == len(self.dataset.members):
             return "complete"
         return "partial" if self.present else "missing"
+
+    @property
+    def sums(self) -> str:
+        """What its checksums are held to: ``pinned``, ``recorded``, or ``not recorded yet`` for what is not pinned."""
+        unpinned = self.dataset.unpinned
+        if not unpinned:
+            return "pinned"
+        state = "recorded" if all(name in self.recorded for name in unpinned) else "not recorded yet"
+        pinned = len(self.dataset.members) - len(unpinned)
+        return f"{pinned} pinned, {len(unpinned)} {state}" if pinned else state
 
 
 def cache_dir() -> Path:
@@ -115,13 +130,31 @@ class Store:
     def checksums(self, names: Iterable[str]) -> dict[str, dict[str, str]]:
         """Return ``{data set: {member: sha256}}`` from the catalogue; no file is read.
 
+        Where the publisher gives an md5 alone it is that, after ``md5:``. Of a member that is not pinned it is the word
+        ``recorded``, whatever was recorded of it here: the same on a machine that has not fetched it yet. What was
+        recorded is held to when the member is used, and goes into the record of a run (:meth:`recorded`).
+
         Raises
         ------
         DataError
             If a data set is unknown.
         """
         datasets = (self.dataset(name) for name in names)
-        return {dataset.name: {name: m.sha256 for name, m in dataset.members.items()} for dataset in datasets}
+        return {dataset.name: {name: m.identity for name, m in dataset.members.items()} for dataset in datasets}
+
+    def recorded(self, names: Iterable[str]) -> dict[str, dict[str, str]]:
+        """Return ``{data set: {member: sha256}}`` of what is not pinned, as it was recorded at the first fetch.
+
+        Data sets without such members, and members that have not been fetched yet, are left out.
+
+        Raises
+        ------
+        DataError
+            If a data set is unknown.
+        """
+        known = Recorded(self.root)
+        found = {name: known.checksums(self.dataset(name)) for name in names}
+        return {name: checksums for name, checksums in found.items() if checksums}
 
     def dataset(self, name: str) -> Dataset:
         """Return a data set by name.
@@ -144,7 +177,7 @@ class Store:
         DataError
             If it is unknown, missing or not what the catalogue says.
         """
-        members = self.dataset(dataset).members
+        members = self._members(dataset)
         if member not in members:
             raise DataError(f"data set {dataset} has no member {member!r}: {did_you_mean(member, members)}")
         path = self.root / dataset / member
@@ -164,7 +197,7 @@ class Store:
             for name in names
             if any(
                 check(self.root / name / member, expected).state != "ok"
-                for member, expected in self.dataset(name).members.items()
+                for member, expected in self._members(name).items()
             )
         ]
 
@@ -172,7 +205,7 @@ class Store:
         """Read every member of the data sets and say what was found, member by member."""
         findings = []
         for name in names:
-            for member, expected in self.dataset(name).members.items():
+            for member, expected in self._members(name).items():
                 path = self.root / name / member
                 found = check(path, expected, again=True)
                 findings.append(Finding(name, member, path, found.state, found.expected, found.actual))
@@ -181,11 +214,15 @@ class Store:
     def status(self) -> list[Status]:
         """Return where every data set of the catalogue stands, without reading the files."""
         states = []
+        known = Recorded(self.root)
         for name, dataset in self.catalogue.items():
             folder = self.root / name
-            present = (m for m, expected in dataset.members.items() if _size(folder / m) == expected.size)
-            states.append(Status(dataset, folder, tuple(present)))
+            present = (m for m, expected in known.members(dataset).items() if _is_there(folder / m, expected))
+            states.append(Status(dataset, folder, tuple(present), known.checksums(dataset)))
         return states
+
+    def _members(self, dataset: str) -> Mapping[str, Member]:
+        return Recorded(self.root).members(self.dataset(dataset))
 
     def fetch(
         self,
@@ -193,6 +230,7 @@ class Store:
         mirror: str | Path | None = None,
         offline: bool = False,
         on_progress: OnProgress = lambda progress: None,
+        accept_changed: bool = False,
     ) -> None:
         """Make the data sets present and right in the cache.
 
@@ -203,11 +241,15 @@ class Store:
         ----------
         names : iterable of str
         mirror : str or Path, optional
-            Folder or URL that holds ``<data set>/<member>`` or package files; ``SUITE_DATA_MIRROR`` when not given. A
-            cache folder is a mirror.
+            Folder or URL that holds ``<data set>/<member>`` or package files, or anything that a member is known in by
+            its checksum or name (:mod:`suite.data.mirrors`); ``SUITE_DATA_MIRROR`` when not given. A cache folder is a
+            mirror.
         offline : bool
             Ask nothing but the cache and the mirror.
         on_progress : callable (Progress) -> None
+        accept_changed : bool
+            Take what is not pinned as it comes, whatever was recorded of it before. What lies in the cache is kept if
+            it is what was recorded.
 
         Raises
         ------
@@ -219,6 +261,8 @@ class Store:
         errors = []
         for dataset in [self.dataset(name) for name in names]:
             try:
+                if accept_changed and self.missing([dataset.name]):
+                    Recorded(self.root).forget(dataset.name)
                 Fetch(dataset, self.root, str(mirror) if mirror else None, offline, on_progress).run()
             except DataError as error:
                 errors.append(error)
@@ -226,8 +270,11 @@ class Store:
             raise errors[0] if len(errors) == 1 else DataError("\n".join(map(str, errors)))
 
 
-def _size(path: Path) -> int:
+def _is_there(path: Path, member: Member) -> bool:
     try:
-        return path.stat().st_size
+        if member.folder:
+            return path.is_dir()
+        size = path.stat().st_size
+        return size == member.size if member.size is not None else size > 0
     except OSError:
-        return -1
+        return False

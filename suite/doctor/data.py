@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from suite.doctor.findings import Finding
-from suite.doctor.folders import nearest, shown_bytes, space
+from suite.doctor.folders import nearest, space
+from suite.launch.data import data_of
+from suite.text.sizes import shown_bytes
 
 if TYPE_CHECKING:
     from suite.registry.registry import Registry
@@ -15,11 +17,10 @@ if TYPE_CHECKING:
 def findings(registry: Registry) -> Iterator[Finding]:
     """Yield a finding for each data set that is missing or damaged, and one for all others.
 
-    What is there is read, and compared with its checksums.
+    What is there is read, and compared with its checksums. What the profile `paper` alone needs is no matter here.
     """
     store = registry.data
-    entries = registry.document.benchmarks.values()
-    needed = sorted({name for entry in entries for name in entry.data})
+    needed = data_of(registry, list(registry.document.benchmarks))
     states = {status.dataset.name: status.state for status in store.status()}
     to_fetch = 0
     whole = []

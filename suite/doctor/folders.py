@@ -12,6 +12,7 @@ from pathlib import Path
 
 from suite.doctor.findings import Finding, State
 from suite.records.files import atomic_write, held, is_held
+from suite.text.sizes import shown_bytes
 
 LEAST_FREE = 2**30
 LEAST_FILES = 10_000
@@ -80,13 +81,6 @@ def space(folder: Path) -> Space:
     """Return what is left for this user where a folder lies."""
     stat = os.statvfs(folder)
     return Space(stat.f_bavail * stat.f_frsize, stat.f_favail if stat.f_files else None)
-
-
-def shown_bytes(size: int) -> str:
-    """Return a size as people read it."""
-    if size < 1e5:
-        return f"{size} bytes"
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
 
 
 def mount(folder: Path) -> Mount | None:

@@ -191,13 +191,14 @@ def _end(visit: Visit) -> None:
 
 
 def _cached(registry: Registry) -> dict[str, int]:
-    """Return the files of the data cache that are there, and their sizes."""
+    """Return the files of the data cache that are there, and their sizes, where the catalogue knows them."""
     needed = {name for entry in registry.document.benchmarks.values() for name in entry.data}
     return {
-        f"{status.dataset.name}/{member}": status.dataset.members[member].size
+        f"{status.dataset.name}/{member}": size
         for status in registry.data.status()
         if status.dataset.name in needed
         for member in status.present
+        if (size := status.dataset.members[member].size) is not None
     }
 
 

@@ -24,7 +24,7 @@ from suite.provenance.snapshot import snapshots
 from suite.records.launch import Launch, all_launches
 from suite.records.record import CHECKPOINTS, Record, Store
 
-Kind = Literal["launch", "record", "leftovers", "snapshot", "superseded", "temporary"]
+Kind = Literal["launch", "record", "leftovers", "snapshot", "superseded", "temporary", "output"]
 
 QUIET_S: Final = 600.0
 DAYS: Final = 14.0
@@ -46,7 +46,7 @@ class Litter:
     ----------
     kind : str
         ``launch``, ``record`` (a folder without a record in it), ``leftovers`` (in the folder of a record),
-        ``snapshot``, ``superseded`` or ``temporary``.
+        ``snapshot``, ``superseded``, ``temporary`` or ``output`` (of commands that went on by themselves).
     name : str
         A launch's or snapshot's id, a run's key, a file's name.
     paths : tuple of Path
@@ -91,7 +91,9 @@ def find(store: Store, days: float = DAYS, options: Iterable[str] = ()) -> list[
     asked = {None, *options}
     removed = {litter.name for litter in ended if litter.option in asked}
     staying = [launch for launch in launches if launch.id not in removed]
-    others = (_records(store), _snapshots(store, staying), _superseded(store), _temporary(store, staying))
+    others = [_records(store), _snapshots(store, staying), _superseded(store), _temporary(store, staying)]
+    if not staying:
+        others.append(_output(store, now, days))
     return ended + [litter for litter in itertools.chain(*others) if _is_quiet(litter, now)]
 
 
@@ -252,6 +254,13 @@ def _temporary(store: Store, staying: Sequence[Launch]) -> Iterator[Litter]:
     for path in (path for folder in folders for path in _children(folder)):
         if _TEMPORARY.fullmatch(path.name) and path.is_file():
             yield Litter("temporary", path.name, (path,), _size(path), "its writer was killed")
+
+
+def _output(store: Store, now: float, days: float) -> Iterator[Litter]:
+    """Yield what detached second stages of ``suite tune`` printed; one that is yet to come has launches."""
+    for path in (store.out / "follow", store.out / "tune.log"):
+        if path.exists() and _newest(path) < now - 86_400 * days:
+            yield Litter("output", path.name, (path,), _size(path), f"of a tune that ended more than {days:g} days ago")
 
 
 def _children(folder: Path) -> list[Path]:

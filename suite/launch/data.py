@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from suite.plan.run import Run
 from suite.registry.registry import Registry
+from suite.text.sizes import shown_bytes
 
 if TYPE_CHECKING:
     from suite.data import Progress
@@ -39,15 +40,31 @@ def fetch_missing(registry: Registry, runs: Sequence[Run], mirror: str | None, o
     needed = sorted({dataset for run in runs for dataset in entries[run.benchmark].data})
     lacking = registry.data.missing(needed)
     if lacking:
-        show_licences(registry.data, lacking, say)
+        show_downloads(registry.data, lacking, say)
         registry.data.fetch(lacking, mirror, offline, FetchLines(say))
 
 
-def show_licences(data: DataStore, names: Sequence[str], say: Say) -> None:
-    """Show under which terms data sets come."""
+def data_of(registry: Registry, benchmarks: Sequence[str], profile: str | None = None) -> list[str]:
+    """Return the data sets that benchmarks read: at a profile, or else at any but ``paper``."""
+    entries = [registry.document.benchmarks[name] for name in benchmarks]
+
+    def is_meant(offered: Iterable[str]) -> bool:
+        return any(name == profile or (profile is None and name != "paper") for name in offered)
+
+    return sorted({name for entry in entries if is_meant(entry.profiles) for name in entry.data})
+
+
+def show_downloads(data: DataStore, names: Sequence[str], say: Say) -> int:
+    """Show what data sets are, how much there is to download, and under which terms; returns the bytes of all."""
+    total = 0
     for name in names:
         dataset = data.dataset(name)
-        say(f"{dataset.title}: {dataset.licence} ({dataset.origin})")
+        total += dataset.download_size
+        much = f"{shown_bytes(dataset.download_size)} to download" if dataset.sources else "no program may download it"
+        say(f"{dataset.title}: {much}; {dataset.licence} ({dataset.origin})")
+    if len(names) > 1:
+        say(f"{len(names)} data sets, {shown_bytes(total)} to download unless the mirror has them")
+    return total
 
 
 class FetchLines:

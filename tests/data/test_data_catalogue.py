@@ -40,13 +40,42 @@ def test_the_suites_own_catalogue_is_whole() -> None:
         assert dataset.name == name
         assert all((dataset.title, dataset.licence, dataset.reference))
         assert dataset.origin.startswith("https://")
-        assert dataset.sources
+        assert dataset.sources or name in ("imagenet100", "imagenet1k")
         for member in dataset.members.values():
-            assert re.fullmatch("[0-9a-f]{64}", member.sha256)
-            assert member.size > 0
+            assert re.fullmatch("[0-9a-f]{64}", member.sha256) or not member.sha256
+            assert re.fullmatch("[0-9a-f]{32}", member.md5) or not member.md5
+            assert member.expected_size > 0
         for source in dataset.sources:
-            assert set(source.members) == set(dataset.members)
+            assert set(source.members) <= set(dataset.members)
             assert (source.package is None) == (source.kind == "torchvision")
+            assert source.kind in ("url", "torchvision") or set(source.members) == set(dataset.members)
+
+
+def test_what_anybody_has_pinned_stays_pinned() -> None:
+    """Data in packages is pinned, and so is all that is unpickled: what a publisher may change is text and arrays."""
+    for name, dataset in suite.data.catalogue().items():
+        packaged = any(source.kind in ("pip", "debian", "npm") for source in dataset.sources)
+        for member in dataset.unpinned:
+            assert not packaged, name
+            assert member.endswith((".npz", ".txt", ".json", ".dat", ".csv", "/")), f"{name}/{member}"
+    assert not suite.data.catalogue()["cifar10"].unpinned
+
+
+def test_what_torchvision_knows_of_cifar_is_in_the_catalogue() -> None:
+    datasets = pytest.importorskip("torchvision.datasets")
+    for name, known in (("cifar10", datasets.CIFAR10), ("cifar100", datasets.CIFAR100)):
+        dataset = suite.data.catalogue()[name]
+        published = {**dict(known.train_list + known.test_list), known.meta["filename"]: known.meta["md5"]}
+        assert {member: one.md5 for member, one in dataset.members.items()} == {
+            f"{known.base_folder}/{file}": md5 for file, md5 in published.items()
+        }
+        (source,) = dataset.sources
+        assert source.package is not None
+        assert (source.spec, source.package.md5) == (known.url, known.tgz_md5)
+    archives = datasets.Imagenette._ARCHIVES["160px"]
+    (source,) = suite.data.catalogue()["imagenette"].sources
+    assert source.package is not None
+    assert (source.spec, source.package.md5) == archives
 
 
 def test_what_benchmarks_ask_for_is_in_the_catalogue() -> None:
@@ -63,8 +92,8 @@ def test_checksums_read_the_catalogue_alone(tmp_path: Path, monkeypatch: pytest.
     assert suite.data.checksums(["movielens_100k"]) == {
         "movielens_100k": {"ml-100k.inter": "4edb74e2a81178c2ba9ff381495f754f996c4aea351b1272ca36b43da0935eff"}
     }
-    with pytest.raises(DataError, match=r"unknown data set 'movielens'.*did you mean 'movielens_100k'"):
-        suite.data.checksums(["movielens"])
+    with pytest.raises(DataError, match=r"unknown data set 'movielens_100'.*did you mean 'movielens_100k'"):
+        suite.data.checksums(["movielens_100"])
 
 
 def test_import_and_checksums_load_nothing_heavy() -> None:
@@ -85,6 +114,25 @@ def test_a_users_catalogue_joins_the_suites_own(tmp_path: Path) -> None:
     assert source.spec == str(tmp_path / "files/x.csv.gz")
     assert not source.network
     assert both["mine"].size == 12
+
+
+def test_what_nobody_has_published_may_be_recorded(tmp_path: Path) -> None:
+    text = GOOD.replace(f"x.csv: {{sha256: {SHA}, size: 12}}", "x.csv: {sha256: recorded, about: 12}")
+    text = text.replace(
+        f"      sha256: {SHA}\n      size: 9\n", "      md5: 0123456789abcdef0123456789abcdef\n      about: 9\n"
+    )
+    mine = load_catalogue(written(tmp_path, text))["mine"]
+    assert (mine.unpinned, mine.size, mine.download_size) == (("x.csv",), 12, 9)
+    assert mine.members["x.csv"].identity == "recorded"
+    assert mine.sources[0].package is not None
+    assert mine.sources[0].package.content.identity == f"md5:{SHA[:32]}"
+
+
+def test_a_file_that_is_the_one_member_says_once_what_it_is(tmp_path: Path) -> None:
+    text = GOOD.replace("x.csv.gz", "x.csv").replace(f"      sha256: {SHA}\n      size: 9\n", "")
+    (source,) = load_catalogue(written(tmp_path, text))["mine"].sources
+    assert source.package is not None
+    assert (source.package.sha256, source.package.size) == (SHA, 12)
 
 
 def test_an_empty_catalogue_has_no_data_sets(tmp_path: Path) -> None:
@@ -130,6 +178,14 @@ def test_sources_may_be_left_out(tmp_path: Path) -> None:
         ("{x.csv: .}", "{x.csv: ../../etc/passwd}", 13, "plain relative path"),
         ("{x.csv: .}", "{}", 2, "no source of data set 'mine' supplies x.csv"),
         ("  sources:\n    - ", "  sources:\n      ", 9, "sources must be a list"),
+        (f"sha256: {SHA}, size: 12", f"md5: {SHA}, size: 12", 7, "md5 must be 32 hexadecimal digits"),
+        (f"sha256: {SHA}, size: 12", f"sha256: {SHA}, md5: {SHA[:32]}, size: 12", 7, "has 'sha256' already"),
+        (f"sha256: {SHA}, size: 12", f"sha256: {SHA}", 7, "lacks 'size' (or 'about')"),
+        (f"sha256: {SHA}, size: 12", "sha256: recordet, size: 12", 7, "lower case, or recorded, not 'recordet'"),
+        (f"x.csv: {{sha256: {SHA}", f"x.csv/: {{md5: {SHA[:32]}", 7, "is a folder: it has a sha256, no md5"),
+        (f"x.csv: {{sha256: {SHA}", f"x.csv/: {{by_name: maybe, sha256: {SHA}", 7, "must be true or false"),
+        (f"x.csv: {{sha256: {SHA}", f"x.csv: {{by_name: true, sha256: {SHA}", 7, "has no 'by_name'"),
+        (f"x.csv: {{sha256: {SHA}", f"x.csv/: {{sha256: {SHA}", 13, "unknown member 'x.csv'"),
     ],
 )
 def test_a_mistake_is_told_with_its_line(tmp_path: Path, old: str, new: str, line: int, message: str) -> None:

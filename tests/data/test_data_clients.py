@@ -133,7 +133,8 @@ def test_a_machine_without_apt_says_so(tmp_path: Path, repository: Source, monke
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(DataError, match="apt-get cannot be run: No such file or directory"):
         store(tmp_path / "cache", dataset(repository)).fetch(["tiny"])
-    mirror = tmp_path / "repository"
+    mirror = tmp_path / "mirror"
+    write(mirror, {"tiny-data_1.0_all.deb": (tmp_path / "repository/tiny-data_1.0_all.deb").read_bytes()})
     with pytest.raises(DataError, match=r"dpkg-deb, which unpacks tiny-data_1.0_all.deb, cannot be run"):
         store(tmp_path / "cache", dataset(repository)).fetch(["tiny"], mirror=mirror, offline=True)
 

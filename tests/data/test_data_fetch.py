@@ -263,7 +263,7 @@ def test_data_without_sources_says_where_to_get_it(tmp_path: Path) -> None:
 
 def test_one_data_set_that_fails_does_not_keep_the_others(tmp_path: Path) -> None:
     write(tmp_path / "mirror/good")
-    both = store(tmp_path / "cache", dataset(name="bad"), dataset(name="good"))
+    both = store(tmp_path / "cache", dataset(name="bad", contents={"c.bin": b"nowhere"}), dataset(name="good"))
     with pytest.raises(DataError, match="bad cannot be fetched"):
         both.fetch(["bad", "good"], mirror=tmp_path / "mirror")
     assert both.missing(["bad", "good"]) == ["bad"]

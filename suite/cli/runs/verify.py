@@ -15,7 +15,7 @@ from suite.cli.arguments import FAILED, OK
 from suite.cli.display import PlainDisplay, clock
 from suite.cli.options import load_registry, plan_of
 from suite.cli.table import show_table
-from suite.launch.data import FetchLines, show_licences
+from suite.launch.data import FetchLines, show_downloads
 from suite.problems import COMMAND_LINE, InputError, Problem
 from suite.records.record import Store
 from suite.registry.registry import Registry
@@ -145,7 +145,7 @@ def _estimate(registry: Registry, run: LoggedRun) -> float:
 
 def _fetch(registry: Registry, names: list[str], options: argparse.Namespace) -> None:
     display = PlainDisplay(Store(options.out), sys.stderr)
-    show_licences(registry.data, names, display.say)
+    show_downloads(registry.data, names, display.say)
     registry.data.fetch(names, options.mirror, options.offline, FetchLines(display.say))
 
 

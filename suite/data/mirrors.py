@@ -1,0 +1,144 @@
+"""What a mirror holds, however it is packed there.
+
+A mirror is a folder or a URL. The places that are looked at first are those of a cache, ``<data set>/<member>``, and of
+the package files that a catalogue names. A folder is then searched: a member that is pinned is known by its checksum,
+whatever its name; one that is not, by its name, which is that of the member, alone or with ``.gz``, ``.bz2`` or
+``.xz``. It may lie anywhere in the folder, or in an archive there. A URL cannot be searched; what its ``SHA256SUMS``
+lists, if it has that, is found in the same two ways, but for what lies in archives.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from suite.data.checks import check
+from suite.data.dataset import Member
+from suite.data.errors import AbsentError, SourceError
+from suite.data.sources import opened, place_in
+from suite.data.unpack import COMPRESSED, Entry, Piece, Pieces, chosen, is_archive, plain
+
+MOST_FILES = 100_000
+"""A folder with more is too large to be searched."""
+
+INDEX = "SHA256SUMS"
+
+
+@dataclass(frozen=True)
+class Found:
+    """A file of a folder: its path, and that path below the folder with ``/``; and its size."""
+
+    path: Path
+    below: str
+    size: int
+
+
+def files_of(folder: Path) -> list[Found]:
+    """List the files of a mirror, those first that lie highest, and archives last, the smallest first.
+
+    Raises
+    ------
+    SourceError
+        If there are too many, or a folder cannot be read.
+    """
+    found = []
+    for parent, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            path = Path(parent, name)
+            if path.is_file():
+                found.append(Found(path, path.relative_to(folder).as_posix(), path.stat().st_size))
+        if len(found) > MOST_FILES:
+            raise SourceError(f"{folder} has more than {MOST_FILES} files: name the folder in it that holds the data")
+
+    def order(one: Found) -> tuple[bool, int, str]:
+        return (True, one.size, one.below) if is_archive(one.below) else (False, one.below.count("/"), one.below)
+
+    return sorted(found, key=order)
+
+
+def plain_files(found: list[Found], dataset: str, wanted: Mapping[str, Member]) -> Pieces:
+    """Yield the files of a mirror that are members of a data set: by their checksum first, else by their name.
+
+    Raises
+    ------
+    SourceError
+        If one cannot be read, or several have the name of a member that is not pinned.
+    """
+    for name, member in wanted.items():
+        if member.folder:
+            continue
+        same = [one for one in found if member.pinned and one.size == member.size]
+        right = [one for one in same if check(one.path, member).state == "ok"][:1]
+        named = [one for one in found if not is_archive(one.below) and has_name(one.below, name)]
+        if not member.pinned and len(named) > 1:
+            named = [one for one in named if dataset in one.below.split("/")]
+            if len(named) != 1:
+                raise SourceError(f"it has several files {name}: put the right one at {dataset}/{name} in it")
+        for one in right or named:
+            try:
+                with one.path.open("rb") as stream:
+                    yield Piece(name, "", plain(stream, one.path.name, name))
+            except OSError as error:
+                raise SourceError(f"{one.path}: {error.strerror}") from error
+
+
+@contextmanager
+def inside(archive: Found, wanted: Mapping[str, Member]) -> Iterator[Pieces]:
+    """Open an archive of a mirror and iterate over the files in it that may be members.
+
+    Raises
+    ------
+    SourceError
+        If it is broken.
+    """
+    sizes = {member.size: name for name, member in wanted.items() if member.pinned and not member.folder}
+    names = [name for name, member in wanted.items() if not member.folder]
+    folders = [name for name, member in wanted.items() if member.folder]
+
+    def choose(entry: Entry) -> tuple[str, str] | None:
+        for name in folders:
+            at = f"/{entry.path}".find(f"/{name}")
+            if at >= 0:
+                return name, entry.path[at + len(name) :]
+        found = next((name for name in names if has_name(entry.path, name)), None)
+        found = sizes.get(entry.size) if found is None else found
+        return None if found is None else (found, "")
+
+    with chosen(archive.path, choose) as pieces:
+        yield pieces
+
+
+def has_name(path: str, member: str) -> bool:
+    """Whether a path ends in a member's name, which may say there that it is compressed."""
+    ends = [member, *(member + ending for ending in COMPRESSED)]
+    return any(path == end or path.endswith(f"/{end}") for end in ends)
+
+
+def listed(mirror: str) -> dict[str, str]:
+    """Return what the ``SHA256SUMS`` of a mirror lists: the sha256 of each path. Empty where there is none.
+
+    Raises
+    ------
+    SourceError
+        If it does not answer.
+    """
+    try:
+        with opened(place_in(mirror, INDEX)) as stream:
+            text = stream.read(1 << 24).decode(errors="replace")
+    except AbsentError:
+        return {}
+    lines = (re.fullmatch(r"([0-9a-f]{64}) [ *](?:\./)?(.+)", line) for line in text.splitlines())
+    return {line[2]: line[1] for line in lines if line and ".." not in line[2].split("/")}
+
+
+def in_index(index: Mapping[str, str], name: str, member: Member) -> list[str]:
+    """Return the paths of an index that may be a member: by its checksum, else by its name."""
+    if member.folder:
+        return []
+    right = [path for path, sha256 in index.items() if sha256 == member.sha256]
+    return right[:1] or [path for path in index if has_name(path, name)]

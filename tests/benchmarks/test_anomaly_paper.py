@@ -15,7 +15,7 @@ from suite.benchmarks.anomaly.task import AnomalyTask
 from suite.losses import InfoNCE
 from suite.losses.steps import Step
 from suite.registry.load import load
-from suite.training import Checkpoint, Context, Interrupted, train
+from suite.training import Context, Interrupted, train
 from suite.training.streams import Streams
 from tests.benchmarks.colour_factory import write_cifar
 from tests.conftest import ROOT
@@ -33,7 +33,8 @@ def settings() -> dict[str, Any]:
 @pytest.fixture
 def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Context:
     write_cifar(tmp_path / "cifar10", "cifar10")
-    monkeypatch.setattr(CIFAR10, "_check_integrity", lambda self: True)  # sums of the whole files
+    for check in ("_check_integrity", "_load_meta"):  # sums of the whole files
+        monkeypatch.setattr(CIFAR10, check, lambda self: True)
     (tmp_path / "resnet18_imagenet").mkdir()
     torch.save(resnet18().state_dict(), tmp_path / "resnet18_imagenet" / NETWORKS["resnet18"].member)
     # 240 MB as a file: built here as it would be read
@@ -96,4 +97,4 @@ def test_the_published_step_is_the_one_that_is_taken(settings: dict[str, Any], c
     assert float(found) == pytest.approx(float(-(positives / others).log().mean()), rel=1e-4)
     optimizer = task.optimizer([{"params": list(task.model.parameters())}])
     assert isinstance(optimizer, torch.optim.SGD)
-    assert (optimizer.defaults["lr"], optimizer.defaults["momentum"], optimizer.defaults["weight_decay"]) == (1e-5, 0, 5e-5)
+    assert [optimizer.defaults[name] for name in ("lr", "momentum", "weight_decay")] == [1e-5, 0, 5e-5]

@@ -56,13 +56,13 @@ class Settings:
     encoder: Literal["efficientnet_lite0", "resnet18", "resnet152"] = "efficientnet_lite0"
     classes: Sequence[int] = tuple(range(CLASSES))
     shift: bool = True
-    normal_images: Count = 500
+    normal_images: Count = 300
     val_images: Count = 1000
-    test_images: Count = 5000
+    test_images: Count = 3000
     size: Count = 32
     centre: Fraction = 1.0
     views: Annotated[int, Ge(0)] = 4
-    epochs: Count = 2
+    epochs: Count = 3
     batch: Count = 64
     learning_rate: Positive = 3e-3
     weight_decay: NonNegative = 5e-5

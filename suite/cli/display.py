@@ -116,7 +116,7 @@ def bars(view: View) -> RenderableType:
     grid.add_row("all runs", ProgressBar(total=view.total, completed=settled, width=30), f"{figures}   {state}")
     for worker in view.workers:
         bar = ProgressBar(total=max(1, worker.steps), completed=worker.step, width=30)
-        grid.add_row(f"worker {label(worker)}", bar, _doing(worker))
+        grid.add_row(f"worker {label(worker)}", bar, doing(worker))
     if view.notice:
         grid.add_row("", "", view.notice)
     return grid
@@ -129,7 +129,8 @@ def label(worker: Worker) -> str:
     return f"{worker.number}.{worker.slot}" if worker.slot else str(worker.number)
 
 
-def _doing(worker: Worker) -> str:
+def doing(worker: Worker) -> str:
+    """Return what a worker is at: its run, the phase, the step, and for how long."""
     if worker.name is None:
         return worker.phase
     spent = clock(time.time() - worker.since)

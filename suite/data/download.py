@@ -153,8 +153,8 @@ class Download:
         """Return where to go on, and how to ask for it; from the start where the file may be another by now."""
         start = self._size()
         notes = (read_json(self._notes) or {}) if start else {}
-        validator = notes.get("etag") or notes.get("modified") if notes.get("url") == self.url else None
-        if not start or (validator is None and not self.expected.pinned):
+        validator = notes.get("etag") or notes.get("modified") if notes.get("url") == self.url else ""
+        if not start or not (validator or self.expected.pinned):
             return 0, {}
         condition = {"If-Range": str(validator)} if validator else {}
         return start, {"Range": f"bytes={start}-", **condition}
@@ -179,7 +179,7 @@ class Download:
             if offered is None or int(offered[1]) != start:
                 self._discard()
                 raise _Cut(f"{self.url}: the server answers with another part than was asked for")
-        elif start:
+        else:
             self._discard()
             start = 0
         total = start + int(length) if length.isdecimal() else None

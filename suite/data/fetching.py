@@ -188,8 +188,11 @@ class Fetch:
             if not wanted:
                 return
             if is_archive(one.below):
-                with mirrors.inside(one, wanted) as pieces:
-                    problems += self._cache.take(label, pieces)[1]
+                try:
+                    with mirrors.inside(one, wanted) as pieces:
+                        problems += self._cache.take(label, pieces)[1]
+                except SourceError as error:
+                    problems.append(str(error))
 
     def _listed(self, place: str, path: str, sha256: str, name: str, label: str) -> None:
         """Take a member from where the index of a mirror lists it, perhaps compressed."""

@@ -7,8 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from suite.cli.display import PlainDisplay, QuietDisplay
+from suite.cli.runs.run import counted
+from suite.launch.campaign import Display
 from suite.launch.run import Report, RunOptions, carry_out
 from suite.launch.view import queued
+from suite.notebook.progress import LineDisplay, is_in_notebook
 from suite.plan import plan as plans
 from suite.plan.plan import Plan, Selection, rerun_states
 from suite.records.record import Store
@@ -80,6 +83,8 @@ def run(
 ) -> Report:
     """Execute what a plan lacks, mirror it to MLflow, and say what came of it; finished runs are not executed again.
 
+    In a notebook the runs are one line that is written over; elsewhere each has a line when it ends.
+
     Parameters
     ----------
     registry : Registry
@@ -109,7 +114,21 @@ def run(
     store = Store(Path(out))
     uri = default_uri(store.out, tracking_uri)
     options = RunOptions(rerun_states(rerun), offline=offline, tracking_uri=uri, may_end_process=False)
-    return carry_out(registry, plan, store, options, QuietDisplay() if quiet else PlainDisplay(store, sys.stdout))
+    display = _display(store, quiet)
+    try:
+        report = carry_out(registry, plan, store, options, display)
+    finally:
+        display.close()
+    display.say(counted(report, plan))
+    if report.mirror_error:
+        display.say(report.mirror_error)
+    return report
+
+
+def _display(store: Store, quiet: bool) -> Display:
+    if quiet:
+        return QuietDisplay()
+    return LineDisplay(store) if is_in_notebook() else PlainDisplay(store, sys.stdout)
 
 
 def _texts(names: Names) -> tuple[str, ...]:

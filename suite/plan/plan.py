@@ -15,6 +15,7 @@ from suite.provenance.machine import changed_modules
 from suite.records.failures import HOPELESS
 from suite.records.launch import planned
 from suite.records.record import Record, Store
+from suite.records.specs import unpinned
 from suite.registry.registry import Registry
 from suite.registry.selection import REFERENCES, SelectionError, select_benchmarks, select_losses, select_seeds
 
@@ -150,17 +151,34 @@ def with_states(runs: Sequence[Run], registry: Registry, store: Store, queued: M
     estimates = Estimates(runs, results, registry, store, existing)
     for run in runs:
         result = results.get(run.key)
-        found = _finished(run, records[run.key], result) if result else _unfinished(run, records.get(run.key), queued)
+        if result:
+            found = _finished(run, records[run.key], result, registry)
+        else:
+            found = _unfinished(run, records.get(run.key), queued)
         yield replace(found, estimate_s=estimates.seconds(run), memory_mib=estimates.memory_mib(run))
 
 
-def _finished(run: Run, record: Record, result: Mapping[str, Any]) -> Run:
+def _finished(run: Run, record: Record, result: Mapping[str, Any], registry: Registry) -> Run:
     if record.is_unreadable():  # what has made the result nothing can tell any more
         return replace(run, reason="run.json is damaged: it is executed again", replaces=result["record"])
-    changed = changed_modules(result["code"], run.code)
+    changed = [*changed_modules(result["code"], run.code), *_changed_data(run, record, registry)]
     if not changed:
         return replace(run, state="done", replaces=result["record"])
     return replace(run, state="stale", reason=f"changed since: {', '.join(changed)}", replaces=result["record"])
+
+
+def _changed_data(run: Run, record: Record, registry: Registry) -> list[str]:
+    """Return the members of data sets that are not pinned and were something else when a run read them."""
+    names = unpinned(run.config)
+    if not names:
+        return []
+    read = ((record.run() or {}).get("provenance") or {}).get("data") or {}
+    return [
+        f"data {name}/{member}"
+        for name, members in registry.data.recorded(names).items()
+        for member, sha256 in members.items()
+        if read.get(name, {}).get(member, sha256) != sha256
+    ]
 
 
 def _unfinished(run: Run, record: Record | None, queued: Mapping[str, str]) -> Run:

@@ -64,6 +64,27 @@ class RunSpec:
         return cls(**value)
 
 
+def as_read(config: Mapping[str, Any], recorded: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
+    """Return a configuration with the checksums of the data that was read.
+
+    Of data that its catalogue does not pin, a configuration has the word ``recorded``: its key is the same before the
+    data is there.
+
+    Parameters
+    ----------
+    config : mapping
+    recorded : mapping of data set to mapping of member to sha256
+        As :meth:`suite.data.Store.recorded` has it, or a record's provenance.
+    """
+    data = {name: {**members, **recorded.get(name, {})} for name, members in config.get("data", {}).items()}
+    return {**config, "data": data} if data else dict(config)
+
+
+def unpinned(config: Mapping[str, Any]) -> list[str]:
+    """Return the data sets of a configuration with members that their catalogue does not pin."""
+    return [name for name, members in config.get("data", {}).items() if "recorded" in members.values()]
+
+
 def turns(runs: Iterable[RunSpec]) -> dict[str, int]:
     """Return by key when each run's turn comes, from 0: all runs of a seed before any of the next.
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from suite.records.specs import as_read
 from suite.text.naming import clean_name, clean_text
 
 PARAM_LIMIT = 6000
@@ -106,8 +107,9 @@ class Record:
         return f"{self.failure.get('class', 'unknown')}: {message[0] if message else ''}".rstrip(": ")
 
     def params(self) -> dict[str, str]:
-        """Return the resolved configuration, flattened with dots."""
-        return {clean_name(name): shorten(value) for name, value in flatten(self.run.get("config") or {})}
+        """Return the resolved configuration, flattened with dots, with the checksums of the data that was read."""
+        config = as_read(self.run.get("config") or {}, (self.run.get("provenance") or {}).get("data") or {})
+        return {clean_name(name): shorten(value) for name, value in flatten(config)}
 
     def final_metrics(self) -> Iterator[Point]:
         """Yield the metrics and seconds of the result."""

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 
 from suite.plan.run import Run
 from suite.records.record import Store
+from suite.records.specs import as_read
 from suite.text.naming import clean_name
 from suite.tracking.entry import flatten, shorten
 
@@ -78,7 +79,7 @@ def from_records(runs: Iterable[Run], store: Store) -> Iterator[LoggedRun]:
         yield LoggedRun(
             **{name: getattr(run, name) for name in ("key", "benchmark", "loss", "kind", "seed", "profile")},
             metrics={clean_name(name): value for name, value in result["metrics"].items()},
-            settings=settings_of(described.get("config", {})),
+            settings=settings_of(as_read(described.get("config", {}), origin.get("data", {}))),
             code=result["code"],
             packages=origin.get("packages", {}),
             hardware=origin.get("hardware", {}),

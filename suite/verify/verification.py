@@ -18,6 +18,7 @@ from typing import Final, Literal
 from suite.data import DataError
 from suite.plan.run import Run, run_of
 from suite.provenance.machine import changed_modules
+from suite.records.specs import as_read, unpinned
 from suite.registry.registry import Registry
 from suite.text.naming import clean_name
 from suite.verify.replay import Replay, Replayer
@@ -131,7 +132,9 @@ class Verification:
         except LookupError as error:
             self._unmade[logged.key] = str(error)
             return
-        changed = "; ".join(_changed_settings(logged.settings, settings_of(run.config)))
+        here = settings_of(run.config)
+        said = {n: value if here.get(n) != "recorded" else "recorded" for n, value in logged.settings.items()}
+        changed = "; ".join(_changed_settings(said, here))
         if run.key != logged.key:
             what = changed or "what was logged does not say which"
             self._unmade[logged.key] = f"the registry makes this run with other settings: {what}"
@@ -151,6 +154,8 @@ class Verification:
             return Verified(logged, problems=(("settings", self._unmade[logged.key]),))
         run = self._runs[logged.key]
         data = [text for name in run.config["data"] for text in self._wrong_data.get(name, ())]
+        recorded = self._registry.data.recorded(unpinned(run.config))
+        data += _other_data(logged, settings_of(as_read(run.config, recorded)))
         if data:
             return Verified(logged, problems=tuple(("data", text) for text in data))
         problems: list[tuple[Topic, str]] = []
@@ -175,6 +180,16 @@ class Verification:
             count = f"{len(found)} of {len(metrics.keys() | logged.metrics.keys())} metrics differ"
             problems.append(("numbers", f"{count}; most of all {largest}"))
         return Verified(logged, numbers, tuple(problems), tuple(machine), largest, again.seconds, metrics)
+
+
+def _other_data(logged: LoggedRun, here: Mapping[str, str]) -> list[str]:
+    """Say which of the data that no catalogue pins is another here than what the run read."""
+    pairs = ((name, here[name], value) for name, value in logged.settings.items() if name in here)
+    return [
+        f"{name.removeprefix('data.')} is {now} here, the run read {value}"
+        for name, now, value in pairs
+        if name.startswith("data.") and now != value and "recorded" not in (now, value)
+    ]
 
 
 def wrong_data(registry: Registry, names: Sequence[str], fetch: Callable[[list[str]], None]) -> dict[str, list[str]]:

@@ -17,7 +17,7 @@ from suite.provenance import machine, targets
 from suite.records.failures import classify, record_failure
 from suite.records.launch import Launch, Worker
 from suite.records.record import Record, Store
-from suite.records.specs import RunSpec
+from suite.records.specs import RunSpec, unpinned
 from suite.text.masking import masked
 from suite.text.naming import clashes, clean_text
 from suite.work import checkpoints, memory
@@ -112,6 +112,8 @@ class Execution:
         if launch.snapshot:
             origin |= {"git": launch.git, "snapshot": launch.snapshot}
         origin["compute"] = compute_of(self.run).to_json()
+        if names := unpinned(self.run.config):
+            origin |= {"data": self.host.data.recorded(names)}
         code = {"code": dict(_code(self.run)), "provenance": origin}
         self._id = self.record.begin({"experiment": launch.experiment, **described, **code})
         (self.record.folder / "failure.json").unlink(missing_ok=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from scipy import sparse
 
 from suite.benchmarks.graph import NodeClassification
 from suite.training import Context
@@ -43,6 +44,33 @@ def write_graph(folder: Path, nodes: pd.DataFrame, citations: pd.DataFrame) -> L
     def locate(dataset: str, member: str) -> Path:
         assert dataset == "cora"
         return folder / member
+
+    return locate
+
+
+def arrays(seed: int = 0) -> dict[str, np.ndarray]:
+    """Return the graph of :func:`tables` as two sparse matrices and labels, its words weighted."""
+    nodes, citations = tables(seed)
+    place = {name: number for number, name in enumerate(nodes["nodeId"])}
+    ends = [citations[column].map(place).to_numpy() for column in ("sourceNodeId", "targetNodeId")]
+    words = np.stack(nodes["features"].tolist()) * np.random.default_rng(seed).uniform(0.01, 0.5, WORDS)
+    found = {"labels": nodes["subject"].to_numpy()}
+    adjacency = sparse.csr_array((np.ones(len(citations)), tuple(ends)), shape=(NODES, NODES))
+    for name, matrix in (("adj", adjacency), ("attr", sparse.csr_array(words))):
+        parts = {"data": matrix.data, "indices": matrix.indices, "indptr": matrix.indptr, "shape": matrix.shape}
+        found |= {f"{name}_{part}": np.asarray(value) for part, value in parts.items()}
+    return found
+
+
+def write_arrays(folder: Path, found: dict[str, np.ndarray] | None = None) -> Locate:
+    """Write the arrays as the member of any data set whose graphs come so."""
+    folder.mkdir(exist_ok=True)
+    path = folder / "graph.npz"
+    np.savez_compressed(path, **(arrays() if found is None else found))  # type: ignore[arg-type]
+
+    def locate(dataset: str, member: str) -> Path:
+        assert member == f"{dataset}.npz"
+        return path
 
     return locate
 

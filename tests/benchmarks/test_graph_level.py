@@ -22,7 +22,8 @@ from suite.conformance.benchmark import BenchmarkConformance
 from suite.data import locate as real
 from suite.losses import DCL, InfoNCE, Loss
 from suite.losses.steps import Step
-from suite.training import Context, Task, evaluate, geometry, train
+from suite.registry.load import load as load_registry
+from suite.training import Context, Interrupted, Task, evaluate, geometry, train
 from suite.training.streams import Streams
 from tests.benchmarks.graph_factory import Locate, context
 
@@ -30,7 +31,9 @@ GRAPHS = 60
 TINY = GraphClassification(epochs=3, batch=20, width=8, layers=2, folds=3)
 
 
-def write_collection(folder: Path, seed: int = 0, relabel: set[int] | frozenset[int] = frozenset()) -> Locate:
+def write_collection(
+    folder: Path, seed: int = 0, relabel: set[int] | frozenset[int] = frozenset(), name: str = "MUTAG"
+) -> Locate:
     """Write rings (class -1) and stars (class 1) with three kinds of nodes; some graphs get the other class."""
     folder.mkdir(exist_ok=True)
     draw = np.random.default_rng(seed)
@@ -47,10 +50,10 @@ def write_collection(folder: Path, seed: int = 0, relabel: set[int] | frozenset[
         files["node_labels"] += [str(kind) for kind in draw.integers(0, 3, size)]
         first += size
     for part, lines in files.items():
-        (folder / f"MUTAG_{part}.txt").write_text("\n".join(lines) + "\n")
+        (folder / f"{name}_{part}.txt").write_text("\n".join(lines) + "\n")
 
     def locate(dataset: str, member: str) -> Path:
-        assert dataset == "mutag"
+        assert dataset == name.lower()
         return folder / member
 
     return locate
@@ -220,6 +223,35 @@ def test_pairs_set_graphs_against_their_views_without_the_positive_in_the_denomi
     terms = [-s[i, i] / 0.2 + torch.logsumexp(s[i, torch.arange(20) != i] / 0.2, 0) for i in range(20)]
     assert InfoNCE(0.2)(pairs).item() == pytest.approx(float(torch.stack(terms).mean()), rel=1e-5)
     assert DCL(0.2)(pairs).item() == pytest.approx(InfoNCE(0.2)(pairs).item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["graph_mutag", "graph_proteins", "graph_nci1"])
+def test_the_published_settings_train_three_steps_and_evaluate(name: str, tmp_path: Path) -> None:
+    registry = load_registry()
+    settings = GraphClassification(**registry.settings[name, "paper"])
+    assert (settings.width, settings.layers, settings.learning_rate, settings.epochs) == (32, 3, 0.01, 20)
+    files = write_collection(tmp_path, name=settings.dataset.upper())
+    task, seen = replace(settings, folds=3).task(context(files)), list[Step]()
+    before = evaluate(task)
+    with pytest.raises(Interrupted):
+        train(
+            task,
+            InfoNCE(registry.document.benchmarks[name].host_temperature or 0.0),
+            task.context.streams,
+            report=lambda step, metrics: seen.append(step),
+            stop=lambda: len(seen) == 3,
+        )
+    assert evaluate(task) != before
+
+
+def test_weights_begin_as_in_the_authors_code(locate: Locate) -> None:
+    model = replace(TINY, width=64).task(context(locate)).model
+    linear = [module for module in model.modules() if isinstance(module, torch.nn.Linear)]
+    assert len(linear) == 6
+    for layer in linear:
+        bound = (6 / sum(layer.weight.shape)) ** 0.5  # Glorot & Bengio 2010, eq. 16
+        assert 0.9 * bound < layer.weight.abs().max() <= bound
+        assert (layer.bias == 0).all()
 
 
 def test_contrastive_training_sees_no_label(locate: Locate, tmp_path: Path) -> None:

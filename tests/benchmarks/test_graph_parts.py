@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,11 @@ import pytest
 import torch
 from scipy import sparse
 from sklearn.linear_model import LogisticRegression
-from torch import Tensor
+from torch import Tensor, nn
 
-from suite.benchmarks.graph.augment import drop_edges, mask_features
-from suite.benchmarks.graph.data import Graph, Split, load, split
-from suite.benchmarks.graph.encoder import GCN
+from suite.benchmarks.graph.augment import drop_edges, keep_features
+from suite.benchmarks.graph.data import Graph, Split, from_tables, split
+from suite.benchmarks.graph.encoder import GCN, Sparse
 from suite.benchmarks.graph.evaluate import INVERSE_PENALTIES, LinearEvaluation, scores
 from suite.training.streams import Streams
 from tests.benchmarks.graph_factory import CLASSES, NODES, tables, write_graph
@@ -22,7 +23,7 @@ from tests.benchmarks.graph_factory import CLASSES, NODES, tables, write_graph
 
 def read(folder: Path, *frames: object) -> Graph:
     locate = write_graph(folder, *(frames or tables()))  # type: ignore[arg-type]
-    return load(locate("cora", "cora_nodes.parquet"), locate("cora", "cora_rels.parquet"))
+    return from_tables(locate("cora", "cora_nodes.parquet"), locate("cora", "cora_rels.parquet"))
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -69,7 +70,7 @@ def test_a_node_that_is_missing_or_occurs_twice_is_named(tmp_path: Path) -> None
 def test_is_read_once_a_process(tmp_path: Path) -> None:
     locate = write_graph(tmp_path, *tables())
     files = [locate("cora", name) for name in ("cora_nodes.parquet", "cora_rels.parquet")]
-    assert load(*files) is load(*files)
+    assert from_tables(*files) is from_tables(*files)
 
 
 def test_a_split_parts_all_nodes_a_tenth_a_tenth_and_the_rest() -> None:
@@ -110,16 +111,12 @@ def test_edges_are_dropped_at_their_rate_each_direction_by_itself(tmp_path: Path
     assert drop_edges(edges, 1.0, seeded()).shape == (2, 0)
 
 
-def test_features_are_masked_at_their_rate_at_all_nodes_at_once(tmp_path: Path) -> None:
-    features = read(tmp_path).features
-    whole, gone = features.to_dense(), []
-    for seed in range(100):
-        left = mask_features(features, 0.3, seeded(seed)).to_dense()
-        masked = (left == 0).all(dim=0)
-        assert torch.equal(left, whole * ~masked)
-        gone.append(masked.double().mean().item())
-    assert np.mean(gone) == pytest.approx(0.3, abs=0.03)
-    assert torch.equal(mask_features(features, 0.0, seeded()).to_dense(), whole)
+def test_features_are_dropped_at_their_rate() -> None:
+    kept = torch.stack([keep_features(24, 0.3, seeded(seed)) for seed in range(200)]).double()
+    assert kept.mean().item() == pytest.approx(0.7, abs=0.03)
+    assert 0.5 < kept.mean(dim=0).min() < kept.mean(dim=0).max() < 0.9  # any of them
+    assert keep_features(24, 0.0, seeded()).all()
+    assert not keep_features(24, 1.0, seeded()).any()
 
 
 def test_a_view_is_a_function_of_its_generator(tmp_path: Path) -> None:
@@ -133,28 +130,39 @@ def test_a_view_is_a_function_of_its_generator(tmp_path: Path) -> None:
 
 
 def dense_gcn(encoder: GCN, features: Tensor, edges: Tensor) -> Tensor:
-    """Kipf & Welling 2017, eq. 9, with matrices."""
+    """Kipf & Welling 2017, eq. 9, with matrices; GRACE's activation after both layers."""
     adjacency = torch.eye(len(features))
     adjacency[edges[1], edges[0]] = 1.0
     scale = adjacency.sum(dim=1).rsqrt()
     propagation = scale[:, None] * adjacency * scale
     for layer in (encoder.hidden, encoder.out):
-        features = (propagation @ features @ layer.lin.weight.T + layer.bias).relu()
+        features = propagation @ features @ layer.lin.weight.T + layer.bias
+        slope = encoder.activation.weight if isinstance(encoder.activation, nn.PReLU) else 0.0
+        features = features.clamp(min=0) + slope * features.clamp(max=0)
     return features
 
 
-def test_the_encoder_and_its_gradient_equal_the_dense_formula_on_sparse_features(tmp_path: Path) -> None:
+def sparse_of(matrix: Tensor) -> Sparse:
+    row, column = matrix.nonzero().T
+    return Sparse.of(row, column, matrix[row, column], (matrix.shape[0], matrix.shape[1]))
+
+
+@pytest.mark.parametrize("activation", [nn.ReLU, nn.PReLU])
+def test_the_encoder_and_its_gradient_equal_the_dense_formula_on_sparse_features(
+    tmp_path: Path, activation: Callable[[], nn.Module]
+) -> None:
     graph = read(tmp_path)
     torch.manual_seed(0)
-    encoder = GCN(graph.features.shape[1], 8)
-    features = mask_features(graph.features, 0.3, seeded())
+    encoder = GCN(graph.features.shape[1], 8, activation())
+    words, kept = graph.features.to_dense(), keep_features(graph.features.shape[1], 0.3, seeded())
+    assert 0 < kept.sum() < len(kept)
     edges = drop_edges(graph.edges, 0.4, seeded())
     assert {(a, b) for a, b in edges.T.tolist()} != {(b, a) for a, b in edges.T.tolist()}  # a matrix and its transpose
     gradients = []
     for output in (
-        encoder(features, edges),
-        encoder(features.to_dense(), edges),
-        dense_gcn(encoder, features.to_dense(), edges),
+        encoder(sparse_of(words), edges, kept),
+        encoder(sparse_of(words * kept), edges),
+        dense_gcn(encoder, words * kept, edges),
     ):
         encoder.zero_grad()
         output.square().sum().backward()

@@ -14,8 +14,8 @@ from torch import Tensor
 from suite.benchmarks.dropout import Dropout
 from suite.benchmarks.recommendation import SequentialRecommendation
 from suite.benchmarks.recommendation.augment import Augmentation
-from suite.benchmarks.recommendation.data import load
 from suite.benchmarks.recommendation.encoder import SASRec
+from suite.benchmarks.recommendation.files import load
 from suite.benchmarks.recommendation.task import RecommendationTask
 from suite.conformance.benchmark import BenchmarkConformance
 from suite.data import locate
@@ -305,7 +305,7 @@ def test_heads_that_do_not_divide_the_width_are_refused() -> None:
 
 @pytest.mark.data
 def test_movielens_has_the_published_size_and_the_known_baselines() -> None:
-    split = load(locate("movielens_100k", "ml-100k.inter"))
+    split = load("movielens_100k", locate)
     assert split.n_items == 1682
     assert len(split.train) == 943
     assert split.train.items.numel() == 100_000 - 2 * 943

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import re
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given
@@ -10,7 +14,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from suite.benchmarks.recommendation.augment import Augmentation, crop, mask, reorder
-from suite.benchmarks.recommendation.data import Sequences, leave_one_out, load
+from suite.benchmarks.recommendation.data import Sequences, leave_one_out
+from suite.benchmarks.recommendation.files import Interactions, interactions, load, ratings, sequences, split, tags
 
 HEADER = "user_id:token\titem_id:token\trating:float\ttimestamp:float"
 TOKEN = 99
@@ -52,13 +57,13 @@ def test_orders_by_time_then_by_place_in_the_file_and_holds_out_the_last_two(tmp
             ("v", "b", 9), ("u", "c", 10), ("v", "d", 8), ("u", "b", 20), ("w", "f", 1),
         ],
     )  # fmt: skip
-    split = load(log)  # a b c d e f are 1 ... 6
-    assert split.n_items == 6
-    assert lists(split.train) == [[3, 4, 1], [4, 1]]
-    assert lists(split.val.history) == lists(split.train)
-    assert split.val.target.tolist() == [2, 5]
-    assert lists(split.test.history) == [[3, 4, 1, 2], [4, 1, 5]]
-    assert split.test.target.tolist() == [5, 2]
+    parts = split(log, interactions)  # a b c d e f are 1 ... 6
+    assert parts.n_items == 6
+    assert lists(parts.train) == [[3, 4, 1], [4, 1]]
+    assert lists(parts.val.history) == lists(parts.train)
+    assert parts.val.target.tolist() == [2, 5]
+    assert lists(parts.test.history) == [[3, 4, 1, 2], [4, 1, 5]]
+    assert parts.test.target.tolist() == [5, 2]
 
 
 def test_reads_columns_by_name_and_times_as_numbers(tmp_path: Path) -> None:
@@ -66,12 +71,12 @@ def test_reads_columns_by_name_and_times_as_numbers(tmp_path: Path) -> None:
     times = ["1e3", "999", "99", "1000.5"]
     rows = [f"{time}\t{item}\tu\n" for item, time in enumerate(times)]
     log.write_text("timestamp:float\titem_id:token\tuser_id:token\n" + "".join(rows))
-    assert lists(load(log).train) == [[3, 2]]
+    assert lists(split(log, interactions).train) == [[3, 2]]
 
 
 def test_is_read_once_a_process(tmp_path: Path) -> None:
     log = write(tmp_path / "log.inter", [("u", str(i), i) for i in range(5)])
-    assert load(log) is load(log)
+    assert split(log, interactions) is split(log, interactions)
 
 
 @pytest.mark.parametrize(
@@ -88,15 +93,80 @@ def test_a_malformed_log_is_named_with_its_fault(tmp_path: Path, content: str, m
     log = tmp_path / "log.inter"
     log.write_text(content)
     with pytest.raises(ValueError, match=message) as caught:
-        load(log)
+        split(log, interactions)
     assert str(log) in str(caught.value)
 
 
 def test_training_sequences_share_no_memory_with_what_is_held_out() -> None:
     whole = ragged([1, 2, 3, 4], [5, 6, 7, 8, 9])
-    split = leave_one_out(whole, 9)
+    parts = leave_one_out(whole, 9)
     whole.items.fill_(0)
-    assert lists(split.train) == [[1, 2], [5, 6, 7]]
+    assert lists(parts.train) == [[1, 2], [5, 6, 7]]
+
+
+def test_ratings_and_sequences_give_the_split_that_a_log_of_the_same_gives(tmp_path: Path) -> None:
+    rows = [(7, 30, 5), (9, 10, 2), (7, 10, 1), (7, 20, 5), (9, 30, 1), (7, 40, 9), (9, 20, 7), (9, 5, 8), (7, 5, 9)]
+    log = write(tmp_path / "log.inter", [(f"{user}", f"{item:02}", time) for user, item, time in rows])
+    rated = tmp_path / "ratings.dat"
+    rated.write_text("".join(f"{user}::{item}::4::{time}\n" for user, item, time in rows))
+    written = tmp_path / "Beauty.txt"
+    written.write_text("7 10 30 20 40 5\n9 30 10 20 5\n")  # ties in the order of the log
+    expected = split(log, interactions)
+    assert lists(expected.train) == [[2, 4, 3], [4, 2]]
+    for found in (split(rated, ratings), load("amazon_beauty", lambda dataset, member: tmp_path / member)):
+        assert found.n_items == expected.n_items == 5
+        assert lists(found.train) == lists(expected.train)
+        assert found.test.target.tolist() == expected.test.target.tolist()
+        assert found.val.target.tolist() == expected.val.target.tolist()
+
+
+@pytest.mark.parametrize(
+    ("read", "content", "message"),
+    [
+        (ratings, "1::2::3::4\n1::2::3\n", "line 2: user::item::rating::timestamp expected, got '1::2::3'"),
+        (ratings, "1::two::3::4\n", "line 1: user::item::rating::timestamp expected"),
+        (ratings, "", "no user with at least 4 interactions"),
+        (sequences, "1 2 3 4 5\n\n", "line 2: a user's number and those of items expected, got ''"),
+        (sequences, "1 2 x\n", "line 1: a user's number and those of items expected, got '1 2 x'"),
+        (sequences, "1 2 3 4 5\n1 2 3 4 6\n", "a user has more than one line"),
+        (sequences, "1 2 3\n", "no user with at least 4 interactions"),
+        (sequences, "", "is empty"),
+    ],
+)
+def test_malformed_ratings_and_sequences_are_named_with_their_fault(
+    tmp_path: Path, read: Callable[[Path], Interactions], content: str, message: str
+) -> None:
+    file = tmp_path / "file"
+    file.write_text(content)
+    with pytest.raises(ValueError, match=re.escape(message)) as caught:
+        split(file, read)
+    assert str(file) in str(caught.value)
+
+
+def write_tags(path: Path, rows: list[tuple[int, int, int]]) -> Path:
+    pd.DataFrame(rows, columns=["sourceNodeId", "targetNodeId", "timestamp"]).to_parquet(path)
+    return path
+
+
+def test_tags_are_first_tags_of_artists_with_five_users_by_time(tmp_path: Path) -> None:
+    rows = [(user, artist, 10 * artist) for user in range(1, 6) for artist in (8, 7, 6, 5, 9)]
+    rows += [(1, 5, 99), (1, 7, 3), (2, 4, 1), (6, 5, 1)]  # again, before, rare, alone
+    parts = split(write_tags(tmp_path / "tags", rows), tags)
+    assert parts.n_items == 5  # 5 6 7 8 9 are 1 ... 5
+    assert lists(parts.train) == [[3, 1, 2], *[[1, 2, 3]] * 4]
+    assert parts.val.target.tolist() == [4] * 5
+    assert parts.test.target.tolist() == [5] * 5
+
+
+def test_the_order_of_tags_within_a_month_is_drawn_and_stays(tmp_path: Path) -> None:
+    log = write_tags(tmp_path / "tags", [(user, artist, 7) for user in range(40) for artist in range(20)])
+    users, artists, _ = tags(log)
+    assert np.array_equal(artists, tags(log)[1])
+    rising = [np.mean(np.diff(artists[users == user]) > 0) for user in range(40)]
+    assert np.mean(rising) == pytest.approx(0.5, abs=0.05)
+    (tmp_path / "no").write_text("x")
+    with pytest.raises(ValueError, match=str(tmp_path / "no")):
+        tags(tmp_path / "no")
 
 
 # --- windows ---------------------------------------------------------------------------------------------------------
@@ -121,6 +191,12 @@ def test_last_takes_the_end_of_long_and_all_of_short_sequences() -> None:
     window, length = ragged([1, 2, 3, 4], [5]).last(3)
     assert window.tolist() == [[2, 3, 4], [5, 0, 0]]
     assert length.tolist() == [3, 1]
+
+
+def test_some_sequences_are_a_part_of_all() -> None:
+    whole = ragged([1, 2, 3, 4], [5], [6, 7])
+    assert lists(whole.between(1, 3)) == lists(whole.between(1, 9)) == [[5], [6, 7]]
+    assert lists(whole.between(0, 2)) == [[1, 2, 3, 4], [5]]
 
 
 def test_members() -> None:

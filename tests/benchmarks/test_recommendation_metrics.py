@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from suite.benchmarks.recommendation.evaluate import ranking_metrics, sample_negatives, sampled_metrics
+from suite.benchmarks.recommendation.evaluate import over_users, ranking_gains, sample_negatives, sampled_gains
 
 # --- metrics ---------------------------------------------------------------------------------------------------------
 
@@ -45,7 +45,7 @@ def plain_metrics(scores: list[float], target: int, excluded: list[bool], k: int
 def test_metrics_equal_an_enumeration_of_all_orders(users: list[tuple[list[int], int, list[bool]]], k: int) -> None:
     expected = np.mean([plain_metrics([float(s) for s in scores], t, x, k) for scores, t, x in users], axis=0)
     scores, target, excluded = (torch.tensor(list(column)) for column in zip(*users, strict=True))
-    got = ranking_metrics(scores.float(), target, excluded, [k])
+    got = over_users([ranking_gains(scores.float(), target, excluded, [k])])
     assert [got[f"hr_{k}"], got[f"ndcg_{k}"]] == pytest.approx(expected.tolist(), abs=1e-12)
 
 
@@ -53,14 +53,24 @@ def test_an_oracle_scores_one_and_a_worst_scorer_nothing() -> None:
     target = torch.tensor([3, 7])
     scores = torch.nn.functional.one_hot(target, 40).float()
     nothing = torch.zeros(2, 40, dtype=torch.bool)
-    assert set(ranking_metrics(scores, target, nothing).values()) == {1.0}
-    assert set(ranking_metrics(-scores, target, nothing).values()) == {0.0}
+    assert set(over_users([ranking_gains(scores, target, nothing)]).values()) == {1.0}
+    assert set(over_users([ranking_gains(-scores, target, nothing)]).values()) == {0.0}
 
 
 def test_a_diverged_model_does_not_score() -> None:
     scores, nothing = torch.full((2, 40), torch.nan), torch.zeros(2, 40, dtype=torch.bool)
     with pytest.raises(ValueError, match="not finite"):
-        ranking_metrics(scores, torch.tensor([1, 2]), nothing)
+        ranking_gains(scores, torch.tensor([1, 2]), nothing)
+
+
+def test_users_in_parts_score_as_all_at_once() -> None:
+    draw = np.random.default_rng(0)
+    scores, target = torch.from_numpy(draw.random((30, 40))), torch.from_numpy(draw.integers(0, 40, 30))
+    excluded = torch.from_numpy(draw.random((30, 40)) < 0.3)
+    whole = over_users([ranking_gains(scores, target, excluded)])
+    parts = [ranking_gains(scores[rows], target[rows], excluded[rows]) for rows in (slice(0, 13), slice(13, None))]
+    assert over_users(parts) == whole
+    assert np.array_equal(over_users(parts).outcomes["hr_5"].values, whole.outcomes["hr_5"].values)
 
 
 # --- sampled metrics -------------------------------------------------------------------------------------------------
@@ -103,14 +113,14 @@ def test_sampled_metrics_rank_the_target_among_the_negatives() -> None:
     scores = torch.from_numpy(draw.random((30, 400)))
     target = torch.from_numpy(draw.integers(0, 400, 30))
     excluded = torch.from_numpy(draw.random((30, 400)) < 0.3)
-    got = sampled_metrics("some", scores, target, excluded, torch.ones(400), np.random.default_rng(7))
+    got = over_users([sampled_gains(scores, target, excluded, torch.ones(400), np.random.default_rng(7))])
     rivals = excluded.scatter(1, target[:, None], True)
     negatives = sample_negatives(torch.ones(400), rivals, 100, np.random.default_rng(7))
     rank = [
         1 + sum(scores[user, item] > scores[user, target[user]] for item in negatives[user].nonzero()[:, 0].tolist())
         for user in range(30)
     ]
-    assert set(got) == {f"some_{kind}_{k}" for kind in ("hr", "ndcg") for k in (1, 5, 10)}
+    assert set(got) == {f"{kind}_{k}" for kind in ("hr", "ndcg") for k in (1, 5, 10)}
     for k in (1, 5, 10):
-        assert got[f"some_hr_{k}"] == pytest.approx(np.mean([r <= k for r in rank]))
-        assert got[f"some_ndcg_{k}"] == pytest.approx(np.mean([(r <= k) / math.log2(1 + r) for r in rank]))
+        assert got[f"hr_{k}"] == pytest.approx(np.mean([r <= k for r in rank]))
+        assert got[f"ndcg_{k}"] == pytest.approx(np.mean([(r <= k) / math.log2(1 + r) for r in rank]))

@@ -10,15 +10,17 @@ from torch import Tensor
 from torch.nn import functional
 
 from suite.benchmarks.text import SentenceRepresentation
+from suite.benchmarks.text.alignment import alignment_term
 from suite.benchmarks.text.counterfactual import swap
 from suite.benchmarks.text.data import read_sentences, read_sts
-from suite.benchmarks.text.minilm import MiniLM
-from suite.benchmarks.text.task import CounterfactualTask, SentenceTask, alignment_term
+from suite.benchmarks.text.pretrained.encoder import FILES, sentence_transformer
+from suite.benchmarks.text.sts import spread
+from suite.benchmarks.text.task import CounterfactualTask, SentenceTask
 from suite.conformance.benchmark import BenchmarkConformance
 from suite.data import locate as locate_real
 from suite.losses import InfoNCE
 from suite.losses.steps import Step
-from suite.training import Context, evaluate, train
+from suite.training import Context, Evaluated, evaluate, train
 from tests.benchmarks.text_factory import TINY, Locate, context, scored_pairs, write_bert, write_files
 
 
@@ -189,13 +191,12 @@ def test_minilm_is_the_mean_of_the_last_hidden_states_whatever_else_is_embedded(
     from transformers import BertModel
 
     write_bert(tmp_path)
-    files = [tmp_path / name for name in ("config.json", "tokenizer.json", "model.safetensors")]
-    encoder = MiniLM(*files, torch.device("cpu"))
+    encoder = sentence_transformer(*(tmp_path / name for name in FILES), torch.device("cpu"))
     sentences = ["the man is here", "it", "the art of the woman was this science and that poetry"]
     embedded = encoder.embed(sentences)
     model = BertModel.from_pretrained(tmp_path, local_files_only=True).eval()
     for sentence, row in zip(sentences, embedded, strict=True):
-        ids = torch.tensor([encoder.tokenizer.encode(sentence).ids])
+        ids = torch.tensor(encoder.tokeniser.rows([sentence]))
         with torch.no_grad():
             expected: Tensor = model(input_ids=ids).last_hidden_state[0].mean(dim=0)
         assert torch.allclose(row, expected, atol=1e-6)
@@ -215,9 +216,11 @@ def test_diagnostics_are_those_of_the_validation_pairs(locate: Locate) -> None:
 
 
 def test_fewer_pairs_are_spread_over_the_file(locate: Locate) -> None:
-    task = build(locate, settings=replace(TINY, pairs=4))
     whole = read_sts(locate("sts_b", "sts-dev.csv"))
-    assert task.scored["val"].first == tuple(whole.first[row] for row in (0, 15, 30, 45))
+    assert spread(whole, 4).first == tuple(whole.first[row] for row in (0, 15, 30, 45))
+    few = evaluate(build(locate, settings=replace(TINY, pairs=4)))
+    assert isinstance(few, Evaluated)
+    assert few.outcomes["val/spearman"].items == 4
 
 
 def test_bias_is_left_out_when_not_asked_for(locate: Locate) -> None:

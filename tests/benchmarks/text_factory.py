@@ -20,6 +20,7 @@ TOPICS, WORDS_A_TOPIC, DIMENSIONS = 4, 6, 12
 COMMON = ("the", "is", "was", "here", "there", "this", "that", "it", "they", "are", "these", "those")
 GENDERED = ("he", "she", "him", "his", "hers", "man", "woman", "son", "daughter", "uncle", "aunt")
 PROFESSIONS = ("salary", "career", "home", "family", "math", "algebra", "art", "novel", "science", "physics", "poetry")
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 WORDS = (*COMMON, *GENDERED, *PROFESSIONS, "dance", *(f"t{t}w{w}" for t in range(TOPICS) for w in range(WORDS_A_TOPIC)))
 
 TINY = SentenceRepresentation(epochs=2, batch=16, learning_rate=1e-2, width=16, longest=12)
@@ -105,7 +106,7 @@ def write_stereoset(path: Path, seed: int = 0) -> Path:
 def write_files(folder: Path, **others: Sequence[Row]) -> Locate:
     """Write all files, with other pairs for the parts of STS-B that are named; return what finds them.
 
-    Those of data set ``minilm`` are written when they are asked for: transformers takes seconds to import.
+    Those of data set ``minilm`` are written when they are asked for.
     """
     folder.mkdir(exist_ok=True)
     files: Mapping[str, Path] = {
@@ -125,32 +126,67 @@ def write_files(folder: Path, **others: Sequence[Row]) -> Locate:
     return locate
 
 
-def write_bert(folder: Path) -> None:
-    """Write a tiny BERT with random weights as the members of data set ``minilm``."""
+def write_bert(folder: Path, has_head: bool = False) -> None:
+    """Write a tiny BERT with random weights, in the format of the transformers hub.
+
+    Parameters
+    ----------
+    folder : Path
+    has_head : bool
+        Whether as ``BertForMaskedLM``, with the older names of parameters, as bert-base-uncased; else ``BertModel``.
+    """
     from safetensors.torch import save_file
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-    from transformers import BertConfig, BertModel
 
-    torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=len(WORDS) + 3,
-        hidden_size=8,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=16,
-        max_position_embeddings=300,
-    )
-    model = BertModel(config)
-    state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-    save_file(state | {"embeddings.position_ids": torch.arange(300)[None]}, folder / "model.safetensors")
-    config.to_json_file(folder / "config.json")
-    vocabulary = {word: number for number, word in enumerate(("[PAD]", "[UNK]", "[SEP]", *WORDS))}
+    sizes = {"vocab_size": len(WORDS) + len(SPECIAL), "hidden_size": 8, "intermediate_size": 16, "num_hidden_layers": 2}
+    sizes |= {"num_attention_heads": 2, "max_position_embeddings": 300, "type_vocab_size": 2}
+    other = {"model_type": "bert", "hidden_act": "gelu", "hidden_dropout_prob": 0.1, "layer_norm_eps": 1e-12}
+    (folder / "config.json").write_text(json.dumps(sizes | other | {"attention_probs_dropout_prob": 0.1}))
+    save_file(_bert_state(sizes, has_head), folder / "model.safetensors")
+    vocabulary = {word: number for number, word in enumerate((*SPECIAL, *WORDS))}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, "[UNK]"))
+    tokenizer.add_special_tokens(list(SPECIAL))
     tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer.post_processor = processors.TemplateProcessing(single="$A [SEP]", special_tokens=[("[SEP]", 2)])
+    framing = [(name, SPECIAL.index(name)) for name in ("[CLS]", "[SEP]")]
+    tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=framing)
     tokenizer.enable_padding(length=64)
     tokenizer.save(str(folder / "tokenizer.json"))
+
+
+def _bert_state(sizes: Mapping[str, int], has_head: bool) -> dict[str, torch.Tensor]:
+    """Return random parameters under the names of the transformers hub."""
+    width, inner, words = sizes["hidden_size"], sizes["intermediate_size"], sizes["vocab_size"]
+    prefix, scale, shift = ("bert.", "gamma", "beta") if has_head else ("", "weight", "bias")
+    shapes: dict[str, tuple[int, ...]] = {
+        "embeddings.word_embeddings.weight": (words, width),
+        "embeddings.position_embeddings.weight": (sizes["max_position_embeddings"], width),
+        "embeddings.token_type_embeddings.weight": (2, width),
+        "pooler.dense.weight": (width, width),
+        "pooler.dense.bias": (width,),
+    }
+    norms = ["embeddings.LayerNorm"]
+    for layer in (f"encoder.layer.{number}" for number in range(sizes["num_hidden_layers"])):
+        linear = {f"attention.self.{name}": (width, width) for name in ("query", "key", "value")}
+        linear |= {"attention.output.dense": (width, width), "intermediate.dense": (inner, width)}
+        for name, shape in (linear | {"output.dense": (width, inner)}).items():
+            shapes |= {f"{layer}.{name}.weight": shape, f"{layer}.{name}.bias": shape[:1]}
+        norms += [f"{layer}.attention.output.LayerNorm", f"{layer}.output.LayerNorm"]
+    for norm in norms:
+        shapes |= {f"{norm}.{scale}": (width,), f"{norm}.{shift}": (width,)}
+    shapes = {prefix + name: shape for name, shape in shapes.items()}
+    if has_head:
+        head = "cls.predictions.transform"
+        shapes |= {f"{head}.dense.weight": (width, width), f"{head}.dense.bias": (width,)}
+        shapes |= {f"{head}.LayerNorm.{scale}": (width,), f"{head}.LayerNorm.{shift}": (width,)}
+        shapes |= {"cls.predictions.bias": (words,), "cls.seq_relationship.weight": (2, width)}
+    draw = torch.Generator().manual_seed(0)
+    state = {
+        name: 0.3 * torch.randn(shape, generator=draw) + name.endswith((f"Norm.{scale}",))
+        for name, shape in shapes.items()
+    }
+    position_ids = torch.arange(sizes["max_position_embeddings"])[None]
+    return state if has_head else state | {"embeddings.position_ids": position_ids}
 
 
 def context(locate: Locate, seed: int = 0) -> Context:

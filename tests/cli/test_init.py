@@ -1,8 +1,10 @@
 """``suite init``: a study that works as it is written, and overwrites nothing."""
 
+import re
+
 import pytest
 
-from tests.conftest import Project
+from tests.conftest import ROOT, Project
 
 
 @pytest.fixture
@@ -20,6 +22,13 @@ def test_the_registry_is_of_ten_lines_and_passes(study: Project) -> None:
     assert status == 0, errors
     assert errors == f"registry  benchmarks.yaml (experiment {study.folder.name})\n"
     assert "cubic" in out and "image" in out and "dystress" not in out
+
+
+def test_the_page_on_studies_shows_the_registry_that_is_written(study: Project) -> None:
+    page = (ROOT / "docs" / "study.md").read_text()
+    shown = re.search(r"^```yaml\n(extends: suite\n.*?)^```", page, re.DOTALL | re.MULTILINE)
+    lines = [line for line in (study.folder / "benchmarks.yaml").read_text().splitlines() if line[:1] != "#"]
+    assert shown and shown[1].replace("my-study", study.folder.name).splitlines() == lines
 
 
 def test_a_folder_is_made_and_what_to_do_next_is_said(project: Project) -> None:

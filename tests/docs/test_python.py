@@ -10,9 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from analysis import load
 from tests.conftest import ROOT
 
-BLOCKS = re.findall(r"^```python\n(.*?)^```$", (ROOT / "docs" / "python.md").read_text(), re.DOTALL | re.MULTILINE)
+PAGE = (ROOT / "docs" / "python.md").read_text()
+BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+TYPES = {"str": "text", "float64": "float", "Int64": "whole number", "datetime64[us, UTC]": "time"}
 
 
 @pytest.mark.data
@@ -32,3 +35,17 @@ def test_every_block_of_the_page_runs(tmp_path: Path) -> None:
 def test_training_by_hand_takes_ten_lines() -> None:
     (block,) = (block for block in BLOCKS if "train(task" in block)
     assert len(block.splitlines()) - block.count("\n\n") <= 11
+
+
+def test_the_table_of_columns_has_those_of_a_bundle_with_their_types() -> None:
+    rows = re.findall(r"^\| (`.+?`) \| ([^|]+) \| .*\|$", PAGE, re.MULTILINE)
+    told: dict[str, str] = {}
+    for names, types in rows:
+        columns, kinds = re.findall(r"`(.+?)`", names), types.strip().split(", ")
+        told |= dict(zip(columns, kinds if len(kinds) > 1 else kinds * len(columns), strict=True))
+    found = {}
+    for column, kind in load(ROOT / "results" / "reference" / "runs.parquet").runs.dtypes.items():
+        family = re.sub(r"(?<=/).+|(?<=^param\.).+", "…", str(column))
+        found.setdefault(family, set()).add(TYPES[str(kind)])
+    assert told == {column: kinds.pop() for column, kinds in found.items() if len(kinds) == 1}
+    assert all(len(kinds) == 0 for kinds in found.values())

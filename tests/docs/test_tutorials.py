@@ -10,13 +10,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
-from sklearn.datasets import load_digits
 
 from suite.conformance import CHECKS, assert_conforms
 from tests.cluster import environment
 from tests.conftest import REGISTRY, ROOT
+from tests.pages import files
 
 
 def blocks(page: str, language: str) -> list[str]:
@@ -28,12 +27,9 @@ def blocks(page: str, language: str) -> list[str]:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A user's folder, with what the page says typed in."""
     folder = tmp_path_factory.mktemp("user")
-    benchmark, test = blocks("docs/benchmark.md", "python")
-    (folder / "my_benchmark.py").write_text(benchmark)
-    (folder / "test_my_benchmark.py").write_text(test)
-    (folder / "data").mkdir()
-    digits = load_digits()
-    np.savetxt(folder / "data" / "digits.csv", np.c_[digits.data, digits.target], fmt="%d", delimiter=",")
+    for name, text in files("docs/benchmark.md").items():
+        (folder / name).write_text(text)
+    python(folder, "write_digits.py")
     (registered,) = blocks("docs/benchmark.md", "yaml")
     catalogues, entry = registered.split("benchmarks:\n")
     (folder / "benchmarks.yaml").write_text(REGISTRY.replace("benchmarks:\n", f"{catalogues}benchmarks:\n{entry}"))
@@ -62,7 +58,7 @@ def test_a_page_s_loss_is_one_that_conforms(page: str, tmp_path: Path) -> None:
 
 
 def test_the_example_is_under_sixty_lines() -> None:
-    assert len(blocks("docs/benchmark.md", "python")[0].splitlines()) < 60
+    assert len(files("docs/benchmark.md")["my_benchmark.py"].splitlines()) < 60
 
 
 def test_a_user_s_benchmark_on_a_user_s_data_runs_as_the_suite_s_own_do(folder: Path) -> None:

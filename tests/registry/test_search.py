@@ -18,9 +18,9 @@ INFONCE = 'temperature: "${host_temperature}"'
 TAU = Axis("tau", "loss", Range(0.05, 1.0, "log"))
 
 
-def trials(registry: Registry, loss: str, benchmark: str) -> list[Run]:
+def trials(registry: Registry, loss: str, benchmark: str, profile: str = "smoke") -> list[Run]:
     names = [loss, *(name for name, one in registry.losses.items() if one.sweep_of == loss and one.trial)]
-    return list(expand(registry, [benchmark], names, registry.selection_seeds, "smoke"))
+    return list(expand(registry, [benchmark], names, registry.selection_seeds, profile))
 
 
 def searched(project: Project, *overrides: str) -> Registry:
@@ -35,10 +35,10 @@ def test_every_loss_of_a_benchmark_has_as_many_configurations_and_selection_runs
     project.write("from tests.toys import Cosine\n\n\nclass Mine(Cosine):\n    pass\n", "mine.py")
     registry = load(ROOT / "benchmarks.yaml", ["+losses.mine={_target_: mine.Mine}"])
     assert "mine" in registry.document.losses
-    for benchmark in registry.document.benchmarks:
+    for benchmark, entry in registry.document.benchmarks.items():
         for loss in registry.document.losses:
             assert len(registry.trials(loss, benchmark)) == 7, (loss, benchmark)
-            runs = trials(registry, loss, benchmark)
+            runs = trials(registry, loss, benchmark, next(iter(entry.profiles)))
             assert len({run.key for run in runs}) == 8 * len(registry.selection_seeds), (loss, benchmark)
             assert {run.purpose for run in runs} == {"selection"}
 

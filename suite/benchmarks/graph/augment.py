@@ -25,22 +25,22 @@ def drop_edges(edges: Tensor, rate: float, generator: torch.Generator) -> Tensor
     return edges[:, torch.rand(edges.shape[1], generator=generator, device=edges.device) >= rate]
 
 
-def mask_features(features: Tensor, rate: float, generator: torch.Generator) -> Tensor:
-    """Set each feature to zero, at all nodes at once, with probability `rate`.
+def keep_features(count: int, rate: float, generator: torch.Generator) -> Tensor:
+    """Draw the features that are left when each is set to zero, at all nodes at once, with probability `rate`.
 
     Parameters
     ----------
-    features : Tensor [nodes, features], sparse COO, coalesced
+    count : int
+        Features of a node.
     rate : float
     generator : torch.Generator
-        On the features' device.
+
+    Returns
+    -------
+    Tensor [count], bool
+        On the generator's device.
     """
-    kept = torch.rand(features.shape[1], generator=generator, device=features.device) >= rate
-    indices = features.indices()
-    stays = kept[indices[1]]
-    return torch.sparse_coo_tensor(
-        indices[:, stays], features.values()[stays], features.shape, is_coalesced=True, check_invariants=False
-    )
+    return torch.rand(count, generator=generator, device=generator.device) >= rate
 
 
 def drop_nodes(graphs: Graphs, share: float, generator: torch.Generator) -> Graphs:

@@ -1,7 +1,12 @@
-"""A citation graph from two parquet files, and which of its nodes are for what."""
+"""A citation graph from its files, and which of its nodes are for what.
+
+The files are read here, and not by PyTorch Geometric's data sets, since these download what has no checksum, unpickle
+some of it, and set every feature of the arrays to 1, whatever its weight. All else is the same.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -9,8 +14,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from scipy import sparse
 from torch import Tensor
-from torch_geometric.utils import to_undirected
+from torch_geometric.utils import remove_self_loops, to_undirected
 
 from suite.training.streams import Streams
 
@@ -27,7 +33,7 @@ class Graph:
     Attributes
     ----------
     features : Tensor [nodes, features], float32, sparse COO, coalesced
-        Each row sums to 1, or to 0.
+        Divided by their sum, row by row, where that is above 1.
     edges : Tensor [2, edges], int64
         Both directions of each edge, no edge twice.
     labels : Tensor [nodes], int64
@@ -67,9 +73,24 @@ class Split:
         return items
 
 
-@lru_cache(maxsize=4)
-def load(nodes: Path, citations: Path) -> Graph:
+def load(dataset: str, locate: Callable[[str, str], Path]) -> Graph:
     """Read a citation graph; once a process, so never write into it.
+
+    Parameters
+    ----------
+    dataset : str
+        By its name in the catalogue: ``cora`` comes as two tables, the others as arrays.
+    locate : callable (dataset, member) -> Path
+        The local file of a member.
+    """
+    if dataset == "cora":
+        return from_tables(*(locate("cora", member) for member in ("cora_nodes.parquet", "cora_rels.parquet")))
+    return from_arrays(locate(dataset, f"{dataset}.npz"))
+
+
+@lru_cache(maxsize=4)
+def from_tables(nodes: Path, citations: Path) -> Graph:
+    """Read a citation graph from two tables.
 
     Parameters
     ----------
@@ -92,11 +113,48 @@ def load(nodes: Path, citations: Path) -> Graph:
     if (ends < 0).any():
         raise ValueError(f"{citations}: a citation names node {edges.to_numpy().T[ends < 0][0]}, not in {nodes}")
     words = torch.from_numpy(np.stack(table["features"].tolist())).float()
-    return Graph(
-        features=(words / words.sum(dim=1, keepdim=True).clamp(min=1)).to_sparse().coalesce(),
-        edges=to_undirected(torch.from_numpy(ends), num_nodes=len(table)),
-        labels=torch.tensor(table["subject"].to_numpy(), dtype=torch.int64),
-    )
+    return _graph(words, torch.from_numpy(ends), torch.tensor(table["subject"].to_numpy(), dtype=torch.int64))
+
+
+@lru_cache(maxsize=4)
+def from_arrays(path: Path) -> Graph:
+    """Read a citation graph from the arrays of two sparse matrices, edges and features, and of the labels.
+
+    So Bojchevski & Günnemann 2018 (arXiv 1707.03815) and Shchur et al. 2018 (arXiv 1811.05868) published theirs. Loops
+    are left out, as PyTorch Geometric does; nothing is unpickled.
+
+    Parameters
+    ----------
+    path : Path
+        ``.npz`` with ``adj_data``, ``adj_indices``, ``adj_indptr``, ``adj_shape``, the same of ``attr``, ``labels``.
+
+    Raises
+    ------
+    ValueError
+        If an array is missing, or nodes, edges and labels do not fit together.
+    """
+    with np.load(path, allow_pickle=False) as arrays:
+        names = {f"{matrix}_{part}" for matrix in ("adj", "attr") for part in ("data", "indices", "indptr", "shape")}
+        if missing := sorted((names | {"labels"}) - set(arrays)):
+            raise ValueError(f"{path}: no array {', '.join(missing)}")
+        adjacency, attributes = (_matrix(arrays, name) for name in ("adj", "attr"))
+        labels = torch.from_numpy(arrays["labels"].astype(np.int64))
+    if adjacency.shape != (len(labels), len(labels)) or attributes.shape[0] != len(labels):
+        sizes = f"{adjacency.shape} edges, {attributes.shape} features and {len(labels)} labels"
+        raise ValueError(f"{path}: {sizes} do not fit")
+    ends = torch.from_numpy(np.stack(adjacency.nonzero()).astype(np.int64))
+    return _graph(torch.from_numpy(attributes.toarray()).float(), remove_self_loops(ends)[0], labels)
+
+
+def _matrix(arrays: Mapping[str, np.ndarray], name: str) -> sparse.csr_array:
+    parts = tuple(arrays[f"{name}_{part}"] for part in ("data", "indices", "indptr"))
+    return sparse.csr_array(parts, shape=tuple(arrays[f"{name}_shape"]))
+
+
+def _graph(words: Tensor, ends: Tensor, labels: Tensor) -> Graph:
+    """Return the graph of weights of words [nodes, words] and edges [2, edges], each perhaps in one direction alone."""
+    scaled = words / words.sum(dim=1, keepdim=True).clamp(min=1)
+    return Graph(scaled.to_sparse().coalesce(), to_undirected(ends, num_nodes=len(labels)), labels)
 
 
 def split(nodes: int, draw: np.random.Generator) -> Split:

@@ -19,33 +19,32 @@ warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta state", 
 
 
 @dataclass(frozen=True)
-class Propagation:
-    """The matrix of a graph convolution, D^-1/2 (A + I) D^-1/2 (Kipf & Welling 2017, equation 2), and its transpose.
+class Sparse:
+    """A constant sparse matrix that dense ones are multiplied by, with its transpose, which their gradients need.
 
-    Products with it take a quarter of the time of PyTorch Geometric's gathering and scattering along edges. Each sum
-    runs over the edges in their order, the node itself last, as there.
+    Rows keep the order in which their entries are given, and are summed in it.
 
     Attributes
     ----------
-    matrix, transposed : Tensor [nodes, nodes], float32, sparse CSR
+    matrix : Tensor [rows, columns], float32, sparse CSR
+    transposed : Tensor [columns, rows], float32, sparse CSR
     """
 
     matrix: Tensor
     transposed: Tensor
 
     @classmethod
-    def along(cls, edges: Tensor, nodes: int) -> Propagation:
-        """Return the matrix of a graph of so many nodes: edges int64 [2, edges], each from row 0 to row 1."""
-        ends, weights = gcn_norm(edges, num_nodes=nodes)
-        return cls(_rows(ends[1], ends[0], weights, nodes), _rows(ends[0], ends[1], weights, nodes))
+    def of(cls, row: Tensor, column: Tensor, values: Tensor, shape: tuple[int, int]) -> Sparse:
+        """Return the matrix of entries: int64, int64, float32, [entries] each."""
+        return cls(_rows(row, column, values, shape), _rows(column, row, values, shape[::-1]))
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Return the weighted sum over each node's neighbours and itself: [nodes, width] both."""
-        summed: Tensor = _Propagate.apply(x, self.matrix, self.transposed)
-        return summed
+        """Return the product with `x`: [columns, width] -> [rows, width]."""
+        product: Tensor = _Product.apply(x, self.matrix, self.transposed)
+        return product
 
 
-class _Propagate(torch.autograd.Function):
+class _Product(torch.autograd.Function):
     """A product with a constant sparse matrix, whose transpose torch would make anew in each backward pass."""
 
     @staticmethod
@@ -58,15 +57,30 @@ class _Propagate(torch.autograd.Function):
         return ctx.transposed @ gradients[0], None, None
 
 
-def _rows(row: Tensor, column: Tensor, weights: Tensor, size: int) -> Tensor:
-    """Return a square CSR matrix whose rows keep the order in which their entries are given."""
+def _rows(row: Tensor, column: Tensor, values: Tensor, shape: tuple[int, int]) -> Tensor:
     order = row.argsort(stable=True)
-    starts = functional.pad(torch.bincount(row, minlength=size).cumsum(0), (1, 0))
-    return torch.sparse_csr_tensor(starts, column[order], weights[order], (size, size), check_invariants=False)
+    starts = functional.pad(torch.bincount(row, minlength=shape[0]).cumsum(0), (1, 0))
+    return torch.sparse_csr_tensor(starts, column[order], values[order], shape, check_invariants=False)
+
+
+def propagation(edges: Tensor, nodes: int) -> Sparse:
+    """Return the matrix of a graph convolution, D^-1/2 (A + I) D^-1/2 (Kipf & Welling 2017, equation 2).
+
+    Products with it take a quarter of the time of PyTorch Geometric's gathering and scattering along edges. Each sum
+    runs over the edges in their order, the node itself last, as there.
+
+    Parameters
+    ----------
+    edges : Tensor [2, edges], int64
+        Each from row 0 to row 1.
+    nodes : int
+    """
+    ends, weights = gcn_norm(edges, num_nodes=nodes)
+    return Sparse.of(ends[1], ends[0], weights, (nodes, nodes))
 
 
 class GCN(nn.Module):
-    """Two graph convolutions, a ReLU after each (Kipf & Welling 2017, arXiv 1609.02907; GRACE's encoder).
+    """Two graph convolutions, one activation after each (Kipf & Welling 2017, arXiv 1609.02907; GRACE's encoder).
 
     Parameters
     ----------
@@ -74,31 +88,38 @@ class GCN(nn.Module):
         Features of a node.
     width : int
         Width of the embedding; the hidden layer is twice as wide.
+    activation : nn.Module
+        Where it has a parameter, both layers share it, as in the authors' code.
     """
 
-    def __init__(self, features: int, width: int) -> None:
+    def __init__(self, features: int, width: int, activation: nn.Module) -> None:
         super().__init__()
         self.hidden = GCNConv(features, 2 * width)
         self.out = GCNConv(2 * width, width)
+        self.activation = activation
 
-    def forward(self, features: Tensor, edges: Tensor) -> Tensor:
+    def forward(self, features: Sparse, edges: Tensor, kept: Tensor | None = None) -> Tensor:
         """Embed every node.
 
         Parameters
         ----------
-        features : Tensor [nodes, features]
-            Dense or sparse.
+        features : Sparse [nodes, features]
         edges : Tensor [2, edges], int64
+        kept : Tensor [features], bool, optional
+            The others are taken for 0, at all nodes.
 
         Returns
         -------
         Tensor [nodes, width]
         """
-        propagate = Propagation.along(edges, len(features))
+        propagate = propagation(edges, len(features.matrix))
         # contiguous: torch multiplies sparse features by columns with a stride four times as slowly
-        hidden = propagate(features @ self.hidden.lin.weight.t().contiguous()) + self.hidden.bias
-        embedding: Tensor = propagate(self.out.lin(hidden.relu())) + self.out.bias
-        return embedding.relu()
+        weight = self.hidden.lin.weight.t().contiguous()
+        if kept is not None:
+            weight = weight * kept.unsqueeze(1)
+        hidden = propagate(features(weight)) + self.hidden.bias
+        embedding: Tensor = self.activation(propagate(self.out.lin(self.activation(hidden))) + self.out.bias)
+        return embedding
 
 
 class GIN(nn.Module):
@@ -155,3 +176,10 @@ class Model(nn.Module):
 def projection_head(width: int, hidden: int, activation: nn.Module) -> nn.Sequential:
     """Return a head of two linear layers, back to `width`: with ELU GRACE's, with ReLU GraphCL's."""
     return nn.Sequential(nn.Linear(width, hidden), activation, nn.Linear(hidden, width))
+
+
+def initialise(module: nn.Module) -> None:
+    """Draw a linear layer's weights as GraphCL's code does: uniform by fan-in and fan-out, biases zero."""
+    if isinstance(module, nn.Linear):
+        nn.init.xavier_uniform_(module.weight)
+        nn.init.zeros_(module.bias)

@@ -1,21 +1,21 @@
-"""GRACE on Cora: the benchmark and its references."""
+"""GRACE on a citation graph: the benchmark and its references."""
 
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Final, Literal
 
 import torch
 from scipy import sparse
 from torch import Tensor, nn
 from torch.nn import functional
 
-from suite.benchmarks.graph.augment import drop_edges, mask_features
+from suite.benchmarks.graph.augment import drop_edges, keep_features
 from suite.benchmarks.graph.data import load, split
-from suite.benchmarks.graph.encoder import GCN, Model, projection_head
+from suite.benchmarks.graph.encoder import GCN, Model, Sparse, projection_head
 from suite.benchmarks.graph.evaluate import LinearEvaluation, evaluated, majority
 from suite.losses.steps import Step
 from suite.pairs import two_view
@@ -23,11 +23,12 @@ from suite.parameters import Count, Fraction, NonNegative, Positive
 from suite.training import Context, Metrics, Objective, Task, geometry, on_both_splits
 
 SUPERVISED_RATE, SUPERVISED_DECAY, SUPERVISED_EPOCHS = 0.01, 5e-4, 200
+ACTIVATIONS: Final[Mapping[str, Callable[[], nn.Module]]] = {"relu": nn.ReLU, "prelu": nn.PReLU}
 
 
 @dataclass(frozen=True)
 class NodeClassification:
-    """GRACE (Zhu et al. 2020, arXiv 2006.04131) on Cora, in the configuration of the authors' code.
+    """GRACE (Zhu et al. 2020, arXiv 2006.04131) on a citation graph, by default Cora as the authors' code has it.
 
     A step sees the whole graph: two views of it, edges and features dropped, are embedded, and the two embeddings of a
     node are each other's positives among all nodes of both views. Labels are not used in training. Evaluated are the
@@ -39,22 +40,28 @@ class NodeClassification:
 
     Attributes
     ----------
+    dataset : str
+        Name of the citation graph in the catalogue.
     epochs : int
-        Steps; the published training has 200.
+        Steps; the published training has 200 on Cora and CiteSeer, 1,500 on PubMed, 1,000 on DBLP.
     learning_rate, weight_decay : float
         Of Adam; the rate is constant.
     width : int
         Width of the embeddings; the encoder's hidden layer is twice as wide, the head's as wide.
+    activation : "relu" or "prelu"
+        After each convolution.
     edge_drop_1, edge_drop_2, feature_drop_1, feature_drop_2 : float
         Probabilities of dropping an edge, and a feature, in the first and in the second view.
     splits : int
         How often a run draws training and test nodes; the authors' code does it three times.
     """
 
+    dataset: Literal["cora", "citeseer", "pubmed", "dblp"] = "cora"
     epochs: Count = 200
     learning_rate: Positive = 5e-4
     weight_decay: NonNegative = 1e-5
     width: Count = 128
+    activation: Literal["relu", "prelu"] = "relu"
     edge_drop_1: Fraction = 0.2
     edge_drop_2: Fraction = 0.4
     feature_drop_1: Fraction = 0.3
@@ -62,7 +69,7 @@ class NodeClassification:
     splits: Count = 3
 
     def task(self, context: Context) -> ContrastiveTask:
-        """Load Cora and draw the weights and splits of the context's seed."""
+        """Load the graph and draw the weights and splits of the context's seed."""
         return ContrastiveTask(self, context)
 
 
@@ -80,36 +87,41 @@ class NodeTask(Task):
     def __init__(self, settings: NodeClassification, context: Context) -> None:
         self.settings = settings
         self.context = context
-        graph = load(context.data("cora", "cora_nodes.parquet"), context.data("cora", "cora_rels.parquet"))
+        graph = load(settings.dataset, context.data)
         self.graph = graph.to(context.device)
+        words = self.graph.features
+        row, column = words.indices()
+        self.features = Sparse.of(row, column, words.values(), (words.shape[0], words.shape[1]))
         self.labels = graph.labels.numpy()
         draws = (context.streams.numpy("split", number) for number in range(settings.splits))
         self.splits = [split(len(graph), draw) for draw in draws]
         with context.streams.seeded("weights"):
-            self.model = Model(GCN(graph.features.shape[1], settings.width), self.head()).to(context.device)
+            encoder = GCN(graph.features.shape[1], settings.width, ACTIVATIONS[settings.activation]())
+            self.model = Model(encoder, self.head()).to(context.device)
         self.samples, self.epochs, self.steps_per_epoch = len(graph), settings.epochs, 1
 
     @abc.abstractmethod
     def head(self) -> nn.Module:
         """Return a new head for the encoder: [nodes, width] -> [nodes, outputs]."""
 
-    def views(self, step: Step) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-        """Return features and edges of a step's two views of the graph."""
-        settings, graph = self.settings, self.graph
+    def views(self, step: Step) -> tuple[tuple[Sparse, Tensor, Tensor], tuple[Sparse, Tensor, Tensor]]:
+        """Return features and edges of a step's two views of the graph, and the features that are kept."""
+        settings, graph, count = self.settings, self.graph, self.graph.features.shape[1]
         generator = self.context.streams.torch("views", step.index, device=self.context.device)
-        first, second = (
-            (mask_features(graph.features, feature_drop, generator), drop_edges(graph.edges, edge_drop, generator))
+        drawn = (
+            (keep_features(count, feature_drop, generator), drop_edges(graph.edges, edge_drop, generator))
             for feature_drop, edge_drop in (
                 (settings.feature_drop_1, settings.edge_drop_1),
                 (settings.feature_drop_2, settings.edge_drop_2),
             )
         )
+        first, second = ((self.features, edges, kept) for kept, edges in drawn)
         return first, second
 
     def embeddings(self) -> Tensor:
         """Return the encoder's embeddings of the whole graph: [nodes, width]."""
         with torch.no_grad():
-            embeddings: Tensor = self.model.encoder(self.graph.features, self.graph.edges)
+            embeddings: Tensor = self.model.encoder(self.features, self.graph.edges)
         return embeddings
 
     def diagnostics(self) -> Metrics:
@@ -187,7 +199,7 @@ class SupervisedTask(NodeTask):
     def evaluate(self, split: str) -> Metrics:
         """Return the metrics of the predicted classes on the first split's nodes."""
         with torch.no_grad():
-            predicted = self.model(self.graph.features, self.graph.edges).argmax(dim=1).cpu().numpy()
+            predicted = self.model(self.features, self.graph.edges).argmax(dim=1).cpu().numpy()
         nodes = self.splits[0].part(split)
         return evaluated(self.labels, [nodes], [predicted[nodes]])
 

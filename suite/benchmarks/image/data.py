@@ -78,9 +78,18 @@ def _load(pixels: Path, labels: Path) -> Images:
     return images
 
 
-def load(part: str, locate: Callable[[str, str], Path]) -> Images:
+def load(part: str, locate: Callable[[str, str], Path], dataset: str = DATASET) -> Images:
     """Return all images of part ``"train"`` or ``"t10k"``; read once a process, so never write into them."""
-    return _load(locate(DATASET, f"{part}-images-idx3-ubyte"), locate(DATASET, f"{part}-labels-idx1-ubyte"))
+    return _load(locate(dataset, f"{part}-images-idx3-ubyte"), locate(dataset, f"{part}-labels-idx1-ubyte"))
+
+
+def part_of(dataset: str, part: str, locate: Callable[[str, str], Path]) -> Images:
+    """Return the images of a data set's part ``"training"``, ``"validation"`` or ``"test"``; never write into them."""
+    if part == "test":
+        return load("t10k", locate, dataset)
+    whole = load("train", locate, dataset)
+    training, validation = split(whole.labels)
+    return whole[training if part == "training" else validation]
 
 
 def split(labels: Tensor) -> tuple[Tensor, Tensor]:

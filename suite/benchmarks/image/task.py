@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import abc
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal
 
 import torch
@@ -99,7 +100,7 @@ class ImageClassification:
     momentum: Fraction = 0.99
 
     def __post_init__(self) -> None:
-        for name, available in AVAILABLE.items():
+        for name, available in self.available.items():
             size = getattr(self, name)
             if size % CLASSES or not 0 < size <= available:
                 raise ValueError(f"{name} should be a multiple of {CLASSES} up to {available}, got {size}")
@@ -113,6 +114,15 @@ class ImageClassification:
     def task(self, context: Context) -> ImageTask:
         """Return the task of the context's seed, its training images loaded."""
         return MomentumContrastTask(self, context) if self.framework == "moco" else ContrastiveTask(self, context)
+
+    def images(self, part: str, locate: Callable[[str, str], Path]) -> Images:
+        """Return the images of part ``"training"``, ``"validation"`` or ``"test"``; never write into them."""
+        return data.part_of(data.DATASET, part, locate)
+
+    @property
+    def available(self) -> Mapping[str, int]:
+        """How many images there are for each purpose."""
+        return AVAILABLE
 
     def trained_on(self, labels: Tensor) -> Tensor:
         """Return the numbers of the images to train on, given the classes of all that are not for validation."""
@@ -166,8 +176,7 @@ class ImageTask(Task):
     def __init__(self, benchmark: ImageClassification, context: Context) -> None:
         self.benchmark = benchmark
         self.context = context
-        whole = data.load("train", context.data)
-        training, validation = (whole[part] for part in data.split(whole.labels))
+        training, validation = (benchmark.images(part, context.data) for part in ("training", "validation"))
         self.images = training[benchmark.trained_on(training.labels)].to(context.device)
         self.gallery = training[data.balanced(training.labels, benchmark.gallery_images)]
         self.validation = validation[data.balanced(validation.labels, benchmark.val_images)]
@@ -261,7 +270,7 @@ class ImageTask(Task):
         if split == "val":
             return self.validation
         if split == "test":
-            test = data.load("t10k", self.context.data)
+            test = self.benchmark.images("test", self.context.data)
             return test[data.balanced(test.labels, self.benchmark.test_images)]
         raise ValueError(f"split 'val' or 'test' expected, got {split!r}")
 

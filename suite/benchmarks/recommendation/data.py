@@ -1,23 +1,16 @@
-"""A log of interactions to sequences, and the leave-one-out split.
+"""Sequences of items, one a user, and the leave-one-out split.
 
-Item 0 is padding; items are numbered from 1 in the sorted order of their names in the log.
+Item 0 is padding; items are numbered from 1.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
 PADDING = 0
-#: Of a shorter history nothing would be left to train on: two items are held out and a next item needs one before it.
-SHORTEST_HISTORY = 4
-
-_COLUMNS = ("user_id", "item_id", "timestamp")
 
 
 @dataclass(frozen=True)
@@ -90,6 +83,11 @@ class Sequences:
             kept[self.offsets[1:] - back] = False
         return Sequences(self.items[kept], self.offsets - count * torch.arange(self.offsets.numel()))
 
+    def between(self, start: int, stop: int) -> Sequences:
+        """Return sequences `start` to `stop`, or to the last."""
+        offsets = self.offsets[start : stop + 1]
+        return Sequences(self.items[offsets[0] : offsets[-1]], offsets - offsets[0])
+
     def final(self) -> Tensor:
         """Return the last item of every sequence: int64 [sequences]."""
         return self.items[self.offsets[1:] - 1]
@@ -129,40 +127,6 @@ class Split:
     test: HeldOut
 
 
-@lru_cache(maxsize=4)
-def load(path: Path) -> Split:
-    """Read a RecBole interaction file and split it; once a process.
-
-    A user's interactions are ordered by time stamp, ties by their order in the file. Ties are the rule: 76 % of the
-    ratings of MovieLens-100K share their second with another one of the same user. Its file is shuffled, so the order
-    among them is random; to break ties by item number would put one into the data that a model can learn, and would
-    move unpopular items to the end (popularity then reaches a test NDCG@10 of .026 in place of .044). Users with fewer
-    than four interactions are left out.
-
-    Parameters
-    ----------
-    path : Path
-        Tab-separated, typed header; needs ``user_id``, ``item_id`` and ``timestamp``.
-
-    Raises
-    ------
-    ValueError
-        If a column is missing, a line is malformed, or no user is left.
-    """
-    users, items, times = _columns(path)
-    names, numbers = np.unique(items, return_inverse=True)
-    _, user = np.unique(users, return_inverse=True)
-    order = np.lexsort((times, user))
-    counts = np.bincount(user)
-    kept = (counts >= SHORTEST_HISTORY)[user[order]]
-    lengths = counts[counts >= SHORTEST_HISTORY]
-    if lengths.size == 0:
-        raise ValueError(f"{path}: no user with at least {SHORTEST_HISTORY} interactions")
-    offsets = np.concatenate([[0], lengths.cumsum()])
-    sequences = Sequences(torch.from_numpy(numbers[order][kept] + 1), torch.from_numpy(offsets))
-    return leave_one_out(sequences, len(names))
-
-
 def leave_one_out(sequences: Sequences, n_items: int) -> Split:
     """Split sequences of at least four items each; items are numbered 1 to `n_items`."""
     before_test = sequences.without_last(1)
@@ -173,20 +137,3 @@ def leave_one_out(sequences: Sequences, n_items: int) -> Split:
         val=HeldOut(train, before_test.final()),
         test=HeldOut(before_test, sequences.final()),
     )
-
-
-def _columns(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    lines = path.read_text(encoding="utf-8").splitlines()
-    header = [field.partition(":")[0] for field in lines[0].split("\t")] if lines else []
-    missing = [name for name in _COLUMNS if name not in header]
-    if missing:
-        raise ValueError(f"{path}: no column {', '.join(missing)}; the header has {', '.join(header) or 'no columns'}")
-    rows = [line.split("\t") for line in lines[1:]]
-    wrong = next((number for number, row in enumerate(rows, start=2) if len(row) != len(header)), None)
-    if wrong is not None:
-        raise ValueError(f"{path}, line {wrong}: {len(rows[wrong - 2])} fields where the header has {len(header)}")
-    users, items, times = (np.array([row[header.index(name)] for row in rows]) for name in _COLUMNS)
-    try:
-        return users, items, times.astype(np.float64)
-    except ValueError as error:
-        raise ValueError(f"{path}: a timestamp is not a number ({error})") from error

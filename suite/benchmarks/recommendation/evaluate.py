@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -16,8 +16,10 @@ SAMPLED_CUTOFFS = (1, 5, 10)
 NEGATIVES: Final = 100
 
 
-def ranking_metrics(scores: Tensor, target: Tensor, excluded: Tensor, cutoffs: Sequence[int] = CUTOFFS) -> Evaluated:
-    """Hit ratio and NDCG of one relevant item a user, ranked against every item that is not excluded.
+def ranking_gains(
+    scores: Tensor, target: Tensor, excluded: Tensor, cutoffs: Sequence[int] = CUTOFFS
+) -> dict[str, Tensor]:
+    """Hit ratio and NDCG of one relevant item a user, ranked against every item that is not excluded, user by user.
 
     HR@k is the share of users whose target is among the first k. NDCG@k is the mean over users of 1 / log2(1 + rank)
     where the rank, counted from 1, is at most k, else of 0: with one relevant item the ideal DCG is 1 (Järvelin &
@@ -36,8 +38,8 @@ def ranking_metrics(scores: Tensor, target: Tensor, excluded: Tensor, cutoffs: S
 
     Returns
     -------
-    Evaluated
-        ``hr_<k>`` and ``ndcg_<k>`` in [0, 1] for every k of `cutoffs`, with their outcomes by user.
+    dict of name to Tensor [users], float64
+        ``hr_<k>`` and ``ndcg_<k>`` in [0, 1] for every k of `cutoffs`; :func:`over_users` takes their means.
 
     Raises
     ------
@@ -59,39 +61,48 @@ def ranking_metrics(scores: Tensor, target: Tensor, excluded: Tensor, cutoffs: S
         first, beyond = above.clamp(max=k), (above + tied + 1).clamp(max=k)
         by_user[f"hr_{k}"] = (beyond - first) / (tied + 1.0).double()
         by_user[f"ndcg_{k}"] = (gain[beyond] - gain[first]) / (tied + 1.0).double()
+    return by_user
+
+
+def over_users(parts: Sequence[Mapping[str, Tensor]]) -> Evaluated:
+    """Return the mean of each metric over the users of all parts, with their outcomes.
+
+    Parameters
+    ----------
+    parts : sequence of mapping
+        As :func:`ranking_gains` gives them, of some users each.
+    """
+    by_user = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
     return Evaluated(
         {name: values.mean().item() for name, values in by_user.items()},
         {name: Outcomes("mean", values.cpu().numpy()) for name, values in by_user.items()},
     )
 
 
-def sampled_metrics(
-    name: str, scores: Tensor, target: Tensor, excluded: Tensor, weights: Tensor, draw: np.random.Generator
-) -> dict[str, float]:
+def sampled_gains(
+    scores: Tensor, target: Tensor, excluded: Tensor, weights: Tensor, draw: np.random.Generator
+) -> dict[str, Tensor]:
     """Hit ratio and NDCG of the target among 100 sampled items: secondary, to compare with papers that use them.
 
-    They estimate no figure of :func:`ranking_metrics`, and need not even order models as it does (Krichene & Rendle
+    They estimate no figure of :func:`ranking_gains`, and need not even order models as it does (Krichene & Rendle
     2020, "On Sampled Metrics for Item Recommendation"): do not choose by them, nor compare them with figures over the
     whole catalogue.
 
     Parameters
     ----------
-    name : str
-        Prefix that says how negatives are drawn: ``uni100`` or ``pop100``.
     scores, target, excluded
-        As of :func:`ranking_metrics`.
+        As of :func:`ranking_gains`.
     weights : Tensor [items]
         How likely an item is to be drawn; see :func:`sample_negatives`.
     draw : np.random.Generator
 
     Returns
     -------
-    dict
-        ``<name>_hr_<k>`` and ``<name>_ndcg_<k>`` in [0, 1] for k = 1, 5 and 10; chance is HR@k = k / 101.
+    dict of name to Tensor [users], float64
+        ``hr_<k>`` and ``ndcg_<k>`` in [0, 1] for k = 1, 5 and 10; chance is HR@k = k / 101.
     """
     negatives = sample_negatives(weights, excluded.scatter(1, target[:, None], True), NEGATIVES, draw)
-    metrics = ranking_metrics(scores, target, ~negatives, SAMPLED_CUTOFFS)
-    return {f"{name}_{metric}": value for metric, value in metrics.items()}
+    return ranking_gains(scores, target, ~negatives, SAMPLED_CUTOFFS)
 
 
 def sample_negatives(weights: Tensor, excluded: Tensor, count: int, draw: np.random.Generator) -> Tensor:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Literal
 
 import torch
 from torch import Tensor
 from torch.nn import LinearCrossEntropyOptions, functional
 
 from suite.benchmarks.recommendation.augment import Augmentation
-from suite.benchmarks.recommendation.data import PADDING, HeldOut, Split, load
+from suite.benchmarks.recommendation.data import PADDING, Sequences, Split
 from suite.benchmarks.recommendation.encoder import SASRec
-from suite.benchmarks.recommendation.evaluate import ranking_metrics, sampled_metrics
+from suite.benchmarks.recommendation.evaluate import over_users, ranking_gains, sampled_gains
+from suite.benchmarks.recommendation.files import Collection, load
+from suite.benchmarks.recommendation.item_graph import ItemGraph, last_items
 from suite.benchmarks.schedule import warm_up_and_cosine
 from suite.losses.steps import Step
-from suite.pairs import two_view
+from suite.pairs import EmbeddedPairs, cross_view, two_view
 from suite.pairs.gather import weighted
 from suite.parameters import Count, Fraction, NonNegative, Positive
 from suite.training import Batches, Context, Metrics, Objective, Task, geometry, on_both_splits
@@ -25,23 +27,35 @@ from suite.training.streams import Streams
 
 #: Sampled negatives are the same whatever the run's seed and loss: what differs between runs is the model.
 ONCE_AND_FOR_ALL: Final = Streams(0)
+#: Users whose scores of all items are in memory at once.
+USERS_AT_ONCE = 1024
+DIAGNOSED_USERS = 1024
 
 
 @dataclass(frozen=True)
 class SequentialRecommendation:
-    """SASRec on MovieLens-100K with CL4SRec's contrastive term, on cosine similarity.
+    """SASRec with a contrastive term on cosine similarity.
 
     Kang & McAuley 2018 (arXiv 1808.09781) with the softmax over all items of later implementations in place of one
-    sampled negative; Xie et al. 2022 (arXiv 2010.14395) with the cosine in place of the dot product. One sample is one
-    random window of one user's training items, drawn anew every epoch. A step minimises the mean next-item
-    cross-entropy over all positions plus ``contrastive_weight`` times the loss of the two views.
+    sampled negative. One sample is one random window of one user's training items, drawn anew every epoch. A step
+    minimises the mean next-item cross-entropy over all positions plus ``contrastive_weight`` times the loss of the
+    framework's pairs:
+
+    - ``cl4srec`` (Xie et al. 2022, arXiv 2010.14395) pools two augmented views of each window, with the cosine in place
+      of the dot product;
+    - ``dcrec`` (Yang et al. 2023, arXiv 2303.11780) sets each window against its last item as the graph of all users'
+      items has it, in one direction. It is the first of the two contrastive terms of the authors' code, every user
+      weighing the same; the second, between two graphs, and the graphs in the prediction are left out.
 
     Evaluated are the scores of the items that a user has not seen: ``hr_<k>`` and ``ndcg_<k>`` rank all of them.
     Secondary are ``uni100_...`` and ``pop100_...`` against 100 of them, drawn alike or by their count in the training
-    items; see :func:`~suite.benchmarks.recommendation.evaluate.sampled_metrics` for why no more than that.
+    items; see :func:`~suite.benchmarks.recommendation.evaluate.sampled_gains` for why no more than that.
 
     Attributes
     ----------
+    dataset : str
+        Name of the collection in the catalogue.
+    framework : "cl4srec" or "dcrec"
     epochs, batch : int
         Passes over the users; users a step.
     learning_rate, weight_decay : float
@@ -54,10 +68,14 @@ class SequentialRecommendation:
     dropout : float
     crop, mask, reorder : float
         Shares of CL4SRec's augmentations: eta, gamma, beta.
+    edge_drop : float
+        Probability with which DCRec drops an edge of its graph, in one direction, at a step.
     """
 
     distributed: ClassVar[bool] = True
 
+    dataset: Collection = "movielens_100k"
+    framework: Literal["cl4srec", "dcrec"] = "cl4srec"
     epochs: Count = 14
     batch: Count = 32
     learning_rate: Positive = 3e-3
@@ -72,13 +90,14 @@ class SequentialRecommendation:
     crop: Fraction = 0.6
     mask: Fraction = 0.3
     reorder: Fraction = 0.6
+    edge_drop: Fraction = 0.5
 
     def __post_init__(self) -> None:
         if self.width % self.heads:
             raise ValueError(f"heads must divide width, got {self.heads} and {self.width}")
 
     def task(self, context: Context) -> RecommendationTask:
-        """Load MovieLens-100K and draw the weights of the context's seed."""
+        """Load the collection and draw the weights of the context's seed."""
         return RecommendationTask(self, context)
 
 
@@ -90,7 +109,7 @@ class RecommendationTask(Task):
     def __init__(self, settings: SequentialRecommendation, context: Context) -> None:
         self.settings = settings
         self.context = context
-        self.split: Split = load(context.data("movielens_100k", "ml-100k.inter"))
+        self.split: Split = load(settings.dataset, context.data)
         self.train = self.split.train.to(context.device)
         with context.streams.seeded("weights"):
             self.model = SASRec(
@@ -98,31 +117,34 @@ class RecommendationTask(Task):
             )
         self.model.to(context.device)
         self.augmentation = Augmentation(settings.crop, settings.mask, settings.reorder, self.model.mask_token)
+        self.pairs = {"cl4srec": self._of_two_views, "dcrec": self._against_items}[settings.framework]
+        if settings.framework == "dcrec":
+            self.item_graph = ItemGraph.of(self.train, self.split.n_items)
         self.batches = Batches(len(self.train), settings.batch, context.streams)
         self.samples, self.epochs, self.steps_per_epoch = len(self.train), settings.epochs, self.batches.per_epoch
 
     def objective(self, step: Step) -> Objective:
-        """Return next-item cross-entropy and, with a weight above 0, the pairs of two views of the same windows."""
+        """Return next-item cross-entropy and, with a weight above 0, the framework's pairs of the same windows."""
         users = self.batches[step].to(self.context.device)
         window, length = self._windows(users, step)
         auxiliary = self._next_item_loss(window)
         if self.settings.contrastive_weight == 0:
             return Objective(auxiliary=auxiliary)
-        generator = self._generator("views", step)
         inputs = window[:, : self.settings.length], length.clamp(max=self.settings.length)
-        (view1, length1), (view2, length2) = (self.augmentation(*inputs, generator) for _ in range(2))
-        z1, z2 = self.model.last(torch.cat([view1, view2]), torch.cat([length1, length2])).chunk(2)
-        return Objective(two_view(z1, z2, users), auxiliary, self.settings.contrastive_weight)
+        return Objective(self.pairs(*inputs, users, step), auxiliary, self.settings.contrastive_weight)
 
     def evaluate(self, split: str) -> Metrics:
         """Return HR and NDCG over the items that a user has not seen, and over samples of them."""
-        with torch.no_grad():
-            scores = self._represent(split) @ self.model.catalogue().T
+
+        def scores(history: Sequences) -> Tensor:
+            with torch.no_grad():
+                return self._represent(history) @ self.model.catalogue().T
+
         return self._rank(scores, split)
 
     def diagnostics(self) -> Metrics:
-        """Return the uniformity and effective rank of the users' representations, given their validation histories."""
-        users = self._represent("val")
+        """Return the uniformity and effective rank of some users' representations, given their validation histories."""
+        users = self._represent(self.split.val.history.between(0, DIAGNOSED_USERS))
         return {"uniformity": geometry.uniformity(users), "effective_rank": geometry.effective_rank(users)}
 
     def reference(self, name: str) -> Metrics | Task:
@@ -136,7 +158,7 @@ class RecommendationTask(Task):
         if name in ("chance", "popularity"):
             count = self._popularity()
             score = count if name == "popularity" else torch.zeros_like(count)
-            return on_both_splits(partial(self._rank, score.expand(len(self.train), -1)))
+            return on_both_splits(partial(self._rank, lambda history: score.expand(len(history), -1)))
         return super().reference(name)
 
     def optimizer(self, groups: Iterable[dict[str, Any]]) -> torch.optim.Optimizer:
@@ -166,28 +188,49 @@ class RecommendationTask(Task):
         )
         return weighted(loss, known.sum())
 
-    def _held_out(self, split: str) -> HeldOut:
-        held_out: HeldOut = {"val": self.split.val, "test": self.split.test}[split]
-        return HeldOut(held_out.history.to(self.context.device), held_out.target.to(self.context.device))
+    def _of_two_views(self, window: Tensor, length: Tensor, users: Tensor, step: Step) -> EmbeddedPairs:
+        generator = self._generator("views", step)
+        (view1, length1), (view2, length2) = (self.augmentation(window, length, generator) for _ in range(2))
+        z1, z2 = self.model.last(torch.cat([view1, view2]), torch.cat([length1, length2])).chunk(2)
+        return two_view(z1, z2, users)
 
-    def _represent(self, split: str) -> Tensor:
-        """Return the users' representations given their histories of a split, without dropout: [users, width]."""
+    def _against_items(self, window: Tensor, length: Tensor, users: Tensor, step: Step) -> EmbeddedPairs:
+        generator = self._generator("edges", step)
+        among = self.item_graph.embeddings(self.model.catalogue(), self.settings.edge_drop, generator)
+        return cross_view(self.model.last(window, length), among[last_items(window, length)], users)
+
+    def _represent(self, history: Sequences) -> Tensor:
+        """Return the users' representations given their histories, without dropout: [users, width]."""
         training = self.model.training
         self.model.eval()
         with torch.no_grad():
-            users = self.model.last(*self._held_out(split).history.last(self.settings.length))
+            users = self.model.last(*history.to(self.context.device).last(self.settings.length))
         self.model.train(training)
         return users
 
-    def _rank(self, scores: Tensor, split: str) -> Metrics:
-        held_out = self._held_out(split)
-        excluded = held_out.history.members(self.split.n_items)
-        excluded[:, PADDING] = True
-        metrics = ranking_metrics(scores, held_out.target, excluded)
+    def _rank(self, scores: Callable[[Sequences], Tensor], split: str) -> Metrics:
+        """Return the metrics of scores of all items: [users, n_items + 1], given their histories."""
+        held_out = {"val": self.split.val, "test": self.split.test}[split]
         count = self._popularity()
-        for name, weights in (("uni100", torch.ones_like(count)), ("pop100", count)):
-            draw = ONCE_AND_FOR_ALL.numpy(f"{name} {split}")
-            metrics |= sampled_metrics(name, scores, held_out.target, excluded, weights, draw)
+        weights = {"uni100": torch.ones_like(count), "pop100": count}
+        draws = {name: ONCE_AND_FOR_ALL.numpy(f"{name} {split}") for name in weights}
+        full, sampled = [], []
+        for start in range(0, len(held_out.target), USERS_AT_ONCE):
+            history = held_out.history.between(start, start + USERS_AT_ONCE).to(self.context.device)
+            target = held_out.target[start : start + USERS_AT_ONCE].to(self.context.device)
+            excluded = history.members(self.split.n_items)
+            excluded[:, PADDING] = True
+            scored = scores(history), target, excluded
+            full.append(ranking_gains(*scored))
+            sampled.append(
+                {
+                    f"{name}_{metric}": gain
+                    for name, draw in draws.items()
+                    for metric, gain in sampled_gains(*scored, weights[name], draw).items()
+                }
+            )
+        metrics = over_users(full)
+        metrics |= dict(over_users(sampled))
         return metrics
 
     def _popularity(self) -> Tensor:

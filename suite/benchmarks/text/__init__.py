@@ -1,5 +1,6 @@
-"""Representation of sentences: SimCSE over word vectors, and debiasing in the manner of MABEL."""
+"""Representation of sentences: SimCSE, and debiasing with MABEL, over word vectors and on pretrained encoders."""
 
-from suite.benchmarks.text.task import SentenceRepresentation
+from suite.benchmarks.text.pretrained.task import PretrainedRepresentation
+from suite.benchmarks.text.task import SentenceRepresentation, SevenTaskRepresentation
 
-__all__ = ["SentenceRepresentation"]
+__all__ = ["PretrainedRepresentation", "SentenceRepresentation", "SevenTaskRepresentation"]

@@ -25,6 +25,8 @@ from suite.benchmarks.text.stereoset import Part, read_stereoset, select, stereo
 #: The gender tests of SEAT that need no first names, which few small vocabularies have: terms and career, math and
 #: science against arts. bias-bench and MABEL report the six from 6 to 8b.
 GENDER_TESTS_WITHOUT_NAMES = ("6b", "7", "8")
+#: All gender tests of SEAT: names or terms, with career, math and arts, science and arts.
+GENDER_TESTS = ("6", "6b", "7", "7b", "8", "8b")
 
 #: Associations that all lie within this, the resolution of float32 embeddings, are equal.
 RESOLUTION = 1e-6
@@ -338,9 +340,30 @@ def bias_metrics(
     published = read_weat(weat_file)
     chosen = {name: published[name].restricted(known) if known else published[name] for name in tests}
     items = select(read_stereoset(stereoset_file), part)
-    bleached_words = [sentence for test in chosen.values() for word in test.words for sentence in bleached(word, part)]
-    embedded = _at_once(embed, [*bleached_words, *(sentence for item in items for sentence in item.sentences)])
+    completions = [sentence for item in items for sentence in item.sentences]
+    embedded = _at_once(embed, [*_sentences(chosen, part), *completions])
     return seat_metrics(embedded, chosen, part) | stereoset_metrics(embedded, items)
+
+
+def gender_seat_metrics(embed: Embed, weat_file: Path, part: Part) -> dict[str, float]:
+    """Return :func:`seat_metrics` of all gender tests, for an encoder that knows every word.
+
+    Parameters
+    ----------
+    embed : callable (sentences) -> Tensor [sentences, D]
+        Called once, with a few hundred different sentences.
+    weat_file : Path
+        See :func:`read_weat`.
+    part : str
+        ``val`` or ``test``: which sentences.
+    """
+    published = read_weat(weat_file)
+    chosen = {name: published[name] for name in GENDER_TESTS}
+    return seat_metrics(_at_once(embed, _sentences(chosen, part)), chosen, part)
+
+
+def _sentences(tests: Mapping[str, AssociationTest], part: Part) -> list[str]:
+    return [sentence for test in tests.values() for word in test.words for sentence in bleached(word, part)]
 
 
 def _at_once(embed: Embed, sentences: Sequence[str]) -> Embed:

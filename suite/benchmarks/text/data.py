@@ -230,9 +230,10 @@ def read_sentences(path: Path) -> tuple[str, ...]:
 
 def without(sentences: Iterable[str], held_out: Collection[str]) -> list[str]:
     """Leave out the sentences whose words, in lower case, are those of one that is held out, in that order."""
-    keys = {_key(sentence) for sentence in held_out}
-    return [sentence for sentence in sentences if _key(sentence) not in keys]
+    keys = {lower_words(sentence) for sentence in held_out}
+    return [sentence for sentence in sentences if lower_words(sentence) not in keys]
 
 
-def _key(sentence: str) -> tuple[str, ...]:
+def lower_words(sentence: str) -> tuple[str, ...]:
+    """Return the words of a sentence in lower case."""
     return tuple(words(sentence.lower()))

@@ -7,30 +7,26 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, Final, Literal
 
-import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from suite.benchmarks.schedule import warm_up_and_cosine
+from suite.benchmarks.text.alignment import alignment_term
 from suite.benchmarks.text.bias import bias_metrics
 from suite.benchmarks.text.counterfactual import has_gendered_word, swap
-from suite.benchmarks.text.data import ScoredPairs, Vocabulary, read_sentences, read_sts, read_word2vec, without
+from suite.benchmarks.text.data import Vocabulary, read_sentences, read_word2vec, without
 from suite.benchmarks.text.encoder import Embedder, SentenceEncoder, WordAverage
-from suite.benchmarks.text.evaluate import Embed, sts_metrics
-from suite.benchmarks.text.minilm import MiniLM
+from suite.benchmarks.text.evaluate import Embed
+from suite.benchmarks.text.pretrained.encoder import FILES, sentence_transformer
 from suite.benchmarks.text.stereoset import Part
+from suite.benchmarks.text.sts import Split, Tasks, read_tasks, spread, tasks_metrics
 from suite.losses.steps import Step
 from suite.pairs import cross_view
-from suite.pairs.gather import gathered
 from suite.parameters import Count, Fraction, NonNegative, Positive
 from suite.training import Batches, Context, Evaluated, Metrics, Objective, Task, geometry, on_both_splits
 
 VECTORS: Final = "GoogleNews-vectors-negative300-bolukbasi.bin"
-STS_FILES: Final = {"val": "sts-dev.csv", "test": "sts-test.csv"}
 
-#: MABEL's alignment term is on cosines over this, whatever the loss makes of them.
-ALIGNMENT_TEMPERATURE: Final = 0.05
 #: Pairs with a higher score are positives to the alignment that is logged, as in SimCSE (section 3).
 ALIKE: Final = 4.0
 WARM_UP: Final = 0.1
@@ -73,7 +69,7 @@ class SentenceRepresentation:
     alignment_weight : float
         Of MABEL's alignment term.
     pairs : int
-        How many pairs of a part of STS-B to evaluate at most, evenly spread over its file.
+        How many pairs of a task to evaluate at most, evenly spread over it.
     bias : bool
         Whether to evaluate bias; it needs data sets ``stereoset`` and ``weat``.
 
@@ -84,6 +80,8 @@ class SentenceRepresentation:
     """
 
     distributed: ClassVar[bool] = True
+    #: What it is evaluated on.
+    tasks: ClassVar[Tasks] = "sts_b"
 
     framework: Literal["simcse", "mabel"] = "simcse"
     sentences: Count = 50_000
@@ -113,6 +111,13 @@ class SentenceRepresentation:
         return CounterfactualTask(self, context) if self.framework == "mabel" else SentenceTask(self, context)
 
 
+@dataclass(frozen=True)
+class SevenTaskRepresentation(SentenceRepresentation):
+    """The same, evaluated on the seven tasks that sentence encoders report; see :mod:`suite.benchmarks.text.sts`."""
+
+    tasks: ClassVar[Tasks] = "seven"
+
+
 class SentenceTask(Task):
     """SimCSE: two passes over a sentence are each other's positives.
 
@@ -133,7 +138,8 @@ class SentenceTask(Task):
             self.model = SentenceEncoder(
                 vectors.matrix, settings.width, settings.layers, settings.heads, settings.dropout
             ).to(context.device)
-        self.scored = {split: self._pairs(file) for split, file in STS_FILES.items()}
+        splits: tuple[Split, ...] = ("val", "test")
+        self.scored = {split: read_tasks(context.data, settings.tasks, split) for split in splits}
         originals = self.originals()
         self.tokens = self.vocabulary.encode(self.rows(originals))
         self.batches = Batches(len(originals), settings.batch * len(originals) // len(self.tokens), context.streams)
@@ -141,7 +147,7 @@ class SentenceTask(Task):
 
     def originals(self) -> list[str]:
         """Return the sentences of the corpus to train on; none occurs in a part of STS-B that evaluates."""
-        scored = [read_sts(self.context.data("sts_b", file)) for file in STS_FILES.values()]
+        scored = [pairs for tasks in self.scored.values() for pairs in tasks.values()]
         evaluated = [sentence for pairs in scored for part in (pairs.first, pairs.second) for sentence in part]
         corpus = read_sentences(self.context.data("boolq", "boolq.jsonl"))
         return without(corpus[: self.settings.sentences], evaluated)
@@ -172,7 +178,7 @@ class SentenceTask(Task):
         ``alignment`` is that of the pairs with a score above 4, ``uniformity`` and ``effective_rank`` are those of the
         different first sentences.
         """
-        pairs = self.scored["val"]
+        pairs = spread(self.scored["val"]["sts_b"], self.settings.pairs)
         alike = pairs.where(pairs.scores > ALIKE)
         sentences = self._embed(list(dict.fromkeys(pairs.first)))
         metrics = {
@@ -194,9 +200,8 @@ class SentenceTask(Task):
         if name == "raw":
             return self._of_both(Embedder(WordAverage(self.model.vectors), self.vocabulary, self.context.device).embed)
         if name == "minilm":
-            files = ("config.json", "tokenizer.json", "model.safetensors")
-            config, tokenizer, weights = (self.context.data("minilm", file) for file in files)
-            return self._of_both(MiniLM(config, tokenizer, weights, self.context.device).embed)
+            config, tokenizer, weights = (self.context.data("minilm", file) for file in FILES)
+            return self._of_both(sentence_transformer(config, tokenizer, weights, self.context.device).embed)
         return super().reference(name)
 
     def optimizer(self, groups: Iterable[dict[str, Any]]) -> torch.optim.Optimizer:
@@ -208,17 +213,13 @@ class SentenceTask(Task):
         """Return the factor of linear warm-up and cosine decay."""
         return warm_up_and_cosine(progress, 1.0 / (self.epochs * self.steps_per_epoch), WARM_UP)
 
-    def _pairs(self, file: str) -> ScoredPairs:
-        pairs = read_sts(self.context.data("sts_b", file))
-        kept = min(self.settings.pairs, len(pairs))
-        return pairs.where(np.arange(kept) * len(pairs) // kept)
-
     def _embed(self, sentences: Iterable[str]) -> Tensor:
         return Embedder(self.model, self.vocabulary, self.context.device).embed(list(sentences))
 
     def _metrics(self, embed: Embed, split: str) -> Evaluated:
         part: Part = "test" if split == "test" else "val"
-        metrics = sts_metrics(embed, self.scored[split])
+        scored = {task: spread(pairs, self.settings.pairs) for task, pairs in self.scored[part].items()}
+        metrics = tasks_metrics(embed, scored)
         if self.settings.bias:
             files = self.context.data("weat", "weat.json"), self.context.data("stereoset", "stereoset.jsonl")
             metrics |= bias_metrics(embed, *files, part, known=self.vocabulary.knows)
@@ -267,22 +268,3 @@ class CounterfactualTask(SentenceTask):
         first, second = self.views(index)
         pairs = cross_view(first, second, index.to(self.context.device))
         return Objective(pairs=pairs, auxiliary=self.settings.alignment_weight * alignment_term(first, second))
-
-
-def alignment_term(first: Tensor, second: Tensor) -> Tensor:
-    """Return MABEL's alignment loss: how much similarities differ between originals and counterfactuals.
-
-    He et al. 2022, arXiv 2210.14975: the mean over rows of the squared distance between the matrices of cosines over
-    0.05 among originals and among their counterfactuals, as in the authors' code. Here a matrix sets first views
-    against second ones, there premises against hypotheses.
-
-    Parameters
-    ----------
-    first, second : Tensor [2 N, D]
-        Two views; N originals, then their counterfactuals in the same order. Those of all processes are gathered.
-    """
-    (first_original, first_other), (second_original, second_other) = (
-        map(gathered, functional.normalize(view, dim=1).chunk(2)) for view in (first, second)
-    )
-    difference = (first_original @ second_original.T - first_other @ second_other.T) / ALIGNMENT_TEMPERATURE
-    return difference.square().sum(dim=1).mean()

@@ -98,7 +98,7 @@ def show(report: Report, plan: Plan, store: Store, summary: Summary, options: ar
             print(f"start any number of workers, anywhere: {report.needs}")
         print(f"when they are done: python -m suite sync{stored}, then {analysis}")
         return
-    print(_counted(report, plan))
+    print(counted(report, plan))
     if report.stale:
         print(
             f"{report.stale} runs are stale (their code changed since; python -m suite plan{here} says what): "
@@ -122,7 +122,8 @@ def show(report: Report, plan: Plan, store: Store, summary: Summary, options: ar
         print(f"next      {analysis}")
 
 
-def _counted(report: Report, plan: Plan) -> str:
+def counted(report: Report, plan: Plan) -> str:
+    """Return how many runs a `run` carried out, and how they ended."""
     outcome = report.outcome
     if not outcome.executed and not outcome.failed and not outcome.left and not outcome.cancelled:
         return f"nothing to run: {report.already_done} of {len(plan.runs)} runs are done"

@@ -1,0 +1,1 @@
+"""Sentence representation on a pretrained encoder: SimCSE, and debiasing with MABEL."""

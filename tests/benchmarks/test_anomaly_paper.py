@@ -1,9 +1,11 @@
 """The published protocol of mean-shifted training, on few images in CIFAR-10's own format and random weights."""
 
+import pickle
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torchvision.datasets import CIFAR10
@@ -17,7 +19,6 @@ from suite.losses.steps import Step
 from suite.registry.load import load
 from suite.training import Context, Interrupted, train
 from suite.training.streams import Streams
-from tests.benchmarks.colour_factory import write_cifar
 from tests.conftest import ROOT
 
 FEW = {"classes": (1,), "normal_images": 6, "val_images": 10, "test_images": 20, "size": 32, "batch": 3, "kernel": 9}
@@ -32,7 +33,7 @@ def settings() -> dict[str, Any]:
 
 @pytest.fixture
 def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Context:
-    write_cifar(tmp_path / "cifar10", "cifar10")
+    write_cifar10(tmp_path / "cifar10" / "cifar-10-batches-py")
     for check in ("_check_integrity", "_load_meta"):  # sums of the whole files
         monkeypatch.setattr(CIFAR10, check, lambda self: True)
     (tmp_path / "resnet18_imagenet").mkdir()
@@ -40,6 +41,16 @@ def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Context:
     # 240 MB as a file: built here as it would be read
     monkeypatch.setitem(NETWORKS, "resnet152", Unsaved(**vars(NETWORKS["resnet152"])))
     return Context(Streams(0), torch.device("cpu"), lambda dataset, member: tmp_path / dataset / member)
+
+
+def write_cifar10(folder: Path) -> None:
+    """Write what the authors of CIFAR-10 pack, with few images: pickles of rows of 3,072 bytes, colour after colour."""
+    folder.mkdir(parents=True)
+    draws = np.random.default_rng(0)
+    for name in (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"):
+        rows = draws.integers(256, size=(40, 3072), dtype=np.uint8)
+        (folder / name).write_bytes(pickle.dumps({"data": rows, "labels": [place % 10 for place in range(40)]}))
+    (folder / "batches.meta").write_bytes(pickle.dumps({"label_names": [f"class{label}" for label in range(10)]}))
 
 
 class Unsaved(Network):

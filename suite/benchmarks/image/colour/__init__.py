@@ -1,0 +1,1 @@
+"""Colour images as the published protocols take them: data sets, crops, augmentation on whole batches."""

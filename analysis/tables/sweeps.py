@@ -74,7 +74,7 @@ def selection_table(evidence: Evidence) -> Table | None:
         "have no say.",
         ["", "setting", "validation", "of settings", "selection seeds", "training runs", "hours"],
         blocks,
-        [_command(evidence.profile, *one) for one in unchosen(evidence.rows, evidence.choices)],
+        list(dict.fromkeys(_command(evidence.profile, *one) for one in unchosen(evidence.rows, evidence.choices))),
         pd.DataFrame(data, columns=SELECTION_COLUMNS),
     )
 

@@ -11,6 +11,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parents[2]
+STYLE = ROOT / "docs" / "hooks" / "site.css"
 PAGES = ("README.md", "AGENTS.md", "CHANGELOG.md", "CONTRIBUTING.md")
 LINK = re.compile(r"\]\(([^)\s#]+)[^)]*\)")
 
@@ -25,7 +26,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         if path not in found:
             found.add(path)
             to_read += _linked(path) if path.suffix == ".md" else ()
-    for path in sorted(found):
+    for path in sorted(found | {STYLE}):
         files.append(File.generated(config, path.relative_to(ROOT).as_posix(), abs_src_path=str(path)))
     return files
 

@@ -76,6 +76,8 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
         if text.startswith("-"):
             hint = choices(text.partition("=")[0], command.options())
             problems.append(Problem(COMMAND_LINE, text, f"no such option; {hint}"))
+        elif hasattr(options, "datasets"):  # argparse takes the names that stand together, with no option between
+            options.datasets = [*options.datasets, text]
         elif not hasattr(options, "overrides"):
             problems.append(Problem(COMMAND_LINE, text, "is one argument too many"))
         else:

@@ -83,7 +83,7 @@ def test_an_archive_made_of_the_bundle_in_an_archive_is_the_same_byte_for_byte(o
 
 def test_select_ends_with_one_line_that_runs_what_was_chosen(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["select", "--out", str(out)]) == 0
-    *_, last = capsys.readouterr().out.splitlines()
+    *before, last = capsys.readouterr().out.splitlines()
     commands = last.removeprefix("next      ").split(" && ")
     run = "python -m suite run --benchmarks"
     assert set(commands) >= {
@@ -91,3 +91,4 @@ def test_select_ends_with_one_line_that_runs_what_was_chosen(out: Path, capsys: 
         f"{run} graph --losses infonce@temperature=0.1 --profile mini",
     }
     assert len(set(commands)) == len(commands)
+    assert [line for line in before if line.startswith("To be run")] == [f"To be run: {one}" for one in commands]

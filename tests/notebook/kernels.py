@@ -43,10 +43,11 @@ def execute(notebook: Any, folder: Path, runtime: Path) -> Watched:
     own = dict.fromkeys(("JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR", "IPYTHONDIR"), str(runtime))
     settings = Config(KernelManager={"transport": "ipc", "connection_file": str(runtime / "kernel.json")})
     client = Watched(
-        notebook, kernel_name="python3", timeout=PATIENCE_S, config=settings, record_timing=False,
-        resources={"metadata": {"path": str(folder)}},
+        notebook, kernel_name="python3", timeout=PATIENCE_S, config=settings,
+        record_timing=False, coalesce_streams=True, resources={"metadata": {"path": str(folder)}},
     )  # fmt: skip
-    client.execute(env={**environment(), **own})
+    # not forked: Jupyter asks for the kernel's group, which it kills, as soon as there is a process
+    client.execute(env={**environment(is_forked=False), **own})
     return client
 
 

@@ -36,7 +36,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def printed(cell: Any) -> list[str]:
-    return "".join(one["text"] for one in cell["outputs"] if one["output_type"] == "stream").splitlines()
+    return "".join(one["text"] for one in cell["outputs"] if one.get("name") == "stdout").splitlines()
 
 
 def test_a_campaign_in_a_notebook_is_one_line_and_its_first_failures(folder: Path, tmp_path: Path) -> None:

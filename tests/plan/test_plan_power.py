@@ -108,3 +108,15 @@ def test_a_plan_does_not_import_the_slow_part_of_scipy(project: Project) -> None
         [sys.executable, "-c", program], cwd=project.folder, env={"PYTHONPATH": str(ROOT)}, check=False
     )
     assert ended.returncode == 0
+
+
+def test_a_plan_of_papers_says_gpu_hours_and_what_they_assume(project: Project) -> None:
+    project.edit("{smoke: 1}", "{smoke: 1, paper: 5400}")
+    project.edit("pause_s: 0.02}}", "pause_s: 0.02}, paper: {}}")
+    status, out, _ = project.suite("plan", "--profile", "paper", "--benchmarks", "blobs", "--losses", "infonce")
+    assert status == 0
+    hours = 4 * 5400 / 3600
+    assert f"that is about {hours:.1f} GPU hours: until runs have finished" in " ".join(out.split())
+    assert "34 teraflops a second in float32 and 71 in bfloat16" in " ".join(out.split())
+    _, out, _ = project.suite("plan", "--profile", "smoke", "--benchmarks", "blobs", "--losses", "infonce")
+    assert "GPU hours" not in out

@@ -12,6 +12,7 @@ from suite.cli.options import plan_of
 from suite.cli.table import show_table
 from suite.launch.kind import kind_of
 from suite.launch.view import matrix
+from suite.plan.estimates import ASSUMED
 from suite.plan.forecast import Forecast, Needed, forecast
 from suite.plan.plan import Plan
 from suite.records.failures import outlook
@@ -51,6 +52,8 @@ def show(plan: Plan, registry: Registry, every_run: bool) -> None:
     print(f"{len(plan.runs)} runs at profile {plan.profile}: {counted}")
     if seconds:
         print(f"to do: {clock(seconds)} of one worker, {kind_of(registry).cost(plan.to_do(), registry, clock)}")
+        if plan.profile == "paper":
+            print(f"that is about {seconds / 3600:.1f} GPU hours: {ASSUMED}")
     if summary["stale"]:
         print("stale runs are run again only when asked: --rerun stale")
 

@@ -1,1 +1,5 @@
-"""Colour images as the published protocols take them: data sets, crops, augmentation on whole batches."""
+"""Image classification on colour images: published protocols of SimCLR and MoCo, with torchvision's networks."""
+
+from suite.benchmarks.image.colour.benchmark import ColourImageClassification
+
+__all__ = ["ColourImageClassification"]

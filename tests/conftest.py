@@ -53,7 +53,7 @@ slices:
 
 #: Files whose tests take longest, the longest first.
 LONGEST = (
-    "slurm/test_campaigns", "launch/test_kill", "slurm/test_arrays", "launch/test_campaign",
+    "slurm/test_campaigns", "tests/test_study", "launch/test_kill", "slurm/test_arrays", "launch/test_campaign",
     "slurm/test_slurm_commands", "slurm/test_doctor", "tracking/test_server", "verify/test_verify",
     "analysis/test_cli", "launch/test_pilot", "cli/test_tune", "slurm/test_tune",
 )  # fmt: skip

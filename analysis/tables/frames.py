@@ -35,7 +35,7 @@ def load(
     experiment : str, optional
         Its name; may be left out where there is only one.
     registry : path, optional
-        Whose claims count; by default those of the bundle, or of ``./benchmarks.yaml`` for a store.
+        Whose claims count; by default those that the runs were made with, which folder and bundle keep.
 
     Raises
     ------

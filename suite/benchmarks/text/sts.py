@@ -21,7 +21,7 @@ Split = Literal["val", "test"]
 Locate = Callable[[str, str], Path]
 
 #: Parts of the tasks of SemEval 2012 to 2016. As in SimCSE, 2013 is without its pairs of machine translation; unlike
-#: there, 2012 is without the 750 pairs of MSRvid, which its licence keeps out of the copies that there are.
+#: there, 2012 is without the 750 pairs of MSRvid, which the copy that is fetched lacks.
 YEARS: Final[Mapping[str, tuple[str, ...]]] = {
     "2012": ("MSRpar", "OnWN", "SMTeuroparl", "SMTnews"),
     "2013": ("FNWN", "OnWN", "headlines"),

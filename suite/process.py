@@ -147,6 +147,33 @@ def in_own_environment(added: Mapping[str, str] | None = None) -> Iterator[None]
                 os.environ[name] = value
 
 
+def have_a_home() -> None:
+    """Name a home where this user has none, neither by ``HOME`` nor in passwd: MLflow cannot be imported without.
+
+    It lies in the folder for data sets, the only one that such a user has named.
+    """
+    folder = os.environ.get("SUITE_DATA_DIR")
+    try:
+        Path.home()
+    except RuntimeError:
+        if folder:
+            os.environ["HOME"] = os.path.join(os.path.abspath(folder), "home")
+
+
+def name_files_in_utf_8() -> None:
+    """Begin this process anew where its locale has another encoding for the names of files than UTF-8.
+
+    Processes that the suite starts have UTF-8, see :data:`TEXT`: a path that one of them writes down would be another
+    one for the next. The terminal keeps its encoding.
+    """
+    # what is set already did not help: python -X utf8=0, or -E
+    if sys.getfilesystemencoding() == "utf-8" or os.environ.get("PYTHONUTF8") == "1":
+        return
+    os.environ.setdefault("PYTHONIOENCODING", f"{sys.stdout.encoding}:backslashreplace")
+    os.environ["PYTHONUTF8"] = "1"
+    os.execv(sys.executable, sys.orig_argv)
+
+
 def escape_what_cannot_be_shown() -> None:
     """Print what the terminal's encoding lacks, and bytes that are no text, as escapes: never fail on them."""
     for stream in (sys.stdout, sys.stderr):

@@ -53,9 +53,10 @@ slices:
 
 #: Files whose tests take longest, the longest first.
 LONGEST = (
-    "slurm/test_campaigns", "tests/test_study", "launch/test_kill", "slurm/test_arrays", "launch/test_campaign",
+    "slurm/test_campaigns", "shells/test_shells", "tests/test_study", "launch/test_kill", "slurm/test_arrays",
+    "launch/test_campaign",
     "slurm/test_slurm_commands", "slurm/test_doctor", "tracking/test_server", "verify/test_verify",
-    "analysis/test_cli", "launch/test_pilot", "cli/test_tune", "slurm/test_tune",
+    "analysis/test_cli", "shells/test_shared", "launch/test_pilot", "cli/test_tune", "slurm/test_tune",
 )  # fmt: skip
 
 

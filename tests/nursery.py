@@ -50,6 +50,7 @@ QUIET |= {"JE_ARROW_MALLOC_CONF": "background_thread:false"}
 #: Room for the command lines of forks, which take the place of this one's.
 ROOM = "-" * 4000
 CLONE, CLONE_PARENT = 56, 0x8000  # Linux, x86-64
+PR_SET_NAME, NAME = 15, "nursery"
 LONGEST = 1 << 20
 
 _original = subprocess.Popen._execute_child  # type: ignore[attr-defined]
@@ -108,7 +109,10 @@ def _ask(request: dict[str, Any], streams: list[int]) -> int:
     if _nursery is None:
         _nursery = _start()
     socket.send_fds(_nursery, [json.dumps(request).encode()], streams)
-    return int(_nursery.recv(100))
+    said = _nursery.recv(100)
+    if not said.isdigit():  # a number below 1 would stand for many processes, this one among them, to whoever kills it
+        raise OSError(f"nothing was forked: {said.decode() or 'the nursery has ended'}")
+    return int(said)
 
 
 def _start() -> socket.socket:
@@ -139,7 +143,7 @@ def serve(wishes: socket.socket) -> None:
             _or_say_why(_become, json.loads(content), streams)
         for stream in streams:
             os.close(stream)
-        wishes.send(str(child).encode())
+        wishes.send(str(child).encode() if child > 0 else b"the kernel gives no process")
 
 
 def _or_say_why(work: Callable[..., NoReturn], *arguments: Any) -> NoReturn:
@@ -238,6 +242,7 @@ def _nursery_of_this() -> socket.socket:
         theirs.close()
         return ours
     ours.close()
+    ctypes.CDLL(None).prctl(PR_SET_NAME, NAME.encode())  # it would pass for the process that it forks for
     nothing = os.open(os.devnull, os.O_RDWR)
     for number in range(3):
         os.dup2(nothing, number)

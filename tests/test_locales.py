@@ -14,7 +14,7 @@ from suite.process import escape_what_cannot_be_shown
 from tests.conftest import ROOT, Project
 
 #: Modules whose `open` is not for text files.
-OTHER = ("os", "tarfile", "zipfile", "Image", "webbrowser", "urllib", "opener", "archive")
+OTHER = ("os", "tarfile", "zipfile", "Image", "webbrowser", "urllib", "opener", "archive", "entry")
 
 
 def without_encoding(tree: ast.AST) -> Iterator[int]:

@@ -8,6 +8,7 @@ import pytest
 
 from suite.records.permissions import keep_shared, permission_advice, share_with_group
 from tests.conftest import Project
+from tests.waiting import until
 
 
 @pytest.fixture(autouse=True)
@@ -59,6 +60,8 @@ def test_files_of_libraries_follow_their_folder(tmp_path: Path) -> None:
 def test_a_shared_campaign(project: Project) -> None:
     select = ["--benchmarks", "nothing", "--losses", "infonce", "--seeds", "0", "--profile", "smoke"]
     assert project.suite("run", *select, "--launcher", "debug", "launcher.share=group", "--quiet")[0] == 0
-    for path in (project.folder / "results").rglob("*"):
+    results = project.folder / "results"
+    until(lambda: not list(results.glob(".mlflow.db.*")), "MLflow's store is made")
+    for path in results.rglob("*"):
         if not path.is_symlink():
             assert path.stat().st_mode & stat.S_IWGRP, path

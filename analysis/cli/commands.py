@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analysis.processes.pool import beside
+from suite.records.permissions import follow_sharing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -195,6 +196,7 @@ def losses(options: argparse.Namespace) -> None:
     from analysis.explorer.table import write_markdown
 
     chosen = named(options.losses or HEADLINE, options.registry)
+    follow_sharing(options.out or DEFAULT_OUT)
     folder = (options.out or DEFAULT_OUT) / "losses"
     folder.mkdir(parents=True, exist_ok=True)
     frame = curves(chosen)
@@ -213,6 +215,7 @@ def _load(options: argparse.Namespace, all_runs: bool = False) -> Loaded:
 
     bundles = [Path(source) for source in options.sources if source != "mlflow"]
     out = options.out or (bundles[0].parent if bundles else DEFAULT_OUT)
+    follow_sharing(out)
     logged = load(
         options.sources,
         out=out,

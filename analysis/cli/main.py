@@ -10,6 +10,8 @@ from concurrent.futures import BrokenExecutor
 from pathlib import Path
 from typing import Final
 
+from suite.process import escape_what_cannot_be_shown, have_a_home, name_files_in_utf_8
+
 BROKEN, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
 DESCRIPTION = """\
@@ -44,6 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0; 2 if what was given will not do or there is nothing to show, 1 if a process that drew figures was killed, 130 if
     this one was interrupted.
     """
+    if arguments is None:
+        name_files_in_utf_8()
+    escape_what_cannot_be_shown()
+    have_a_home()
     options = make_parser().parse_args(arguments)
     from analysis.cli import commands
     from analysis.read.load import NothingToShow

@@ -11,6 +11,7 @@ from suite.launch.campaign import Display, View
 from suite.plan.run import Run
 from suite.records.record import Store
 from suite.records.specs import turns
+from suite.text.masking import masked
 from suite.tracking import TrackingUnavailable
 from suite.tracking.mirror import Mirror
 
@@ -24,6 +25,9 @@ def push_and_show(summary: Summary, store: Store, say: Callable[[str], None]) ->
         Mirror(store.out, summary.uri, summary.experiment).push()
     except TrackingUnavailable as error:
         say(f"no table: {error}")
+        return
+    except Exception as error:  # the campaign goes on, and at its end the command meets it again
+        say(f"no table: {masked(f'{type(error).__name__}: {error}')}")
         return
     summary.show()
 

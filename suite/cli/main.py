@@ -11,8 +11,8 @@ from typing import Final
 
 from suite.cli.arguments import BAD_INPUT, FAILED, INTERRUPTED, OK, make_parser
 from suite.problems import COMMAND_LINE, InputError, Problem, choices
-from suite.process import escape_what_cannot_be_shown
-from suite.records.permissions import permission_advice
+from suite.process import escape_what_cannot_be_shown, have_a_home, name_files_in_utf_8
+from suite.records.permissions import follow_sharing, permission_advice
 
 #: The module of each command, imported when it is called: its ``execute`` takes the options and returns the status.
 COMMANDS: Final = {
@@ -42,11 +42,16 @@ COMMANDS: Final = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status."""
+    if arguments is None:
+        name_files_in_utf_8()
     escape_what_cannot_be_shown()
+    have_a_home()
     try:
         if "" not in sys.path and os.getcwd() not in sys.path:
             sys.path.append(os.getcwd())  # the installed script would not find a user's own losses
         options = _parsed(arguments)
+        if hasattr(options, "out"):
+            follow_sharing(options.out)
         status: int = importlib.import_module(COMMANDS[options.command]).execute(options)
         return status
     except InputError as error:

@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from suite.data.checks import check
@@ -30,11 +31,12 @@ INDEX = "SHA256SUMS"
 
 @dataclass(frozen=True)
 class Found:
-    """A file of a folder: its path, and that path below the folder with ``/``; and its size."""
+    """A file of a folder: its path, that path below the folder with ``/``, its size, and when it was changed (ns)."""
 
     path: Path
     below: str
     size: int
+    changed: int
 
 
 def files_of(folder: Path) -> list[Found]:
@@ -51,7 +53,8 @@ def files_of(folder: Path) -> list[Found]:
         for name in sorted(names):
             path = Path(parent, name)
             if path.is_file():
-                found.append(Found(path, path.relative_to(folder).as_posix(), path.stat().st_size))
+                stat = path.stat()
+                found.append(Found(path, path.relative_to(folder).as_posix(), stat.st_size, stat.st_mtime_ns))
         if len(found) > MOST_FILES:
             raise SourceError(f"{folder} has more than {MOST_FILES} files: name the folder in it that holds the data")
 
@@ -109,8 +112,25 @@ def inside(archive: Found, wanted: Mapping[str, Member]) -> Iterator[Pieces]:
         found = sizes.get(entry.size) if found is None else found
         return None if found is None else (found, "")
 
-    with chosen(archive.path, choose) as pieces:
-        yield pieces
+    if any(choose(entry) for entry in _contents(archive)):
+        with chosen(archive.path, choose) as pieces:
+            yield pieces
+    else:
+        yield iter(())
+
+
+@cache
+def _contents(archive: Found) -> tuple[Entry, ...]:
+    """List an archive, once a process: to find that it holds nothing, all of it has to be decompressed."""
+    found: list[Entry] = []
+
+    def note(entry: Entry) -> None:
+        found.append(Entry(entry.path, entry.size, lambda: None))
+
+    with chosen(archive.path, note) as pieces:
+        for _ in pieces:
+            pass
+    return tuple(found)
 
 
 def has_name(path: str, member: str) -> bool:

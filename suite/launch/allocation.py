@@ -6,7 +6,6 @@ import logging
 import math
 import os
 import signal
-import stat
 import subprocess
 import sys
 import time
@@ -19,7 +18,6 @@ from suite.launch.jobs import LaunchError
 from suite.process import OFFLINE, THREADS, cores, gpus, own_environment
 from suite.provenance.snapshot import code_environment
 from suite.records.launch import Launch, all_launches
-from suite.records.permissions import share_with_group
 from suite.records.record import Store
 from suite.work.worker import is_among
 
@@ -32,7 +30,6 @@ MARGIN_S: Final = 120.0
 #: What a scheduler that sends TERM leaves at the least; Kubernetes gives 30 s.
 KILL_WAIT_S: Final = 25.0
 RESERVE_S: Final = 5.0
-SHARED: Final = stat.S_ISGID | stat.S_IWGRP
 ENDINGS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
@@ -112,8 +109,6 @@ class Allocation:
         # what nohup or a shell's background has made this process ignore, it goes on to ignore
         heard = [number for number in ENDINGS if signal.getsignal(number) != signal.SIG_IGN]
         handlers = {number: signal.signal(number, self._note) for number in heard}
-        if self._store.out.stat().st_mode & SHARED == SHARED:
-            share_with_group(self._store.out)
         try:
             self._work()
         finally:

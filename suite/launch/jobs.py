@@ -76,7 +76,8 @@ def kill(workers: Sequence[Worker]) -> None:
     """Kill worker processes of this machine; their runs go on from their last checkpoints."""
     for worker in workers:
         if worker.process and worker.host == socket.gethostname():
-            with contextlib.suppress(ProcessLookupError):
+            # another user's has joined, and ends by itself where it is asked to
+            with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(worker.process, signal.SIGKILL)
 
 

@@ -73,7 +73,9 @@ class Kind(Launcher, ABC):
     def work_settings(self) -> WorkSettings:
         """Return what workers need to know."""
         threads = self.worker_threads()
-        return WorkSettings(self.max_attempts, self.checkpoint_minutes, self.checkpoint_steps, threads)
+        return WorkSettings(
+            self.max_attempts, self.checkpoint_minutes, self.checkpoint_steps, threads, scratch=self.scratch
+        )
 
     def array_settings(self) -> ArraySettings | None:
         """Return what array tasks need to know; None without array tasks."""

@@ -15,7 +15,7 @@ from suite.plan.outdated import outdated
 from suite.plan.plan import Plan
 from suite.plan.run import Run
 from suite.records.launch import forget_finished
-from suite.records.permissions import share_with_group
+from suite.records.permissions import follow_sharing, share_with_group
 from suite.records.record import Store
 from suite.registry.kept import keep
 from suite.registry.registry import Registry
@@ -93,8 +93,7 @@ def carry_out(registry: Registry, plan: Plan, store: Store, options: RunOptions,
     mirrored, error = True, None
     launcher = kind_of(registry)
     if to_do or awaited:
-        if launcher.share == "group":
-            share_with_group(store.out)
+        (share_with_group if launcher.share == "group" else follow_sharing)(store.out)
         store.prepare()
         keep(registry, store.out)
         for text in outdated(registry, to_do, store):

@@ -87,6 +87,32 @@ def held(path: Path, patience_s: float = 0.05) -> Iterator[bool]:
         pause = min(2 * pause, 0.1)
 
 
+@contextmanager
+def in_use(path: Path, clear: Callable[[], object]) -> Iterator[None]:
+    """Be one of those who use what a lock stands for; whoever leaves last calls `clear`, and nobody enters meanwhile.
+
+    Parameters
+    ----------
+    path : Path
+        Flock'ed together with others. Created if need be, with its folder; `clear` may remove both.
+    clear : callable () -> None
+        Not called by a process that is killed: then the next one that leaves last does so.
+    """
+    while True:
+        file = _opened(path)
+        fcntl.flock(file, fcntl.LOCK_SH)
+        if _is_in_place(file, path):
+            break
+        file.close()
+    with file:
+        try:
+            yield
+        finally:
+            with contextlib.suppress(BlockingIOError):  # others still use it
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                clear()
+
+
 def _opened(path: Path) -> IO[str]:
     for _ in range(10):  # `suite clean` may remove the folder in between
         with contextlib.suppress(FileNotFoundError, FileExistsError):
@@ -99,8 +125,15 @@ def _is_locked(file: IO[str], path: Path) -> bool:
     """Take the lock of an open file; a file that was removed from its place meanwhile locks nothing."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return _is_in_place(file, path)
+
+
+def _is_in_place(file: IO[str], path: Path) -> bool:
+    try:
         return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
-    except (BlockingIOError, FileNotFoundError):
+    except FileNotFoundError:
         return False
 
 

@@ -52,7 +52,7 @@ class Worker:
     key, name : str or None
         The run in hand.
     phase : str
-        ``starting``, ``setup``, ``training``, ``evaluation`` or ``ended``.
+        ``starting``, ``staging`` (of data), ``setup``, ``training``, ``evaluation`` or ``ended``.
     step, steps : int
     since : float
         Unix time at which the run in hand began.

@@ -150,6 +150,9 @@ class WorkSettings:
         Threads a worker computes with; None shares `cpus` out among the runs side by side.
     cpus : int
         Cores of an array task.
+    scratch : str or None
+        A folder on each node's own disk that data is read from, as the launcher file names it; None reads it where it
+        lies.
     """
 
     max_attempts: int
@@ -157,6 +160,7 @@ class WorkSettings:
     checkpoint_steps: int | None
     threads: int | None
     cpus: int = 1
+    scratch: str | None = None
 
 
 @dataclass(frozen=True)

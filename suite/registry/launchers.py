@@ -72,8 +72,15 @@ def _memory(value: Any) -> Any:
     return value
 
 
+def _scratch(value: Any) -> Any:
+    if isinstance(value, str) and not value.startswith(("/", "$", "~")):
+        raise ValueError("expected an absolute folder, or one that begins with a variable of the node, as in $TMPDIR")
+    return value
+
+
 Duration = Annotated[str, BeforeValidator(_duration)]
 Memory = Annotated[str, BeforeValidator(_memory)]
+Scratch = Annotated[str, BeforeValidator(_scratch)]
 
 
 @dataclass(frozen=True)
@@ -94,6 +101,9 @@ class Launcher:
         How often a run may take its worker down with it before it counts as failed.
     share : "group" or None
         Let the group of the results folder write what runs make there.
+    scratch : str or None
+        A folder on a node's own disk to which data is copied before runs begin: absolute, or with variables of the
+        node, as in ``$TMPDIR``. None reads data where it lies.
     benchmark_fields : tuple of str
         What a file of this kind may say for single benchmarks, under ``benchmarks``.
     """
@@ -106,6 +116,7 @@ class Launcher:
     checkpoint_steps: Annotated[int, Ge(1)] | None = None
     max_attempts: Annotated[int, Ge(1)] = 3
     share: Literal["group"] | None = None
+    scratch: Scratch | None = None
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """Yield settings that do not go together: a field, and what is wrong with it."""

@@ -95,6 +95,13 @@ def from_first(value: Any) -> Any:
     return values[0]
 
 
+def meet() -> None:
+    """Wait until every process has come here, for as long as they live."""
+    if world_size() > 1:
+        with exchange():
+            distributed.barrier(group=_patient)
+
+
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
     """Replace each gradient by its mean over all processes.
 

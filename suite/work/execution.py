@@ -24,6 +24,7 @@ from suite.work import checkpoints, memory
 from suite.work.items import of_test_items
 from suite.work.partners import Spread
 from suite.work.setup import build, compute_of, device, logged
+from suite.work.staging import Staging
 
 if TYPE_CHECKING:
     from suite.data import Store as DataStore
@@ -47,6 +48,8 @@ class Host(Protocol):
     launch : Launch
     store : Store
     data : suite.data.Store
+        Where data lies; `staging` may have copies of it.
+    staging : Staging
     spread : Spread
     beside : int
         How many runs there are at most side by side, this one among them.
@@ -55,6 +58,7 @@ class Host(Protocol):
     launch: Launch
     store: Store
     data: DataStore
+    staging: Staging
     spread: Spread
     beside: int
 
@@ -124,8 +128,9 @@ class Execution:
 
         if self.run.kind == "loss":
             self.host.spread.announce(self.run.key)
+        data = self._staged()
         with self._timed("setup"):
-            task, loss, context = build(self.run, self.host.data, self.host.spread.rank)
+            task, loss, context = build(self.run, data, self.host.spread.rank)
         if isinstance(task, Mapping):
             return task
         logger.info("training: %d epochs of %d steps", task.epochs, task.steps_per_epoch)
@@ -144,6 +149,17 @@ class Execution:
             )
         with self._timed("evaluation"):
             return evaluate(task)
+
+    def _staged(self) -> DataStore:
+        """Return the store to read data from. Until it is filled, for all processes of the run, no time counts."""
+        if self.host.staging.is_asked_for:
+            self._say("staging", now=True)
+        data = self.host.staging.of(self.run.config.get("data", ()))
+        if self.host.staging.is_asked_for:
+            if self.run.kind == "loss":
+                self.host.spread.meet()
+            self.started = time.time()
+        return data
 
     def _is_to_stop(self) -> bool:
         return self.host.interruption(self.run.key) is not None

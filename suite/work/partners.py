@@ -53,6 +53,13 @@ class Spread:
 
             distributed.from_first(key)
 
+    def meet(self) -> None:
+        """Wait for the others, for as long as they live."""
+        if self.processes > 1:
+            from suite.training import distributed
+
+            distributed.meet()
+
     def __enter__(self) -> Spread:
         """Return itself."""
         return self
@@ -74,13 +81,17 @@ class Spread:
         from suite.records.record import Store
         from suite.training import distributed
         from suite.work.setup import logged, prepare_process
+        from suite.work.staging import Staging
 
         prepare_process(launch.threads(number))
-        data = DataStore.of(launch.spec.catalogues)
         store = Store(launch.spec.out)
-        while (key := distributed.from_first(None)) is not None:
-            with logged(store.record(key).folder / f"log.{self.rank}.txt"):
-                self._share(launch, store, data, key)
+        with Staging(DataStore.of(launch.spec.catalogues), launch.spec.work.scratch) as staging:
+            while (key := distributed.from_first(None)) is not None:
+                with logged(store.record(key).folder / f"log.{self.rank}.txt"):
+                    data = staging.of(launch.spec.runs[key].config.get("data", ()))
+                    if staging.is_asked_for:
+                        self.meet()
+                    self._share(launch, store, data, key)
 
     def _share(self, launch: Launch, store: Store, data: DataStore, key: str) -> None:
         from suite.training import Checkpoint, Interrupted, NonFiniteLoss, train

@@ -23,11 +23,13 @@ from suite.provenance import machine
 from suite.records.arrays import order
 from suite.records.failures import deaths, fruitless_interruptions, record_failure
 from suite.records.launch import Launch, Worker, has_joined
+from suite.records.permissions import follow_sharing
 from suite.records.record import Record, Store
 from suite.records.specs import RunSpec
 from suite.work.execution import Execution
 from suite.work.partners import Spread
 from suite.work.setup import prepare_process
+from suite.work.staging import Staging
 
 HOST = socket.gethostname()
 #: What SLURM sends to every process of a task; the pilot knows what it means, and says so by a file.
@@ -58,6 +60,7 @@ def work(folder: str, number: int, slot: int = 0, beside: int = 1, benchmarks: S
         How many runs this worker brought to an end.
     """
     launch = Launch(Path(folder))
+    follow_sharing(launch.folder.parent.parent)  # a batch system may start jobs with permissions of its own
     import_from(launch.spec.path)
     if has_joined(number) and not launch.spec.runs:  # its folder has been removed meanwhile
         return 0
@@ -89,12 +92,13 @@ class RunWorker:
         self.slot = slot
         self.beside = beside
         self.spread = spread
+        self.data = DataStore.of(launch.spec.catalogues)
+        self.staging = Staging(self.data, launch.spec.work.scratch)
         self.benchmarks = benchmarks
         # another machine may have the folder at another path than the launcher's
         self.store = Store(launch.folder.parent.parent if has_joined(number) else launch.spec.out)
         self._has_pilot = launch.is_on_cluster or has_joined(number)
         self.settings = launch.spec.work
-        self.data = DataStore.of(launch.spec.catalogues)
         self._reported = 0.0
         self._looked = 0.0
         self._asked: str | None = None
@@ -106,7 +110,7 @@ class RunWorker:
         self.report(self.state("starting"), now=True)
         prepare_process(self.launch.threads(self.number, self.beside))
         ended = 0
-        with self._outliving_pilot():
+        with self._outliving_pilot(), self.staging:
             for key in order(self.launch, self.number):
                 if self.stop_reason(now=True) is not None:
                     break

@@ -7,9 +7,12 @@ from typing import Any
 import pytest
 
 from suite.cli import summary
-from suite.cli.early import EarlySummary
+from suite.cli.early import EarlySummary, push_and_show
 from suite.launch.campaign import View
 from suite.plan.run import Run
+from suite.records.record import Store
+from suite.registry.claims import Declared
+from suite.tracking.mirror import Mirror
 from tests.cli.test_summary import offered
 from tests.conftest import Project
 
@@ -87,3 +90,16 @@ def test_status_prints_the_results_so_far(project: Project, monkeypatch: pytest.
     assert status == 0, err
     assert "seeds done" in out
     assert "cosine" in out.partition("1 runs at profile smoke")[2]  # the table comes after the counts
+
+
+def test_what_stands_in_the_way_of_a_table_is_said_and_ends_nothing(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: Mirror) -> None:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Mirror, "push", fail)
+    said: list[str] = []
+    shown = summary.Summary("sqlite:///no.db", "toy", "smoke", Declared())
+    push_and_show(shown, Store(project.folder / "results"), said.append)
+    assert said == ["no table: RuntimeError: Could not determine home directory."]

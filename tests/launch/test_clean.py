@@ -385,24 +385,3 @@ def test_finds_are_described_by_kind_and_reason(store: Store) -> None:
     assert [(row["kind"], row["count"], row["option"]) for row in rows] == [("launch", 1, None), ("record", 2, None)]
     assert sum(row["bytes"] for row in rows) == sum(litter.size for litter in found)
     assert [path for row in rows for path in row["paths"]] == [str(path) for one in found for path in one.paths]
-
-
-@pytest.mark.parametrize(("age_days", "goes"), [(15, True), (13, False)])
-def test_what_a_detached_tune_printed_goes_when_it_is_old(tmp_path: Path, age_days: float, goes: bool) -> None:
-    store = Store(tmp_path / "results")
-    store.prepare()
-    job, log = store.out / "follow" / "1_0_log.out", store.out / "tune.log"
-    job.parent.mkdir()
-    job.touch()
-    log.touch()
-    for path in (job, log, job.parent):
-        os.utime(path, (time.time() - age_days * DAY,) * 2)
-    found = clean(store)
-    assert {litter.name for litter in found} == ({"follow", "tune.log"} if goes else set())
-    assert job.exists() == log.exists() == (not goes)
-
-
-def test_what_a_detached_tune_prints_stays_while_there_are_launches(store: Store) -> None:
-    (store.out / "tune.log").touch()
-    os.utime(store.out / "tune.log", (time.time() - 30 * DAY,) * 2)
-    assert clean(store) == []

@@ -53,6 +53,11 @@ LAUNCHERS = [
         [("launchers/mine.yaml:2: launcher.benchmarks:", "unknown key", "workers")],
     ),
     (
+        "scratch",
+        "kind: pool\nscratch: tmp/data\n",
+        [("launchers/mine.yaml:2: launcher.scratch", "'tmp/data'", "expected an absolute folder", "$TMPDIR")],
+    ),
+    (
         "several",
         "kind: local\ncheckpoint_minutes: soon\nmax_attempts: 0\nthreads: many\n",
         [

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from tests.storm.campaign import SELECTION, Campaign, Figures
 from tests.storm.grounds import Ground, ground
 
 GROUNDS = ("local", "pool", "slurm")
-#: Faults after which a campaign is left in peace, to see its end.
+#: Faults for one campaign.
 AT_MOST = 15
 
 
@@ -50,7 +51,7 @@ def calm() -> Figures:
         return metrics(folder)
 
 
-def storm(on: Ground, name: str, faults: int, seed: int, longest_pause_s: float = 2.5) -> Tally:
+def storm(on: Ground, name: str, faults: int, seed: int, at_most: int = AT_MOST, longest_pause_s: float = 2.5) -> Tally:
     """Strike campaigns on a ground until so many faults have hit, and look at each when it has ended.
 
     Parameters
@@ -61,6 +62,8 @@ def storm(on: Ground, name: str, faults: int, seed: int, longest_pause_s: float 
     faults : int
     seed : int
         Of the draws of kinds, victims and moments; the processes' own timing is not repeatable.
+    at_most : int
+        Faults after which a campaign is left in peace, to see its end.
     longest_pause_s : float
         Between two faults, at most.
     """
@@ -68,9 +71,10 @@ def storm(on: Ground, name: str, faults: int, seed: int, longest_pause_s: float 
     while tally.faults < faults:
         campaign = on.campaign(tally.campaigns)
         kinds: set[str] = set()
-        while tally.faults < faults and len(campaign.struck) < AT_MOST and not campaign.is_complete():
+        while tally.faults < faults and len(campaign.struck) < at_most and not campaign.is_complete():
             campaign.start()
             on.tend(campaign)
+            campaign.keep_what_is_printed()
             time.sleep(draw.uniform(0.05, longest_pause_s))
             kind = list(on.faults)[draw.integers(len(on.faults))]
             if (what := on.faults[kind](campaign, draw)) is not None:
@@ -95,6 +99,19 @@ def account(campaign: Campaign) -> list[str]:
     return [*(f"    {fault}" for fault in campaign.struck), *(f"    > {line}" for line in said)]
 
 
+def joined(files: Sequence[Path]) -> list[Tally]:
+    """Return the tallies of storms that were printed as JSON, those of one ground as one."""
+    of_ground: dict[str, Tally] = {}
+    for said in (json.loads(line) for file in files for line in file.read_text().splitlines() if line.startswith("{")):
+        whole = of_ground.setdefault(said["ground"], Tally(said["ground"]))
+        for name in ("struck", "again", "hurt"):
+            getattr(whole, name).update(said[name])
+        whole.problems += said["problems"]
+        whole.campaigns += said["campaigns"]
+        whole.seconds += said["seconds"]
+    return list(of_ground.values())
+
+
 def table(tally: Tally) -> str:
     """Return kinds and outcomes as a Markdown table."""
     rows = [f"| {kind} | {count} | {tally.hurt[kind]} |" for kind, count in sorted(tally.struck.items())]
@@ -111,12 +128,19 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--faults", type=int, default=100, help="in all, shared equally by the grounds")
     parser.add_argument("--on", nargs="+", choices=GROUNDS, default=["local"], help="default: local")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--at-most", type=int, default=AT_MOST, help=f"for one campaign; default: {AT_MOST}")
     parser.add_argument("--json", action="store_true", help="print JSON for programs")
+    parser.add_argument(
+        "--join", type=Path, nargs="+", metavar="FILE", help="no storm: the tables of what --json printed"
+    )
     asked = parser.parse_args(arguments)
+    if asked.join:
+        print("\n\n".join(map(table, joined(asked.join))))
+        return 0
     tallies = []
     for name in asked.on:
         with ground(name) as on:
-            tallies.append(storm(on, name, asked.faults // len(asked.on), asked.seed))
+            tallies.append(storm(on, name, asked.faults // len(asked.on), asked.seed, asked.at_most))
         print(json.dumps(vars(tallies[-1])) if asked.json else table(tallies[-1]), flush=True)
     return int(any(tally.problems for tally in tallies))
 

@@ -18,6 +18,8 @@ import psutil
 
 from suite.records.files import is_held, read_json
 from tests.cluster import command, environment, events, metrics, toy_registry
+from tests.nursery import NAME as NURSERY
+from tests.storm.errors import unexplained
 from tests.storm.tracking import Tracking
 from tests.waiting import PATIENCE_S, until
 
@@ -28,6 +30,9 @@ TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}")
 COMMANDS = 12
 #: Half a minute more than a clean ending takes, processes that wait for a partner killed.
 ENDING_S = 40.0
+
+#: What Python needs to live with libfaketime.
+CLOCK = Path(__file__).resolve().parent / "clock"
 
 Figures = dict[str, dict[str, float]]
 
@@ -68,6 +73,8 @@ class Campaign:
         self.struck: list[str] = []
         self.again: Counter[str] = Counter()
         self.said = folder / "said.txt"
+        self.kept = folder / "kept"
+        self.kept.mkdir()
         toy_registry(folder)
 
     def start(self) -> None:
@@ -79,6 +86,7 @@ class Campaign:
             # a fork of a process that runs already would keep its clock
             full, variables = ["faketime", "-f", self.offset, *full], environment(is_forked=False)
             variables["FAKETIME_DONT_FAKE_MONOTONIC"] = "1"
+            variables["PYTHONPATH"] = os.pathsep.join([str(CLOCK), variables["PYTHONPATH"]])
         with self.said.open("ab") as said:
             self.launcher = subprocess.Popen(full, cwd=self.folder, env=variables, stdout=said, stderr=said)
 
@@ -104,9 +112,19 @@ class Campaign:
         return (process.cwd() + "/").startswith(here + "/") or any(here + "/" in word for word in process.cmdline())
 
     def workers(self) -> list[psutil.Process]:
-        """Return all of its processes but the launcher."""
-        ours = self.launcher.pid if self.launcher is not None else None
-        return [process for process in self.processes() if process.pid != ours]
+        """Return all of its processes but the launcher, and those that only fork others."""
+        ours, found = self.launcher.pid if self.launcher is not None else None, []
+        for process in self.processes():
+            with contextlib.suppress(psutil.Error):
+                if process.pid != ours and process.name() != NURSERY:
+                    found.append(process)
+        return found
+
+    def keep_what_is_printed(self) -> None:
+        """Keep a link to what workers print: a launch whose runs are done is forgotten, and that with it."""
+        for file in [*self.results.glob("launches/*/jobs/*.out"), *self.results.glob("launches/*/*.log")]:
+            with contextlib.suppress(OSError):  # it is there already, gone meanwhile, or the disk is full
+                os.link(file, self.kept / f"{file.relative_to(self.results).parts[1]}-{file.name}")
 
     def lose_the_node(self) -> None:
         """Kill all of its processes at once, as a power cut does."""
@@ -146,6 +164,7 @@ class Campaign:
         deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline:
             tend(self)
+            self.keep_what_is_printed()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 return launcher.wait(1.0)
         return None
@@ -162,6 +181,7 @@ class Campaign:
         left = [f"{p.pid} {' '.join(p.cmdline())[:200]}" for p in self.processes()]
         found.expect(not left, f"process left: {left}")
         self.check_runs(found, expected)
+        self.check_errors(found)
         for words in (["sync", *self.tracking.options(self.folder)], ["clean", "--yes", "--superseded"]):
             if words[0] == "clean":
                 self._age()
@@ -190,6 +210,12 @@ class Campaign:
             found.expect(times <= allowed, f"done {times} times: {key}")
         checkpoints = list((self.results / "runs").glob("*/checkpoint*.pt"))
         found.expect(not checkpoints, f"checkpoint left: {checkpoints}")
+
+    def check_errors(self, found: Aftermath) -> None:
+        """Look at what was printed and recorded: no error but those that a fault has caused."""
+        logs = [*self.kept.iterdir(), *self.results.glob("*/*/log*.txt"), *([self.said] if self.said.exists() else [])]
+        errors = unexplained(self.results, logs, {fault.partition(":")[0] for fault in self.struck})
+        found.expect(not errors, f"error that no fault explains: {errors}")
 
     def _age(self) -> None:
         """Date all files an hour back: ``clean`` leaves alone what has just changed."""

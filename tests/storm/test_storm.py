@@ -12,6 +12,7 @@ import pytest
 from tests.cluster import metrics, suite_here
 from tests.storm.__main__ import storm, table
 from tests.storm.campaign import Aftermath, Campaign
+from tests.storm.errors import unexplained
 from tests.storm.grounds import ground
 from tests.storm.tracking import File
 
@@ -50,9 +51,26 @@ def _checkpoint(record: Path) -> None:
     (record / "checkpoint.pt").touch()
 
 
+def _error(record: Path) -> None:
+    with (record / "log.txt").open("a") as file:
+        file.write('INFO so\nTraceback (most recent call last):\n  File "loss.py", line 1\nKeyError: 1\n')
+
+
+def _failure(record: Path) -> None:
+    with (record / "events.jsonl").open("a") as file:
+        file.write(json.dumps({"event": "failed", "class": "user_code", "message": "KeyError: 1"}) + "\n")
+
+
 @pytest.mark.parametrize(
     "harm, noticed",
-    [(_lost, "lost: "), (_other_bits, "other bits: "), (_twice, "done 2 times: "), (_checkpoint, "checkpoint left")],
+    [
+        (_lost, "lost: "),
+        (_other_bits, "other bits: "),
+        (_twice, "done 2 times: "),
+        (_checkpoint, "checkpoint left"),
+        (_error, "error that no fault explains: ['log.txt: KeyError: 1 (File \"loss.py\", line 1)']"),
+        (_failure, "error that no fault explains: "),
+    ],
 )
 def test_harm_is_noticed(
     harm: Callable[[Path], None], noticed: str, survivor: Campaign, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -62,8 +80,25 @@ def test_harm_is_noticed(
     monkeypatch.setattr(survivor, "folder", tmp_path)
     monkeypatch.setattr(survivor, "results", tmp_path / "results")
     calm, harmed = Aftermath(), Aftermath()
-    survivor.check_runs(calm, expected)
-    harm(next((tmp_path / "results/runs").iterdir()))
-    survivor.check_runs(harmed, expected)
+    for found in (calm, harmed):
+        survivor.check_runs(found, expected)
+        survivor.check_errors(found)
+        if found is calm:
+            harm(next((tmp_path / "results/runs").iterdir()))
     assert not calm.problems
     assert [problem.startswith(noticed) for problem in harmed.problems] == [True]
+
+
+def test_an_error_is_explained_by_the_fault_that_causes_it_and_by_no_other(tmp_path: Path) -> None:
+    said = tmp_path / "said.txt"
+    said.write_text(
+        "Traceback (most recent call last):\n  File x\nOSError: [Errno 28] No space left on device\n\n"
+        "During handling of the above exception, another exception occurred:\n\n"
+        "Traceback (most recent call last):\n  File y\nKeyboardInterrupt\n"
+        "Traceback (most recent call last):\n  torn"
+    )
+    both = ["said.txt: OSError: [Errno 28] No space left on device (File x)", "said.txt: KeyboardInterrupt (File y)"]
+    assert unexplained(tmp_path, [said], []) == both
+    assert unexplained(tmp_path, [said], ["full disk"]) == both[1:]
+    assert unexplained(tmp_path, [said], ["INT to a worker"]) == both[:1]
+    assert unexplained(tmp_path, [said], ["INT to a worker", "full disk"]) == []

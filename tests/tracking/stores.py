@@ -2,9 +2,12 @@
 
 import multiprocessing
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from suite.tracking import (
     Mirror,
@@ -41,6 +44,23 @@ def only(uri: str, key: str) -> Any:
 def history(uri: str, run: Any, name: str = "train/loss") -> list[tuple[int, float, int]]:
     points = client(uri).get_metric_history(run.info.run_id, name)
     return sorted((point.step, point.value, point.timestamp) for point in points)
+
+
+@contextmanager
+def crashing(method: str, done_before: bool) -> Iterator[None]:
+    """Have a call of MLflow's client end the block as a kill would, just before or just after it takes effect."""
+    from mlflow import MlflowClient
+
+    original = getattr(MlflowClient, method)
+
+    def crash(self: Any, *arguments: Any, **named: Any) -> None:
+        if done_before:
+            original(self, *arguments, **named)
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(MlflowClient, method, crash)
+        yield
 
 
 def ms(seconds: float) -> int:

@@ -5,7 +5,6 @@ import shutil
 import signal
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -23,6 +22,7 @@ from tests.tracking.servers import MlflowServer
 from tests.tracking.stores import (
     EXPERIMENT,
     client,
+    crashing,
     history,
     in_processes,
     mirror,
@@ -36,20 +36,10 @@ from tests.waiting import PATIENCE_S
 
 @pytest.mark.parametrize("method", ["create_run", "log_batch", "set_terminated"])
 @pytest.mark.parametrize("done_before", [False, True])
-def test_crash_of_the_mirror(out: Path, monkeypatch: pytest.MonkeyPatch, method: str, done_before: bool) -> None:
+def test_crash_of_the_mirror(out: Path, method: str, done_before: bool) -> None:
     """Die just before or just after a call takes effect; the next mirror completes it, once."""
-    from mlflow import MlflowClient
-
     key = write_run(out)
-    original = getattr(MlflowClient, method)
-
-    def crash(self: Any, *arguments: Any, **named: Any) -> None:
-        if done_before:
-            original(self, *arguments, **named)
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(MlflowClient, method, crash)
+    with crashing(method, done_before):
         mirror(out).push()
     mirror(out).push()
     run = only(default_uri(out), key)

@@ -18,7 +18,7 @@ from suite.tracking import items as artifacts
 from tests import records_factory
 from tests.cluster import suite_here, toy_registry
 from tests.tracking.servers import MlflowServer
-from tests.tracking.stores import EXPERIMENT, client, only
+from tests.tracking.stores import EXPERIMENT, client, crashing, only
 
 RNG = np.random.default_rng(0)
 RIGHT = Outcomes("mean", RNG.random(40) < 0.5)
@@ -77,21 +77,9 @@ def test_outcomes_are_logged_when_asked_for_and_once(out: Path, monkeypatch: pyt
 
 @pytest.mark.parametrize("method", ["log_artifact", "set_tag"])
 @pytest.mark.parametrize("done_before", [False, True])
-def test_after_a_crash_the_next_mirror_completes_it(
-    out: Path, monkeypatch: pytest.MonkeyPatch, method: str, done_before: bool
-) -> None:
-    from mlflow import MlflowClient
-
+def test_after_a_crash_the_next_mirror_completes_it(out: Path, method: str, done_before: bool) -> None:
     keys, uri = campaign(out), default_uri(out)
-    original = getattr(MlflowClient, method)
-
-    def crash(self: Any, *arguments: Any, **named: Any) -> None:
-        if done_before:
-            original(self, *arguments, **named)
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(MlflowClient, method, crash)
+    with crashing(method, done_before):
         with_items(out).push()
     with_items(out).push()
     assert outcomes_of(uri, keys) == sorted(keys[:2])

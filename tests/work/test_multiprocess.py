@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -212,6 +213,7 @@ def everything_else(number: int, folder: Path) -> dict[str, Any]:
     found["rank"], found["world_size"] = rank(), world_size()
     found["agreed"] = [distributed.agreed(flag) for flag in (False, number == 1, number == 0, True)]
     found["from_first"] = distributed.from_first({"next": number, "is": [None, "x" * number]})
+    found["waited"] = met(number)
     found["averaged"] = averaged(number)
     found["not finite"] = trained(Plain, NaNInOne().double())
     found["benchmarks"] = benchmarks(folder)
@@ -219,6 +221,15 @@ def everything_else(number: int, folder: Path) -> dict[str, Any]:
     found["odd batch"] = refused(lambda: Batches(100, 25, Streams(0)))
     found["whole"], found["stopped"], found["resumed"] = interrupted(number, folder)
     return found
+
+
+def met(number: int) -> float:
+    """Come late to where all meet, as the second process; return how long this one waited."""
+    distributed.meet()
+    time.sleep(0.5 * number)
+    began = time.monotonic()
+    distributed.meet()
+    return time.monotonic() - began
 
 
 def averaged(number: int) -> list[Tensor | None]:
@@ -289,6 +300,7 @@ def test_processes_know_each_other_and_agree(two: list[dict[str, Any]]) -> None:
     for process in two:
         assert process["agreed"] == [False, True, True, True]
         assert process["from_first"] == {"next": 0, "is": [None, ""]}
+    assert two[0]["waited"] > 0.4
 
 
 def test_gradients_are_averaged_and_a_missing_one_counts_as_zero_unless_all_miss_it(two: list[dict[str, Any]]) -> None:

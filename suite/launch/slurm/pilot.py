@@ -22,6 +22,7 @@ from suite.records.arrays import HEARTBEAT_S, TaskReport, batches, order, report
 from suite.records.failures import record_failure, unfinished_step, wants_memory
 from suite.records.files import held
 from suite.records.launch import Launch
+from suite.records.permissions import follow_sharing
 from suite.records.record import Store
 from suite.work import memory
 
@@ -47,7 +48,9 @@ def pilot(folder: str, pack: int) -> None:
         Number of the pack.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    Pilot(Launch(Path(folder)), pack).run()
+    launch = Launch(Path(folder))
+    follow_sharing(launch.folder.parent.parent)
+    Pilot(launch, pack).run()
 
 
 @dataclass(frozen=True)

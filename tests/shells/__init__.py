@@ -1,0 +1,1 @@
+"""Shells, users and folders that a campaign does not expect."""

@@ -1,0 +1,67 @@
+"""What processes of a campaign wrote of errors, and which of these the faults that struck it explain."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
+
+TRACEBACK = re.compile(r"^(?:.* )?Traceback \(most recent call last\):$")
+#: Of a line that belongs to a traceback, behind which its error stands.
+WITHIN = re.compile(r"^(?:[ \t].*)?$")
+#: By a word in the name of a fault: what those whom it strikes, or who work beside them, may say.
+EXPLAINED = {
+    "full disk": r"No space left|disk is full|disk I/O error|truncated",
+    "read-only": r"Operation not permitted|Permission denied|readonly database|unable to open database",
+    "INT": r"KeyboardInterrupt",
+    "server": r"onnection|Max retries|HTTP|Failed to query|timed out",
+    "STOP": r"database is locked",
+    "kill -9": r"BrokenPipe|ConnectionReset|EOFError",
+    "lost node": r"BrokenPipe|ConnectionReset|EOFError",
+}
+#: Classes of failures that say how a process ended, not what it met.
+ENDINGS = ("killed", "node_lost", "preempted", "timeout")
+
+
+def unexplained(results: Path, written: Iterable[Path], struck: Collection[str]) -> list[str]:
+    """Return the errors of a campaign that none of the faults which struck it has caused.
+
+    Parameters
+    ----------
+    results : Path
+        The results folder, whose records tell of failures.
+    written : iterable of Path
+        What processes printed.
+    struck : collection of str
+        The kinds of the faults.
+    """
+    reasons = [pattern for word, pattern in EXPLAINED.items() if any(word in kind for kind in struck)]
+    found = [f"{file.name}: {error}" for file in written for error in errors(file)]
+    for file in sorted(results.glob("*/*/events.jsonl")):
+        found += [f"{file.parent.name[:12]}: {failure}" for failure in failures(file)]
+    return [error for error in dict.fromkeys(found) if not any(re.search(reason, error) for reason in reasons)]
+
+
+def errors(file: Path) -> Iterator[str]:
+    """Yield the error of every traceback in a file, and where it was; none of one whose writer was killed before it."""
+    lines, place = iter(file.read_text(encoding="utf-8", errors="replace").splitlines()), ""
+    for line in lines:
+        if not TRACEBACK.match(line):
+            continue
+        for said in lines:
+            if not WITHIN.match(said):
+                yield f"{said[:300]} ({place})"
+                break
+            place = said.strip() if said.startswith("  File ") else place
+
+
+def failures(file: Path) -> Iterator[str]:
+    """Yield the failures in the events of a record that were not the end of a process."""
+    for line in file.read_bytes().split(b"\n"):
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(event, dict) and event.get("event") == "failed" and event["class"] not in ENDINGS:
+            yield f"{event['class']}: {event['message'][:300]}"

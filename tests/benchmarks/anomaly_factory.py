@@ -1,10 +1,15 @@
-"""Synthetic images in the files of Fashion-MNIST and MNIST, and a tiny benchmark on them."""
+"""Synthetic images in the files of Fashion-MNIST, a small network for EfficientNet-lite0, and a tiny benchmark."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import Tensor, nn
 
 from suite.benchmarks.anomaly import AnomalyDetection
+from suite.benchmarks.anomaly.networks import NETWORKS, Network
+from suite.benchmarks.anomaly.normalisation import FixedStatistics
 from tests.benchmarks.images_factory import Locate, write_idx
 
 TINY = AnomalyDetection(
@@ -12,24 +17,51 @@ TINY = AnomalyDetection(
     normal_images=50,
     val_images=100,
     test_images=100,
-    pretraining_images=100,
-    filters=4,
+    views=3,
     epochs=2,
     batch=25,
-    learning_rate=0.01,
+    learning_rate=0.1,
+    crop=0.7,
 )
+WEIGHTS = NETWORKS["efficientnet_lite0"].member
+
+
+def small_parts(state: Mapping[str, Tensor] | None) -> nn.Sequential:
+    """Two convolutions, normalised by fixed statistics; their pooled outputs are 4 x 4 x 8 features."""
+    parts = [
+        nn.Sequential(nn.Conv2d(colours, width, 3, 2, 1, bias=False), FixedStatistics(width), nn.ReLU())
+        for colours, width in ((3, 6), (6, 8))
+    ]
+    network = nn.Sequential(*parts, nn.Sequential(nn.AdaptiveAvgPool2d(4), nn.Flatten()))
+    if state is not None:
+        network.load_state_dict(state)
+    return network
+
+
+#: The first convolution is frozen.
+SMALL = Network(small_parts, "efficientnet_lite0", WEIGHTS, ((0.5,) * 3, (0.5,) * 3), frozen=1)
+
+
+def write_weights(path: Path, seed: int = 0) -> None:
+    """Write weights of the small network, its statistics and scales among them."""
+    generator = torch.Generator().manual_seed(seed)
+    state = small_parts(None).state_dict()
+    for name, tensor in state.items():
+        if tensor.is_floating_point():
+            draw = torch.randn(tensor.shape, generator=generator)
+            state[name] = 0.5 * draw if tensor.ndim > 1 else 1.0 + 0.3 * draw.abs()
+    torch.save(state, path)
 
 
 def write_files(folder: Path) -> Locate:
-    """Write 600 training and 120 test images to tell apart and 200 to pretrain on; return what finds them."""
-    for dataset in ("fashion_mnist", "mnist"):
+    """Write 600 training and 120 test images to tell apart, and weights; return what finds them."""
+    for dataset in ("fashion_mnist", "efficientnet_lite0"):
         (folder / dataset).mkdir()
     write_part(folder / "fashion_mnist", "train", 600, seed=1)
     write_part(folder / "fashion_mnist", "t10k", 120, seed=2)
-    write_part(folder / "mnist", "train", 200, seed=5)
+    write_weights(folder / "efficientnet_lite0" / WEIGHTS)
 
     def path(dataset: str, member: str) -> Path:
-        assert dataset == "fashion_mnist" or member == "train-images-idx3-ubyte", f"{dataset}/{member} touched"
         return folder / dataset / member
 
     return path

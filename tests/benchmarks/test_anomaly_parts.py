@@ -1,14 +1,21 @@
-"""The parts of the anomaly benchmark: scores, metrics, filters, encoder."""
+"""The parts of the anomaly benchmark: scores, metrics, images, settings."""
 
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.neighbors import NearestNeighbors
 
+from suite.benchmarks.anomaly import AnomalyDetection, data
 from suite.benchmarks.anomaly.data import first_of_class
-from suite.benchmarks.anomaly.encoder import Encoder
 from suite.benchmarks.anomaly.evaluate import detection, distance_to_nearest, spherical_distance_to_nearest
-from suite.benchmarks.anomaly.pretraining import random_filters, whitened_components
+from suite.benchmarks.image.colour.data import HeldImages
+from tests.benchmarks.anomaly_factory import write_part
+from tests.benchmarks.images_factory import write_idx
 
 
 def draws(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -85,78 +92,58 @@ def test_the_first_images_of_a_class_in_file_order() -> None:
         first_of_class(labels, 0, 3)
 
 
-# --- filters
+def test_the_last_images_of_each_class_in_file_order() -> None:
+    labels = torch.tensor([*range(10), *range(9, -1, -1), *range(10)])
+    assert data.last_of_each_class(labels, 10).tolist() == list(range(20, 30))
+    assert data.last_of_each_class(labels, 20).tolist() == list(range(10, 30))
+    with pytest.raises(ValueError, match="4 images of class 0 expected, got 3"):
+        data.last_of_each_class(labels, 40)
 
 
-def patches(images: torch.Tensor, size: int) -> torch.Tensor:
-    """Cut every third patch out of images in [0, 1], one after another: [patches, size ** 2]."""
-    places = range(0, 28 - size + 1, 3)
-    cut = [image[0, y : y + size, x : x + size] for image in images for y in places for x in places]
-    return torch.stack(cut).flatten(1).double()
+def test_grey_images_have_their_one_colour_thrice(tmp_path: Path) -> None:
+    write_part(tmp_path, "t10k", 20, seed=2)
+    images = data.load("kmnist", "test", lambda dataset, member: tmp_path / member)
+    assert images.pixels.shape == (20, 3, 28, 28)
+    assert torch.equal(images.pixels[:, 0], images.pixels[:, 2])
 
 
-@pytest.fixture(scope="module")
-def images() -> torch.Tensor:
-    smooth = torch.nn.functional.interpolate(draws(60, 1, 7, 7).abs(), size=(28, 28), mode="bilinear")
-    return (80 * smooth).clamp(0, 255).to(torch.uint8)
+def test_labels_that_do_not_fit_the_images_are_refused(tmp_path: Path) -> None:
+    write_part(tmp_path, "t10k", 20, seed=2)
+    write_idx(tmp_path / "t10k-labels-idx1-ubyte", np.arange(19))
+    with pytest.raises(ValueError, match=r"holds 20 images, .* 19 labels"):
+        data.load("mnist", "test", lambda dataset, member: tmp_path / member)
 
 
-def test_responses_to_the_patches_are_uncorrelated_and_of_falling_variance(images: torch.Tensor) -> None:
-    filters = whitened_components(images, 8, 5).flatten(1).double()
-    covariance = torch.cov((patches(images / 255, 5) @ filters.T).T)
-    spread = covariance.diagonal().sqrt()
-    assert bool((spread.diff() < 0).all())
-    assert torch.allclose(covariance / spread.outer(spread), torch.eye(8, dtype=torch.float64), atol=0.05)
-    assert torch.allclose(filters.sum(dim=1), torch.zeros(8, dtype=torch.float64), atol=1e-5)
+def test_the_published_view_of_a_test_image_is_its_centre_resized() -> None:
+    """To 256 pixels and the middle 224 of these, by Pillow as torchvision has it: the middle 7/8, resized."""
+    pixels = torch.randint(256, (1, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    pillow = Image.fromarray(pixels[0].permute(1, 2, 0).numpy()).resize((256, 256), Image.Resampling.BILINEAR)
+    expected = torch.from_numpy(np.array(pillow)).permute(2, 0, 1)[:, 16:240, 16:240].float()
+    images = HeldImages(pixels, torch.zeros(1, dtype=torch.int64))
+    found = images.plain(torch.tensor([0]), 0.875, 224, torch.device("cpu"))[0] * 255
+    inner = (slice(None), slice(8, -8), slice(8, -8))  # at the edge of the middle Pillow sees beyond it
+    assert float((found[inner] - expected[inner]).abs().max()) < 1.01  # Pillow rounds to whole levels, twice
 
 
-def test_whitening_brings_variances_together(images: torch.Tensor) -> None:
-    filters = whitened_components(images, 8, 5).flatten(1).double()
-    directions = torch.nn.functional.normalize(filters, dim=1)
-    cut = patches(images / 255, 5)
-    before, after = ((cut @ axes.T).std(dim=0) for axes in (directions, filters))
-    assert before[0] / before[-1] > 1.5 * after[0] / after[-1]
+# --- settings
 
 
-def test_random_filters_do_not_answer_to_an_even_area_and_are_of_unit_length() -> None:
-    filters = random_filters(6, 5, torch.Generator().manual_seed(0))
-    assert filters.shape == (6, 1, 5, 5)
-    assert torch.allclose(filters.sum(dim=(2, 3)), torch.zeros(6, 1), atol=1e-6)
-    assert torch.allclose(filters.square().sum(dim=(1, 2, 3)), torch.ones(6))
-
-
-# --- encoder
-
-
-@pytest.fixture
-def encoder() -> Encoder:
-    return Encoder(random_filters(4, 5, torch.Generator().manual_seed(0)))
-
-
-def test_an_encoder_begins_as_its_filters_make_it(encoder: Encoder) -> None:
-    image = torch.rand(1, 1, 28, 28, generator=torch.Generator().manual_seed(1))
-    features = encoder(image).reshape(8, 7, 7)
-    padded = torch.nn.functional.pad(image[0, 0], (2, 2, 2, 2))
-    filters = encoder.filters[:, 0]
-    expected = torch.zeros(8)
-    for y, x in ((4, 6), (4, 7), (5, 6), (5, 7)):  # the four places under row 2, column 3 of the features
-        responses = (filters * padded[2 * y : 2 * y + 5, 2 * x : 2 * x + 5]).sum(dim=(1, 2))
-        responses = responses / (responses.square().sum() + 0.03).sqrt()
-        expected += torch.cat([responses.clamp(min=0), (-responses).clamp(min=0)]) / 4
-    assert torch.allclose(features[:, 2, 3], expected, atol=1e-6)
-
-
-def test_a_blank_image_has_no_features_and_contrast_hardly_matters(encoder: Encoder) -> None:
-    assert float(encoder(torch.zeros(1, 1, 28, 28)).detach().abs().max()) == 0.0
-    image = torch.rand(1, 1, 28, 28, generator=torch.Generator().manual_seed(1))
-    bright, dim = (torch.nn.functional.normalize(encoder(factor * image), dim=1) for factor in (1.0, 0.5))
-    pixels = torch.nn.functional.normalize(torch.cat([image, 0.5 * image]).flatten(1), dim=1)
-    assert float((bright * dim).detach().sum()) > 0.99
-    assert float(pixels[0] @ pixels[1]) == pytest.approx(1.0)
-
-
-def test_the_residual_layer_learns_although_it_starts_at_zero(encoder: Encoder) -> None:
-    encoder(torch.rand(2, 1, 28, 28, generator=torch.Generator().manual_seed(1))).square().sum().backward()
-    for name, parameter in encoder.named_parameters():
-        assert parameter.grad is not None
-        assert float(parameter.grad.abs().max()) > 0, name
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"classes": ()}, r"classes should be different ones of 0 to 9, got \[\]"),
+        ({"classes": (1, 1)}, r"classes should be different ones of 0 to 9, got \[1, 1\]"),
+        ({"classes": (10,)}, r"classes should be different ones of 0 to 9, got \[10\]"),
+        ({"encoder": "vgg"}, "encoder should be one of efficientnet_lite0, resnet18, resnet152, got 'vgg'"),
+        (
+            {"dataset": "svhn"},
+            r"dataset should be one of fashion_mnist, kmnist, mnist, cifar10, .*, got 'svhn'",
+        ),
+        ({"size": 40}, "size should be a multiple of 32 for efficientnet_lite0, got 40"),
+        ({"blurred": 0.5, "kernel": 24}, "kernel should be odd, its half less than 32 pixels, got 24"),
+        ({"views": 1}, r"views should be 0 \(new ones at every step\) or at least 2, got 1"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        AnomalyDetection(**settings)

@@ -1,5 +1,5 @@
-"""Anomaly detection: mean-shifted contrastive training of one class of Fashion-MNIST against the rest."""
+"""Anomaly detection: mean-shifted contrastive training of one class of images against the rest."""
 
-from suite.benchmarks.anomaly.task import AnomalyDetection
+from suite.benchmarks.anomaly.benchmark import AnomalyDetection
 
 __all__ = ["AnomalyDetection"]

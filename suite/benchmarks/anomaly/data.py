@@ -1,17 +1,50 @@
-"""Which images are normal, which are to be told from them, and what the encoder is pretrained on."""
+"""Labelled images by data set, and which of them are normal."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
+from typing import Final, Literal
 
 import torch
 from torch import Tensor
 
+from suite.benchmarks.image.colour import data as colour
 from suite.benchmarks.image.data import read_idx
 
-PRETRAINING_DATASET = "mnist"
+Locate = Callable[[str, str], Path]
+
+CLASSES: Final = 10
+#: Grey images in MNIST's files, and colour images as their authors pack them.
+GREY: Final = ("fashion_mnist", "kmnist", "mnist")
+COLOUR: Final = ("cifar10", "cifar10_jpeg")
+
+
+def load(dataset: str, part: Literal["train", "test"], locate: Locate) -> colour.HeldImages:
+    """Return the images of a part of a data set; read once a process, so never write into them.
+
+    Parameters
+    ----------
+    dataset : str
+        One of :data:`GREY` or :data:`COLOUR`.
+    part : "train" or "test"
+    locate : callable (dataset, member) -> Path
+    """
+    if dataset in COLOUR:
+        images = colour.load(dataset, part, locate)
+        assert isinstance(images, colour.HeldImages), f"images of {dataset} have different sizes"
+        return images
+    name = "t10k" if part == "test" else part
+    return _read(locate(dataset, f"{name}-images-idx3-ubyte"), locate(dataset, f"{name}-labels-idx1-ubyte"))
+
+
+@lru_cache(maxsize=4)
+def _read(pixels: Path, labels: Path) -> colour.HeldImages:
+    grey, of_each = read_idx(pixels), read_idx(labels).long()
+    if len(grey) != len(of_each):
+        raise ValueError(f"{pixels} holds {len(grey)} images, {labels} {len(of_each)} labels")
+    return colour.HeldImages(grey.unsqueeze(1).expand(-1, 3, -1, -1), of_each)
 
 
 def first_of_class(labels: Tensor, label: int, size: int) -> Tensor:
@@ -28,19 +61,13 @@ def first_of_class(labels: Tensor, label: int, size: int) -> Tensor:
     return numbers[:size]
 
 
-@lru_cache(maxsize=1)
-def _digits(path: Path) -> Tensor:
-    return read_idx(path).unsqueeze(1)
+def last_of_each_class(labels: Tensor, size: int) -> Tensor:
+    """Return the numbers of the last ``size // CLASSES`` images of every class, in file order: int64 [size].
 
-
-def digits(locate: Callable[[str, str], Path]) -> Tensor:
-    """Return MNIST's training images: uint8 [images, 1, height, width]; read once a process, so never write into them.
-
-    They are digits, of which Fashion-MNIST has none. Their labels are not read.
+    Raises
+    ------
+    ValueError
+        If a class has fewer.
     """
-    return _digits(locate(PRETRAINING_DATASET, "train-images-idx3-ubyte"))
-
-
-def to_float(pixels: Tensor) -> Tensor:
-    """Bring uint8 pixels to [0, 1]."""
-    return pixels.to(torch.float32) / 255
+    from_behind = [first_of_class(labels.flip(0), label, size // CLASSES) for label in range(CLASSES)]
+    return (len(labels) - 1 - torch.cat(from_behind)).sort().values

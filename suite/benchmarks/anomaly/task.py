@@ -1,200 +1,192 @@
-"""Mean-shifted contrastive training on Fashion-MNIST: the benchmark and its references."""
+"""Mean-shifted contrastive training of one class against the rest: what a step minimises, scores, references."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from suite.benchmarks.anomaly.data import digits, first_of_class, to_float
-from suite.benchmarks.anomaly.encoder import Encoder
+from suite.benchmarks.anomaly import data
+from suite.benchmarks.anomaly.data import CLASSES
 from suite.benchmarks.anomaly.evaluate import detection, distance_to_nearest, spherical_distance_to_nearest
-from suite.benchmarks.anomaly.pretraining import random_filters, whitened_components
-from suite.benchmarks.image import data
-from suite.benchmarks.image.augment import Augmentation
-from suite.benchmarks.image.data import CLASSES, Images
+from suite.benchmarks.anomaly.networks import NETWORKS
+from suite.benchmarks.anomaly.settings import Settings
+from suite.benchmarks.anomaly.views import IMAGES_AT_ONCE, Views
+from suite.benchmarks.image.colour import crops, subsets
+from suite.benchmarks.image.colour.augment import ColourAugmentation
+from suite.benchmarks.image.colour.data import HeldImages
 from suite.losses.steps import Step
 from suite.pairs import normalise, two_view
-from suite.parameters import Count, Fraction, NonNegative, Positive
 from suite.training import Batches, Context, Evaluated, Metrics, Objective, Outcomes, Task, geometry, on_both_splits
 
-IMAGES_AT_ONCE = 250
 DIAGNOSED_IMAGES = 200
 
 
-@dataclass(frozen=True)
-class AnomalyDetection:
-    """Mean-shifted contrastive training (Reiss & Hoshen 2021, arXiv 2106.03844) of each class against the rest.
-
-    An encoder that was pretrained without labels on MNIST goes on with images of one class of Fashion-MNIST, the normal
-    one; whatever is of another class is an anomaly, and none is seen in training. Two views of an image are each
-    other's positives. Their features are normalised, shifted by the centre of the normal training images' normalised
-    features before training, and normalised again. Evaluated are the features without the shift, as published: an
-    image's score is the sum of squared distances to the two nearest normal training images on the unit sphere.
-
-    Published is a ResNet that was pretrained on ImageNet with labels, on CIFAR-10, trained by SGD; its scores do not
-    compare with these. Here the encoder is small, trained by AdamW, and its pretraining takes no labels: the whitened
-    principal components of MNIST's patches (:func:`~suite.benchmarks.anomaly.pretraining.whitened_components`).
-
-    All classes are trained in one run, in turn, each with an encoder of its own that starts from the same weights. What
-    a loss keeps for every sample stays apart between the classes; what it learns besides (a temperature) they share.
-
-    Metrics are means over the classes: ``roc_auc``, ``average_precision``, and ``roc_auc_change``, the difference that
-    training made. Anomalies are the positives.
-
-    Parameters
-    ----------
-    classes : sequence of int
-        Which are normal, each in its turn.
-    shift : bool
-        Whether to shift by the centre; without it this is plain contrastive training.
-    normal_images : int
-        How many of each class to train on, and to measure distances to.
-    val_images, test_images : int
-        How many to score; equal shares of each class.
-    pretraining_images : int
-        How many of MNIST, drawn by the seed.
-    filters, size : int
-        Number and (odd) size of the encoder's filters.
-    epochs, batch : int
-    learning_rate, weight_decay : float
-        Of AdamW; the rate falls linearly to zero.
-    crop, aspect, flip, jitter : float
-        Of the views; see :class:`~suite.benchmarks.image.augment.Augmentation`.
-
-    Raises
-    ------
-    ValueError
-        If classes repeat or do not exist, or the filters are of even size or too many for it.
-    """
-
-    classes: Sequence[int] = tuple(range(CLASSES))
-    shift: bool = True
-    normal_images: Count = 5000
-    val_images: Count = 5000
-    test_images: Count = 10_000
-    pretraining_images: Count = 10_000
-    filters: Count = 16
-    size: Count = 5
-    epochs: Count = 2
-    batch: Count = 64
-    learning_rate: Positive = 3e-3
-    weight_decay: NonNegative = 0.0
-    crop: Fraction = 0.7
-    aspect: Positive = 1.1
-    flip: Fraction = 0.5
-    jitter: Fraction = 0.4
-
-    def __post_init__(self) -> None:
-        if not self.classes or len(set(self.classes)) < len(self.classes) or not set(self.classes) <= {*range(CLASSES)}:
-            raise ValueError(f"classes should be different ones of 0 to {CLASSES - 1}, got {list(self.classes)}")
-        if self.size % 2 == 0 or self.filters >= self.size**2:
-            raise ValueError(f"filters of odd size, fewer than its square, expected, got {self.filters} of {self.size}")
-
-    def task(self, context: Context) -> AnomalyTask:
-        """Return the task of the context's seed, its encoders pretrained."""
-        return AnomalyTask(self, context)
-
-
 class OneClassTask(Task):
-    """What contrastive and supervised training share: images, the pretrained encoder, batches of views.
+    """What contrastive and supervised training share: images, the pretrained encoder, batches.
 
     Parameters
     ----------
-    benchmark : AnomalyDetection
+    benchmark : Settings
     context : Context
 
     Attributes
     ----------
     model : nn.ModuleList
-        One module a class, in the order of ``benchmark.classes``.
+        What is trained: a module a class, in the order of ``benchmark.classes``.
+    start : Encoder
+        The pretrained encoder; its frozen part serves all classes.
+
+    Raises
+    ------
+    ValueError
+        If a class has fewer images than are to be trained on and held out.
     """
 
     model: nn.ModuleList
 
-    def __init__(self, benchmark: AnomalyDetection, context: Context) -> None:
+    def __init__(self, benchmark: Settings, context: Context) -> None:
         self.benchmark = benchmark
         self.context = context
-        whole = data.load("train", context.data)
-        self.training, validation = (whole[part] for part in data.split(whole.labels))
-        self.validation = validation[data.balanced(validation.labels, benchmark.val_images)].to(context.device)
-        numbers = [first_of_class(self.training.labels, c, benchmark.normal_images) for c in benchmark.classes]
-        self.normal = [self.training.pixels[of_class].to(context.device) for of_class in numbers]
-        self.augmentation = Augmentation(benchmark.crop, benchmark.aspect, benchmark.flip, benchmark.jitter)
-        self.batches = Batches(benchmark.normal_images, benchmark.batch, context.streams)
-        self.samples = len(benchmark.classes) * benchmark.normal_images
+        self.images = data.load(benchmark.dataset, "train", context.data)
+        labels = self.images.labels
+        self.validation = data.last_of_each_class(labels, benchmark.val_images)
+        self.known = torch.ones(len(labels), dtype=torch.bool).index_fill(0, self.validation, False)
+        numbers = self.known.nonzero().squeeze(1)
+        size = benchmark.normal_images
+        self.normal = [numbers[data.first_of_class(labels[numbers], label, size)] for label in benchmark.classes]
+        self.start = NETWORKS[benchmark.encoder].pretrained(context.data).to(context.device)
+        ours = benchmark
+        self.augmentation = ColourAugmentation(
+            ours.size, ours.crop, ours.jitter, ours.hue, grey=ours.grey, blurred=ours.blurred, kernel=ours.kernel
+        )
+        self.batches = Batches(size, benchmark.batch, context.streams)
+        self.samples = len(benchmark.classes) * size
         self.epochs = benchmark.epochs
         self.steps_per_epoch = len(benchmark.classes) * self.batches.per_epoch
-
-    def pretrained(self) -> Encoder:
-        """Return the encoder that all classes start from."""
-        images = digits(self.context.data)
-        order = torch.randperm(len(images), generator=self.context.streams.torch("pretraining"))
-        some = images[order[: self.benchmark.pretraining_images]]
-        filters = whitened_components(some, self.benchmark.filters, self.benchmark.size)
-        return Encoder(filters).to(self.context.device)
 
     def turn(self, step: Step) -> tuple[int, Tensor]:
         """Return whose turn a step is, as a place in ``benchmark.classes``, and which of its images: int64 [batch]."""
         place = step.index % len(self.normal)
         return place, self.batches[Step(step.index, step.epoch, step.within // len(self.normal))]
 
-    def views(self, pixels: Tensor, step: Step) -> Tensor:
-        """Return one view of each image."""
-        return self.augmentation(to_float(pixels), self.context.streams.torch("augmentation", step.index))
+    def views(self, numbers: Tensor, name: str) -> Views:
+        """Return random views of training images as the frozen part takes them; `name` is that of their stream."""
+        return Views(self.start.frozen, self.draw, numbers, self.benchmark.views, self.context.streams, name)
 
-    def queries(self, split: str) -> Images:
-        """Return the images that a split scores."""
+    def draw(self, numbers: Tensor, generator: torch.Generator) -> Tensor:
+        """Return a random view of each of some training images: int64 [images] -> [images, 3, size, size]."""
+        draws = torch.rand(1, crops.DRAWS + 1, len(numbers), generator=generator)
+        ours = self.benchmark
+        views = self.images.random_crops(numbers, draws, ours.crop, ours.size, self.context.device)
+        return self.augmentation.recoloured(views, generator)
+
+    def queries(self, split: str) -> tuple[HeldImages, Tensor]:
+        """Return where the images that a split scores are, and their numbers there: int64 [images]."""
         if split == "val":
-            return self.validation
+            return self.images, self.validation
         if split == "test":
-            test = data.load("t10k", self.context.data)
-            return test[data.balanced(test.labels, self.benchmark.test_images)].to(self.context.device)
+            images = data.load(self.benchmark.dataset, "test", self.context.data)
+            return images, subsets.first_of_each(images.labels, self.benchmark.test_images, CLASSES)
         raise ValueError(f"split 'val' or 'test' expected, got {split!r}")
 
     def optimizer(self, groups: Iterable[dict[str, Any]]) -> torch.optim.Optimizer:
-        """Return AdamW."""
-        rate, decay = self.benchmark.learning_rate, self.benchmark.weight_decay
-        return torch.optim.AdamW(groups, lr=rate, weight_decay=decay, fused=True)
+        """Return SGD without momentum."""
+        return torch.optim.SGD(groups, lr=self.benchmark.learning_rate, weight_decay=self.benchmark.weight_decay)
 
-    def rate(self, progress: float) -> float:
-        """Return the rate's factor: a line down to zero."""
-        return 1.0 - progress
-
-    def mean_over_classes(self, split: str, score: Callable[[int, Tensor], Tensor]) -> Evaluated:
-        """Return the mean metrics of what ``score(place, pixels)`` says of a split's images, class by class."""
-        queries = self.queries(split)
-        scores = [score(place, queries.pixels) for place in range(len(self.benchmark.classes))]
-        anomalous = [queries.labels != label for label in self.benchmark.classes]
+    def mean_over_classes(self, split: str, scores: Sequence[Tensor]) -> Evaluated:
+        """Return the mean metrics of the scores of a split's images: [images] for each class."""
+        images, numbers = self.queries(split)
+        anomalous = [images.labels[numbers] != label for label in self.benchmark.classes]
         metrics = [detection(*of_class) for of_class in zip(scores, anomalous, strict=True)]
-        values, truth = (torch.stack(part).cpu().numpy() for part in (scores, anomalous))
+        values, truth = (torch.stack(part).cpu().numpy() for part in (list(scores), anomalous))
         return Evaluated(
             {name: sum(each[name] for each in metrics) / len(metrics) for name in metrics[0]},
             {"roc_auc": Outcomes("roc_auc", values, truth)},
         )
 
 
-class AnomalyTask(OneClassTask):
-    """One seed of :class:`AnomalyDetection`."""
+class Features:
+    """Features of images as they are scored, by one frozen part and any trained one.
 
-    def __init__(self, benchmark: AnomalyDetection, context: Context) -> None:
+    Where the views are kept, what the frozen part gives for an image is kept, too.
+
+    Parameters
+    ----------
+    task : OneClassTask
+    frozen : nn.Module
+    """
+
+    def __init__(self, task: OneClassTask, frozen: nn.Module) -> None:
+        self.task = task
+        self.frozen = frozen
+        self._kept: dict[str, Tensor] = {}
+
+    def of(self, trained: nn.Module, name: str, images: HeldImages, numbers: Tensor) -> Tensor:
+        """Return the features of images: [images, features], without gradients.
+
+        Parameters
+        ----------
+        trained : nn.Module
+        name : str
+            What the images are; the same at every call with them.
+        images : HeldImages
+        numbers : Tensor [images], int64
+        """
+        if not self.task.benchmark.views:
+            return self._through(nn.Sequential(self.frozen, trained), images, numbers)
+        if name not in self._kept:
+            self._kept[name] = self._through(self.frozen, images, numbers)
+        with torch.no_grad():
+            return torch.cat([trained(some) for some in self._kept[name].split(IMAGES_AT_ONCE)])
+
+    def of_normal(self, trained: nn.Module, place: int) -> Tensor:
+        """Return the features of the normal training images of a class: [images, features]."""
+        return self.of(trained, f"normal {place}", self.task.images, self.task.normal[place])
+
+    def of_queries(self, trained: nn.Module, split: str) -> Tensor:
+        """Return the features of the images that a split scores: [images, features]."""
+        return self.of(trained, split, *self.task.queries(split))
+
+    def detection(self, split: str, trained: Sequence[nn.Module]) -> Evaluated:
+        """Return the mean metrics of the distances to the nearest normal images, by a trained part for each class."""
+        # where all classes have the same part, the queries' features serve all
+        queries = lru_cache(maxsize=1)(lambda part: self.of_queries(part, split))
+        scores = [
+            spherical_distance_to_nearest(self.of_normal(part, place), queries(part))
+            for place, part in enumerate(trained)
+        ]
+        return self.task.mean_over_classes(split, scores)
+
+    def _through(self, module: nn.Module, images: HeldImages, numbers: Tensor) -> Tensor:
+        share, size, device = self.task.benchmark.centre, self.task.benchmark.size, self.task.context.device
+        with torch.no_grad():
+            parts = numbers.split(IMAGES_AT_ONCE)
+            return torch.cat([module(images.plain(some, share, size, device)) for some in parts])
+
+
+class AnomalyTask(OneClassTask):
+    """One seed of :class:`~suite.benchmarks.anomaly.AnomalyDetection`."""
+
+    def __init__(self, benchmark: Settings, context: Context) -> None:
         super().__init__(benchmark, context)
-        self.start = self.pretrained()
-        self.centres = [normalise(embed(self.start, pixels)).mean(dim=0) for pixels in self.normal]
-        self.model = nn.ModuleList(deepcopy(self.start) for _ in self.normal)
+        self.features = Features(self, self.start.frozen)
+        of_normal = (self.features.of_normal(self.start.trained, place) for place in range(len(self.normal)))
+        self.centres = [normalise(features).mean(dim=0) for features in of_normal]
+        named = zip(benchmark.classes, self.normal, strict=True)
+        self.drawn = [self.views(numbers, f"views of class {label}") for label, numbers in named]
+        self.model = nn.ModuleList(deepcopy(self.start.trained) for _ in self.normal)
         self._at_start: dict[str, float] = {}
 
     def objective(self, step: Step) -> Objective:
         """Return the pairs of two views of normal images of the class whose turn it is."""
         place, items = self.turn(step)
-        pixels = self.normal[place][items]
-        features = normalise(self.model[place](self.views(torch.cat([pixels, pixels]), step)))
+        features = normalise(self.model[place](self.drawn[place](items, step)))
         if self.benchmark.shift:
             features = features - self.centres[place]
         index = items.to(self.context.device) + place * self.benchmark.normal_images
@@ -203,9 +195,9 @@ class AnomalyTask(OneClassTask):
 
     def evaluate(self, split: str) -> Metrics:
         """Return the metrics of the encoders as they stand, and the change of ROC-AUC since pretraining."""
-        metrics = self._detection(split, self.model)
+        metrics = self.features.detection(split, list(self.model))
         if split not in self._at_start:
-            self._at_start[split] = self._detection(split, [self.start] * len(self.normal))["roc_auc"]
+            self._at_start[split] = self._pretrained(split)["roc_auc"]
         change = metrics["roc_auc"] - self._at_start[split]
         return Evaluated({**metrics, "roc_auc_change": change}, metrics.outcomes)
 
@@ -216,9 +208,9 @@ class AnomalyTask(OneClassTask):
         own centre; of the features without the shift.
         """
         means: dict[str, float] = {"uniformity": 0.0, "effective_rank": 0.0, "centre_cosine": 0.0}
-        for encoder, label in zip(self.model, self.benchmark.classes, strict=True):
-            pixels = self.validation.pixels[self.validation.labels == label][:DIAGNOSED_IMAGES]
-            features = normalise(embed(encoder, pixels))
+        for trained, label in zip(self.model, self.benchmark.classes, strict=True):
+            some = self.validation[self.images.labels[self.validation] == label][:DIAGNOSED_IMAGES]
+            features = normalise(self.features.of(trained, f"diagnosed of class {label}", self.images, some))
             centre = normalise(features.mean(dim=0, keepdim=True))
             of_class = {
                 "uniformity": geometry.uniformity(features),
@@ -232,68 +224,74 @@ class AnomalyTask(OneClassTask):
         """Return a reference: ``chance``, ``raw``, ``untrained``, ``pretrained`` or ``supervised``.
 
         ``raw`` takes Euclidean distances between pixels, not normalised (which does better), ``untrained`` the encoder
-        with random filters, ``pretrained`` the encoder before training. ``supervised`` is a task: the encoder with a
-        linear classifier, trained on labelled normal and anomalous images: an upper bound that sees anomalies.
+        with random weights, ``pretrained`` the encoder as ImageNet left it: DN2 (Bergman et al. 2020, arXiv
+        2002.10445) on the sphere. ``supervised`` is a task: the encoder with a linear classifier, trained on labelled
+        normal and anomalous images: an upper bound that sees anomalies.
         """
         if name == "chance":
-            return on_both_splits(partial(self.mean_over_classes, score=lambda _, pixels: torch.zeros(len(pixels))))
+            return on_both_splits(self._chance)
         if name == "raw":
-            return on_both_splits(partial(self.mean_over_classes, score=self._raw_distance))
+            return on_both_splits(self._raw)
         if name == "untrained":
-            generator = self.context.streams.torch("weights")
-            filters = random_filters(self.benchmark.filters, self.benchmark.size, generator)
-            encoder = Encoder(filters).to(self.context.device)
-            return on_both_splits(lambda split: self._detection(split, [encoder] * len(self.normal)))
+            with self.context.streams.seeded("weights"):
+                encoder = NETWORKS[self.benchmark.encoder].untrained().to(self.context.device)
+            features = Features(self, encoder.frozen)
+            return on_both_splits(lambda split: features.detection(split, [encoder.trained] * len(self.normal)))
         if name == "pretrained":
-            return on_both_splits(lambda split: self._detection(split, [self.start] * len(self.normal)))
+            return on_both_splits(self._pretrained)
         if name == "supervised":
             return SupervisedTask(self.benchmark, self.context)
         return super().reference(name)
 
-    def _detection(self, split: str, encoders: Iterable[nn.Module]) -> Evaluated:
-        encoders = list(encoders)
-        embed_once = lru_cache(maxsize=1)(
-            embed
-        )  # where all classes have the same encoder, the queries' features serve all
+    def _pretrained(self, split: str) -> Evaluated:
+        return self.features.detection(split, [self.start.trained] * len(self.normal))
 
-        def score(place: int, pixels: Tensor) -> Tensor:
-            gallery = embed(encoders[place], self.normal[place])
-            return spherical_distance_to_nearest(gallery, embed_once(encoders[place], pixels))
+    def _chance(self, split: str) -> Evaluated:
+        same = torch.zeros(len(self.queries(split)[1]))
+        return self.mean_over_classes(split, [same] * len(self.normal))
 
-        return self.mean_over_classes(split, score)
+    def _raw(self, split: str) -> Evaluated:
+        queries = self._pixels(*self.queries(split))
+        normal = (self._pixels(self.images, numbers) for numbers in self.normal)
+        return self.mean_over_classes(split, [distance_to_nearest(pixels, queries) for pixels in normal])
 
-    def _raw_distance(self, place: int, pixels: Tensor) -> Tensor:
-        return distance_to_nearest(to_float(self.normal[place]).flatten(1), to_float(pixels).flatten(1))
+    def _pixels(self, images: HeldImages, numbers: Tensor) -> Tensor:
+        return images.plain(numbers, 1.0, images.pixels.shape[-1], self.context.device).flatten(1)
 
 
 class SupervisedTask(OneClassTask):
-    """The upper reference: normal against anomalous images with labels, from the same encoder and in the same steps."""
+    """The upper reference: normal against anomalous images with labels, from the same encoder and in the same steps.
 
-    def __init__(self, benchmark: AnomalyDetection, context: Context) -> None:
+    As many anomalies as normal images are drawn for each class, from the training images of all others.
+    """
+
+    def __init__(self, benchmark: Settings, context: Context) -> None:
         super().__init__(benchmark, context)
-        encoder = self.pretrained()
-        features = embed(encoder, self.normal[0][:1]).shape[1]
+        self.features = Features(self, self.start.frozen)
+        width = self.features.of(self.start.trained, "one", self.images, self.normal[0][:1]).shape[1]
         with context.streams.seeded("weights"):
-            heads = [nn.Linear(features, 1).to(context.device) for _ in self.normal]
-        self.model = nn.ModuleList(nn.Sequential(deepcopy(encoder), head) for head in heads)
-        self.anomalies = [(self.training.labels != label).nonzero().squeeze(1) for label in benchmark.classes]
+            heads = [nn.Linear(width, 1).to(context.device) for _ in self.normal]
+        self.model = nn.ModuleList(nn.Sequential(deepcopy(self.start.trained), head) for head in heads)
+        named = zip(benchmark.classes, self.normal, strict=True)
+        self.drawn = [
+            (self.views(normal, f"views of class {c}"), self.views(self._anomalies(c), f"views against class {c}"))
+            for c, normal in named
+        ]
 
     def objective(self, step: Step) -> Objective:
-        """Return the cross-entropy of as many anomalies, drawn from all other classes' training images, as normals."""
+        """Return the cross-entropy of a view of each normal image and of each of as many anomalies."""
         place, items = self.turn(step)
-        others = self.anomalies[place]
-        draws = torch.randint(len(others), (len(items),), generator=self.context.streams.torch("anomalies", step.index))
-        anomalies = self.training.pixels[others[draws]].to(self.context.device)
-        logits = self.model[place](self.views(torch.cat([self.normal[place][items], anomalies]), step)).squeeze(1)
+        views = torch.cat([views(items, step, count=1) for views in self.drawn[place]])
+        logits = self.model[place](views).squeeze(1)
         anomalous = (torch.arange(len(logits), device=logits.device) >= len(items)).float()
         return Objective(auxiliary=functional.binary_cross_entropy_with_logits(logits, anomalous))
 
     def evaluate(self, split: str) -> Metrics:
         """Return the metrics of the classifiers' logits."""
-        return self.mean_over_classes(split, lambda place, pixels: embed(self.model[place], pixels).squeeze(1))
+        return self.mean_over_classes(split, [self.features.of_queries(part, split).squeeze(1) for part in self.model])
 
-
-def embed(module: nn.Module, pixels: Tensor) -> Tensor:
-    """Return a module's outputs for uint8 images, without gradients: [images, outputs]."""
-    with torch.no_grad():
-        return torch.cat([module(to_float(some)) for some in torch.split(pixels, IMAGES_AT_ONCE)])
+    def _anomalies(self, label: int) -> Tensor:
+        """Return the numbers of the anomalies to train on: int64 [normal images]."""
+        others = (self.known & (self.images.labels != label)).nonzero().squeeze(1)
+        order = torch.randperm(len(others), generator=self.context.streams.torch(f"anomalies of class {label}"))
+        return others[order[: self.benchmark.normal_images]]

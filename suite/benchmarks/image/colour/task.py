@@ -13,9 +13,9 @@ from torch.nn import functional
 
 from suite.benchmarks.image.colour import crops, data, subsets
 from suite.benchmarks.image.colour.augment import ColourAugmentation
-from suite.benchmarks.image.colour.benchmark import ColourImageClassification
 from suite.benchmarks.image.colour.encoder import ResNet, projection
 from suite.benchmarks.image.colour.optimise import LARS, cosine_by_epoch, without_decay_of_vectors
+from suite.benchmarks.image.colour.settings import Settings
 from suite.benchmarks.image.encoder import Model
 from suite.benchmarks.image.evaluate import FeatureEvaluation, geometry_of
 from suite.benchmarks.image.moco import MomentumModel
@@ -36,11 +36,11 @@ class ColourTask(Task):
 
     Parameters
     ----------
-    benchmark : ColourImageClassification
+    benchmark : Settings
     context : Context
     """
 
-    def __init__(self, benchmark: ColourImageClassification, context: Context) -> None:
+    def __init__(self, benchmark: Settings, context: Context) -> None:
         self.benchmark = benchmark
         self.context = context
         self.images = data.load(benchmark.dataset, "train", context.data)
@@ -225,7 +225,7 @@ class ColourMomentumTask(ColourContrastiveTask):
 
     model: MomentumModel
 
-    def __init__(self, benchmark: ColourImageClassification, context: Context) -> None:
+    def __init__(self, benchmark: Settings, context: Context) -> None:
         super().__init__(benchmark, context)
         draws = torch.randn(benchmark.queue, benchmark.embedding, generator=context.streams.torch("queue"))
         self.model = MomentumModel(self.model, draws.to(context.device), benchmark.key_momentum)

@@ -143,7 +143,7 @@ class Features:
         if name not in self._kept:
             self._kept[name] = self._through(self.frozen, images, numbers)
         with torch.no_grad():
-            return torch.cat([trained(some) for some in self._kept[name].split(IMAGES_AT_ONCE)])
+            return torch.cat([trained(some) for some in torch.split(self._kept[name], IMAGES_AT_ONCE)])
 
     def of_normal(self, trained: nn.Module, place: int) -> Tensor:
         """Return the features of the normal training images of a class: [images, features]."""
@@ -166,7 +166,7 @@ class Features:
     def _through(self, module: nn.Module, images: HeldImages, numbers: Tensor) -> Tensor:
         share, size, device = self.task.benchmark.centre, self.task.benchmark.size, self.task.context.device
         with torch.no_grad():
-            parts = numbers.split(IMAGES_AT_ONCE)
+            parts = torch.split(numbers, IMAGES_AT_ONCE)
             return torch.cat([module(images.plain(some, share, size, device)) for some in parts])
 
 

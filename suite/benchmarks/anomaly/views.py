@@ -69,4 +69,4 @@ class Views:
 
     def _outputs(self, numbers: Tensor, generator: torch.Generator) -> Tensor:
         with torch.no_grad():
-            return torch.cat([self.frozen(self.draw(some, generator)) for some in numbers.split(IMAGES_AT_ONCE)])
+            return torch.cat([self.frozen(self.draw(some, generator)) for some in torch.split(numbers, IMAGES_AT_ONCE)])

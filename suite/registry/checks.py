@@ -14,8 +14,8 @@ from suite.provenance import targets
 from suite.registry import members
 from suite.registry.binding import bind
 from suite.registry.claims import At, Claim, Trials
-from suite.registry.places import KeyPath, Lines, dotted
-from suite.registry.registry import BenchmarkEntry, Document, LossEntry, Registry
+from suite.registry.places import KeyPath, Lines, dotted, relative
+from suite.registry.registry import BenchmarkEntry, Document, LossEntry, Registry, Slice
 from suite.registry.search import Axis
 from suite.text.naming import is_path
 
@@ -35,8 +35,9 @@ _ANYTHING: Final = targets.Target("", "", "", None)
 
 
 class _Checks:
-    def __init__(self, document: Document, lines: Lines, known: Sequence[Problem]) -> None:
+    def __init__(self, document: Document, file: Path, lines: Lines, known: Sequence[Problem]) -> None:
         self.document = document
+        self.file = relative(file)
         self.lines = lines
         self.reported = [problem.key for problem in known]
         self.problems: list[Problem] = []
@@ -220,25 +221,35 @@ class _Checks:
                 self.references(registry, name, entry)
 
     def slices(self, registry: Registry) -> None:
+        slices = registry.document.slices
+        inherited = [name for name in slices if self.lines.file(("slices", name)) not in ("", self.file)]
+        for name in [*inherited, *(name for name in slices if name not in inherited)]:
+            problems = list(self.slice(registry, name, slices[name]))
+            if problems and name in inherited:
+                del slices[name]  # of what the study did not keep, or replaced
+            else:
+                self.problems += problems
+
+    def slice(self, registry: Registry, name: str, entry: Slice) -> Iterator[Problem]:
         from suite.registry.selection import SelectionError, select_benchmarks, select_losses
 
+        def problem(path: KeyPath, key: KeyPath, message: str) -> Problem:
+            return Problem(self.lines(("slices", name, *path)), dotted(("slices", name, *key)), message)
+
         losses_are_broken = any(key.startswith("losses.") for key in [*self.reported, *(p.key for p in self.problems)])
-        for name, entry in registry.document.slices.items():
-            if not entry.parts():
-                parts = ("benchmarks", "losses", "seeds", "profile")
-                self.complain(("slices", name), f"selects nothing; {choices('', parts)}")
-            for kind, select in (("losses", select_losses), ("benchmarks", select_benchmarks)):
-                listed = [text for text in getattr(entry, kind) or () if not (losses_are_broken and "@" in text)]
-                if getattr(entry, kind) == []:
-                    self.complain(("slices", name, kind), "must not be empty")
-                # one by one, to say which; a negation means something only beside the others
-                negated = any(text.startswith("~") for text in listed)
-                for index, texts in enumerate([listed] if negated else [[text] for text in listed or ()]):
-                    try:
-                        select(registry, texts)
-                    except SelectionError as error:
-                        where = self.lines(("slices", name, kind, index))
-                        self.problems.append(Problem(where, f"slices.{name}.{kind}", str(error)))
+        if not entry.parts():
+            yield problem((), (), f"selects nothing; {choices('', ('benchmarks', 'losses', 'seeds', 'profile'))}")
+        for kind, select in (("losses", select_losses), ("benchmarks", select_benchmarks)):
+            listed = [text for text in getattr(entry, kind) or () if not (losses_are_broken and "@" in text)]
+            if getattr(entry, kind) == []:
+                yield problem((kind,), (kind,), "must not be empty")
+            # one by one, to say which; a negation means something only beside the others
+            negated = any(text.startswith("~") for text in listed)
+            for index, texts in enumerate([listed] if negated else [[text] for text in listed or ()]):
+                try:
+                    select(registry, texts)
+                except SelectionError as error:
+                    yield problem((kind, index), (kind,), str(error))
 
     def claims(self, registry: Registry) -> None:
         said: dict[Claim, str] = {}
@@ -336,7 +347,7 @@ def checked_registry(document: Document, file: Path, lines: Lines, known: Sequen
     InputError
         With these problems and every other one.
     """
-    checks = _Checks(document, lines, known)
+    checks = _Checks(document, file, lines, known)
     checks.names()
     losses = dict(checks.losses())
     found, settings = checks.benchmarks()

@@ -90,6 +90,10 @@ class Lines:
                 return self._where[path[:length]]
         return COMMAND_LINE
 
+    def file(self, path: KeyPath) -> str:
+        """Return the file in which a key stands; empty if it is in none."""
+        return self._where.get(path, "").rpartition(":")[0]
+
 
 #: Plain words that YAML 1.1 reads as something else than what stands there.
 _OCTAL: Final = re.compile(r"[-+]?0[0-7_]+")

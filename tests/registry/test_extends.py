@@ -68,6 +68,15 @@ def test_what_it_names_is_merged_and_the_rest_is_the_suite_s(study: Path) -> Non
     assert set(shipped.document.losses) < set(document.losses)
 
 
+def test_slices_of_what_a_study_did_not_keep_or_replaced_go_and_its_own_are_checked(study: Path) -> None:
+    slices = load(study).document.slices  # text, recommendation and DySTreSS's shape are not there
+    assert "shifted" not in slices and "contrastive_weight" not in slices
+    assert {"default", "headline", "clamp"} <= set(slices)
+    study.write_text(f"{STUDY}slices: {{few: {{benchmarks: [text]}}}}\n")
+    with pytest.raises(InputError, match=r"mine.yaml:13: slices.few.benchmarks: no benchmark or slice 'text'"):
+        load(study)
+
+
 def test_an_entry_of_another_class_replaces_the_suite_s_with_its_arguments(study: Path) -> None:
     assert load(study).losses["dystress"].arguments == {}
 

@@ -21,7 +21,7 @@ install_venv = [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && \
 .PHONY: help run test test-fast smoke lint coverage docs bench bench-quick install constraints clean
 
 help:
-	@echo "make run     install, fetch data, tune every loss (profile mini), write the report"
+	@echo "make run     install, fetch data, tune every loss on five benchmarks (profile mini), write the report"
 	@echo "make smoke   the same at profile smoke, two seeds: a minute"
 	@echo "make test    install what the tests need and run them all: some twenty-five minutes on two cores"
 	@echo "make test-fast   only tests without campaigns, servers and compilers, for the inner loop: under four minutes"
@@ -33,7 +33,7 @@ help:
 	@echo "make clean   remove the virtual environment and caches; results and data stay"
 
 run: $(VENV)/.installed
-	$(BIN)/python -m suite tune --benchmarks all --budget 3 --selection-seeds 100 --seeds 0-2 $(ARGUMENTS)
+	$(BIN)/python -m suite tune --benchmarks image graph anomaly text recommendation --budget 3 --selection-seeds 100 --seeds 0-2 $(ARGUMENTS)
 	$(BIN)/python -m analysis report
 
 smoke: $(VENV)/.installed

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from suite.records.files import is_held, read_json, write_json
+from suite.records.files import is_held, matching, read_json, write_json
 from suite.records.launch import Launch, all_launches, has_joined
 from suite.records.record import Store
 
@@ -79,7 +79,7 @@ def note_job(batch: Batch, job: str) -> Batch:
 def batches(launch: Launch) -> list[Batch]:
     """Return the arrays of a launch, oldest first."""
     found = []
-    for file in sorted((launch.folder / "batches").glob("*.json"), key=lambda f: int(f.stem)):
+    for file in sorted(matching(launch.folder / "batches", "*.json"), key=lambda f: int(f.stem)):
         content, job = read_json(file), read_json(file.with_suffix(".job"))
         if content is not None:
             found.append(

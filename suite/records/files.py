@@ -147,3 +147,11 @@ def is_held(path: Path) -> bool:
     except BlockingIOError:
         return True
     return False
+
+
+def matching(folder: Path, pattern: str) -> list[Path]:
+    """Return the files of a folder that match a glob; none of one that another process removes while it is listed."""
+    try:
+        return list(folder.glob(pattern))
+    except FileNotFoundError:
+        return []

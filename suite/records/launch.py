@@ -23,7 +23,7 @@ from typing import Any, Final
 
 from suite.process import cores, gpus
 from suite.records.failures import identity, is_final
-from suite.records.files import held, is_held, read_json, write_json
+from suite.records.files import held, is_held, matching, read_json, write_json
 from suite.records.record import Store
 from suite.records.specs import EMPTY, LaunchSpec, turns
 
@@ -242,7 +242,8 @@ class Launch:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _names(self) -> list[str]:
-        names = {p.stem for p in (self.folder / "workers").glob("*.*.*") if p.suffix in (".lock", ".submitted")}
+        paths = matching(self.folder / "workers", "*.*.*")
+        names = {path.stem for path in paths if path.suffix in (".lock", ".submitted")}
         return sorted((name for name in names if name[0].isdigit()), key=lambda n: tuple(map(int, n.split("."))))
 
     def _is_alive(self, name: str) -> bool:
@@ -328,7 +329,7 @@ def forget_finished(store: Store) -> None:
     for launch in all_launches(store):
         is_quiet = not launch.is_on_cluster or (
             time.time() - launch.spec.created > FORGET_S
-            and not any(map(is_held, (launch.folder / "tasks").glob("*.lock")))
+            and not any(map(is_held, matching(launch.folder / "tasks", "*.lock")))
         )
         if is_quiet and not launch.workers() and all(launch.is_done(key, store) for key in launch.spec.runs):
             launch.remove()

@@ -68,7 +68,8 @@ def test_tasks_that_never_ran_are_found_in_accounting_however_sacct_lists_them(o
     answer = wait_for_accounting(on_slurm, dict.fromkeys([tasks[0], *never_ran], "CANCELLED"))
     assert answer[tasks[0]].nodes in ("gpu1", "gpu2")
     assert answer[tasks[99]] == Ended("CANCELLED", "0:0", "")
-    assert client.accounting(tasks[2:60:2]) == {}
+    # of tasks that were cancelled one by one SLURM keeps nothing, unless it is slow and the array's end comes first
+    assert {ended.state for ended in client.accounting(tasks[2:60:2]).values()} <= {"CANCELLED"}
 
 
 def test_accounting_tells_how_tasks_ended(on_slurm: Cluster) -> None:

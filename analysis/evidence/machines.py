@@ -96,7 +96,7 @@ def machines(collected: Collected, judged: Callable[[Collected], Judged]) -> tup
 
 
 def spreads(machines: Sequence[Machine]) -> Iterator[Spread]:
-    """Yield the spread of every row that more than one machine has on a benchmark with a seed in common."""
+    """Yield the spread of every row that all machines have on a benchmark with a seed in common."""
     scores = [one.rows.pivot_table(index=["benchmark", "row"], columns="seed", values="test") for one in machines]
     for benchmark, row in sorted(set().union(*(one.index for one in scores)), key=lambda pair: [*map(natural, pair)]):
         having = [one for one in scores if (benchmark, row) in one.index]

@@ -100,8 +100,9 @@ class _Reader:
         texts = ("title", "licence", "origin", "reference")
         fields = self._fields(node, f"data set {name!r}", required=(*texts, "members"), optional=("sources",))
         described = {key: self._text(fields[key], key) for key in texts if key in fields}
-        if "origin" in fields and not re.match(r"https?://", described["origin"]):
-            self._note(_line(fields["origin"]), f"origin must be a URL, not {described['origin']!r}")
+        if "origin" in fields and not re.match(r"https?://|package \S", described["origin"]):
+            message = f"origin must be a URL, or 'package NAME' where there is no page, not {described['origin']!r}"
+            self._note(_line(fields["origin"]), message)
         members = self._members(fields["members"]) if "members" in fields else {}
         sources = self._sources(fields["sources"], members) if "sources" in fields else ()
         supplied = {member for source in sources for member in source.members}

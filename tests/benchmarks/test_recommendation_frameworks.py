@@ -15,33 +15,19 @@ from suite.benchmarks.recommendation import SequentialRecommendation
 from suite.benchmarks.recommendation import task as tasks
 from suite.benchmarks.recommendation.data import Sequences
 from suite.benchmarks.recommendation.item_graph import ItemGraph
-from suite.conformance.benchmark import BenchmarkConformance
-from suite.losses import InfoNCE
 from suite.registry.load import load as load_registry
-from suite.training import Context, Interrupted, Step, evaluate, train
+from suite.training import Context, Step, evaluate
 from suite.training.streams import Streams
+from tests.benchmarks import test_recommendation
+from tests.benchmarks.steps import train_three_steps
 from tests.benchmarks.test_recommendation import ITEMS, TINY, context, successors, write
 
 DCREC = replace(TINY, framework="dcrec")
 PUBLISHED = ("recommendation_beauty", "recommendation_toys", "recommendation_sports", "recommendation_movielens_1m")
 
 
-class TestConformance(BenchmarkConformance):
+class TestConformance(test_recommendation.TestConformance):
     benchmark = DCREC
-    primary = "ndcg_10"
-    references = ("chance", "popularity", "untrained", "no_contrast")
-
-    @pytest.fixture(autouse=True)
-    def _files(self, tmp_path: Path) -> None:
-        self.log = write(tmp_path / "log.inter", successors())
-        others = [[*sequence[:-1], (sequence[-1] + 11) % ITEMS] for sequence in successors()]
-        self.other_log = write(tmp_path / "other.inter", others)
-
-    def context(self, seed: int) -> Context:
-        return context(self.log, seed)
-
-    def with_other_test_items(self, context: Context) -> Context:
-        return replace(context, data=lambda dataset, member: self.other_log)
 
 
 # --- the graph of items ----------------------------------------------------------------------------------------------
@@ -130,17 +116,10 @@ def test_the_published_settings_train_three_steps_and_evaluate(name: str, framew
     registry = load_registry()
     settings = SequentialRecommendation(**{**registry.settings[name, "paper"], "framework": framework})
     assert (settings.width, settings.layers, settings.heads, settings.length) == (64, 2, 2, 50)
-    task, seen = settings.task(published_form(tmp_path, settings.dataset)), list[Step]()
+    task = settings.task(published_form(tmp_path, settings.dataset))
     assert task.steps_per_epoch == 1  # a batch holds all users of the miniature
     before = evaluate(task)
-    with pytest.raises(Interrupted):
-        train(
-            task,
-            InfoNCE(registry.document.benchmarks[name].host_temperature or 0.0),
-            task.context.streams,
-            report=lambda step, metrics: seen.append(step),
-            stop=lambda: len(seen) == 3,
-        )
+    train_three_steps(task, registry.document.benchmarks[name].host_temperature or 0.0)
     after = evaluate(task)
     assert after.keys() == before.keys()
     assert after != before

@@ -39,7 +39,7 @@ def test_the_suites_own_catalogue_is_whole() -> None:
     for name, dataset in suite.data.catalogue().items():
         assert dataset.name == name
         assert all((dataset.title, dataset.licence, dataset.reference))
-        assert dataset.origin.startswith("https://")
+        assert dataset.origin.startswith(("https://", "package "))
         assert dataset.sources or name in ("imagenet100", "imagenet1k")
         for member in dataset.members.values():
             assert re.fullmatch("[0-9a-f]{64}", member.sha256) or not member.sha256

@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
@@ -58,9 +59,15 @@ def read_json(path: Path) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
-        logger.warning("%s is damaged: it counts as missing", path)
+        _warn_of_damage(path)
         return None
     return value
+
+
+@cache
+def _warn_of_damage(path: Path) -> None:
+    """Say that a file is damaged, once a process: waiting commands read the same files every second."""
+    logger.warning("%s is damaged: it counts as missing", path)
 
 
 @contextmanager

@@ -5,11 +5,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Iterable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 TRACEBACK = re.compile(r"^(?:.* )?Traceback \(most recent call last\):$")
 #: Of a line that belongs to a traceback, behind which its error stands.
 WITHIN = re.compile(r"^(?:[ \t].*)?$")
+#: How an error begins: with the name of its class.
+ERROR = re.compile(r"^[A-Za-z_][\w.]*(?:: |$)")
+#: How the second line of an error begins that gives its cause there, as those of SQLAlchemy do.
+CAUSE = re.compile(r"^\(")
 #: By a word in the name of a fault: what those whom it strikes, or who work beside them, may say.
 EXPLAINED = {
     "full disk": r"No space left|disk is full|disk I/O error|truncated",
@@ -44,16 +49,21 @@ def unexplained(results: Path, written: Iterable[Path], struck: Collection[str])
 
 
 def errors(file: Path) -> Iterator[str]:
-    """Yield the error of every traceback in a file, and where it was; none of one whose writer was killed before it."""
-    lines, place = iter(file.read_text(encoding="utf-8", errors="replace").splitlines()), ""
-    for line in lines:
-        if not TRACEBACK.match(line):
-            continue
-        for said in lines:
-            if not WITHIN.match(said):
-                yield f"{said[:300]} ({place})"
-                break
-            place = said.strip() if said.startswith("  File ") else place
+    """Yield the error of every traceback in a file, and where it was; none of one that is torn.
+
+    Torn by a kill of its writer, or by a full disk under what is printed.
+    """
+    lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+    within, place = False, ""
+    for said, following in pairwise([*lines, ""]):
+        if TRACEBACK.match(said):
+            within, place = True, ""
+        elif within and not WITHIN.match(said):
+            within = False
+            if ERROR.match(said):
+                yield f"{said}{f' {following}' if CAUSE.match(following) else ''}"[:400] + f" ({place})"
+        elif said.startswith("  File "):
+            place = said.strip()
 
 
 def failures(file: Path) -> Iterator[str]:

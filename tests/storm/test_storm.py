@@ -95,10 +95,19 @@ def test_an_error_is_explained_by_the_fault_that_causes_it_and_by_no_other(tmp_p
         "Traceback (most recent call last):\n  File x\nOSError: [Errno 28] No space left on device\n\n"
         "During handling of the above exception, another exception occurred:\n\n"
         "Traceback (most recent call last):\n  File y\nKeyboardInterrupt\n"
+        "Traceback (most recent call last):\n  torn\nlaunch.json is damaged: it counts as missing\n"
+        "Traceback (most recent call last):\n  torn, too\n"
+        "Traceback (most recent call last):\n  File z\na.b.OperationalError: (raised as a result of autoflush)\n"
+        "(sqlite3.OperationalError) database or disk is full\n[SQL: INSERT]\n"
         "Traceback (most recent call last):\n  torn"
     )
-    both = ["said.txt: OSError: [Errno 28] No space left on device (File x)", "said.txt: KeyboardInterrupt (File y)"]
-    assert unexplained(tmp_path, [said], []) == both
-    assert unexplained(tmp_path, [said], ["full disk"]) == both[1:]
-    assert unexplained(tmp_path, [said], ["INT to a worker"]) == both[:1]
+    disk = "said.txt: OSError: [Errno 28] No space left on device (File x)"
+    interrupt = "said.txt: KeyboardInterrupt (File y)"
+    store = (
+        "said.txt: a.b.OperationalError: (raised as a result of autoflush) "
+        "(sqlite3.OperationalError) database or disk is full (File z)"
+    )
+    assert unexplained(tmp_path, [said], []) == [disk, interrupt, store]
+    assert unexplained(tmp_path, [said], ["full disk"]) == [interrupt]
+    assert unexplained(tmp_path, [said], ["INT to a worker"]) == [disk, store]
     assert unexplained(tmp_path, [said], ["INT to a worker", "full disk"]) == []

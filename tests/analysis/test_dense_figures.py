@@ -17,6 +17,7 @@ from analysis.figures import dense, plots
 from analysis.figures.canvas import Drawing
 from analysis.figures.plots import Image, _image
 from analysis.figures.style import look
+from analysis.report import write_report
 from tests.analysis import evidences
 from tests.analysis.evidences import LOSSES, evidence
 
@@ -71,18 +72,11 @@ def test_figures_of_a_few_rows_hold_no_pixels_and_what_decides_is_about_what_an_
         assert 0.4 < (dense.size(drawing.figure) + words) / len(one.svg) < 1.6, name
 
 
-@pytest.mark.slow
-def test_the_page_of_sixteen_losses_on_ten_benchmarks_stays_small(tmp_path: Path) -> None:
-    from concurrent.futures import ThreadPoolExecutor
-
-    from analysis.report.everything import write_everything
-
-    rows = [*LOSSES, *(f"loss_{i}" for i in range(12))]
-    made = evidence([f"benchmark_{i}" for i in range(10)], rows, seeds=range(3))
-    with ThreadPoolExecutor(1) as pool:
-        page, *files = write_everything({"mini": made}, evidences.logged(made, evidences.curves(made)), tmp_path, pool)
-    assert page.stat().st_size < 4e6
-    text = page.read_text(encoding="utf-8")
-    pixels = [file.stem for file in files if file.suffix == ".svg" and b"<image" in file.read_bytes()]
-    assert {"curves", "histograms"} <= set(pixels)
-    assert text.count(dense.SAID.strip()) == len(pixels)
+def test_the_page_of_a_large_study_stays_small_and_says_why(many: Evidence, curves: Image, tmp_path: Path) -> None:
+    drawn_too = [curves, *(drawn(many, name) for name in ("histograms", "ranks"))]
+    figures = [(one.name, one.caption, one.svg.decode()) for one in drawn_too]
+    logged = evidences.logged(many, evidences.curves(many))
+    plain = write_report([many], {}, {}, logged, tmp_path / "plain.html")
+    page = write_report([many], {}, {"mini": figures}, logged, tmp_path / "report.html")
+    assert page.stat().st_size - plain.stat().st_size < 700_000  # 2 MB, were the two of them lines
+    assert page.read_text(encoding="utf-8").count(dense.SAID.strip()) == 2

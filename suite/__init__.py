@@ -9,6 +9,7 @@ from typing import Any
 
 _MODULES = {
     "suite.losses": [
+        "AdapTau",
         "DCL",
         "DCLW",
         "DHEL",

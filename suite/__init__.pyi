@@ -3,6 +3,7 @@ from suite.losses import DCLW as DCLW
 from suite.losses import DHEL as DHEL
 from suite.losses import MACL as MACL
 from suite.losses import PPS as PPS
+from suite.losses import AdapTau as AdapTau
 from suite.losses import DySTreSS as DySTreSS
 from suite.losses import FocalInfoNCE as FocalInfoNCE
 from suite.losses import InfoNCE as InfoNCE

@@ -77,6 +77,7 @@ _LOOKS: Final = {
     "dcl": Look(_VERMILION, "h", _SPARSE),
     "dclw": Look(_GREEN, "X", _DASH_DOT_DOT),
     "siglip": Look(_PINK, "d", _DOT),
+    "adap_tau": Look(_SKY, "p", _LONG),
 }
 _OTHERS: Final = tuple(
     Look(colour, marker, line)

@@ -136,18 +136,18 @@ def selection_of(options: argparse.Namespace) -> Selection:
     )
 
 
-def found_key(store: Store, prefix: str) -> str:
-    """Return the key of the run, recorded or queued, that a prefix names.
+def found_key(store: Store, word: str) -> str:
+    """Return the key of the run, recorded or queued, that a name or the beginning of a key means.
 
     Raises
     ------
     InputError
-        If no key begins like that, or several do.
+        If it means none, or several.
     """
     try:
-        return find_key(store, prefix)
+        return find_key(store, word)
     except LookupError as error:
-        raise InputError([Problem(COMMAND_LINE, prefix, str(error))]) from error
+        raise InputError([Problem(COMMAND_LINE, word, str(error))]) from error
 
 
 def agreed(question: str) -> bool:

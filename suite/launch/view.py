@@ -20,6 +20,7 @@ from suite.records.arrays import batches, open_launches, task_report
 from suite.records.failures import outlook
 from suite.records.launch import Launch, all_launches, live_launches, pools
 from suite.records.record import Record, Store
+from suite.records.specs import name_of
 from suite.text.masking import masked
 
 
@@ -154,7 +155,7 @@ def explain(record: Record, plan_run: Run | None) -> list[tuple[str, str]]:
     facts = [("key", record.key)]
     if run is not None:
         origin = run["provenance"]
-        facts.append(("run", f"{run['benchmark']}/{run['loss']}/seed{run['seed']} at profile {run['profile']}"))
+        facts.append(("run", f"{name_of(run)} at profile {run['profile']}"))
         facts.append(("code", f"git {origin['git']}, {len({module_of(one) for one in run['code']})} modules"))
         hardware = origin["hardware"]
         facts.append(("machine", f"{origin['host']}: {hardware['processor']}, {hardware['device']}"))

@@ -1,5 +1,6 @@
 """Contrastive losses, one a file: similarities in, a scalar out."""
 
+from suite.losses.adap_tau import AdapTau
 from suite.losses.base import AnchorLoss, LogitLoss, Loss, cross_entropy, log_odds
 from suite.losses.dcl import DCL
 from suite.losses.dclw import DCLW
@@ -23,6 +24,7 @@ __all__ = [
     "DHEL",
     "MACL",
     "PPS",
+    "AdapTau",
     "AnchorLoss",
     "DySTreSS",
     "FocalInfoNCE",

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from suite.losses.base import NO_NEGATIVE, AnchorLoss
+from suite.losses.samples import check_samples
 from suite.losses.steps import Training
 from suite.pairs import Pairs
 from suite.pairs.gather import gathered
@@ -88,18 +89,7 @@ class ISogCLR(AnchorLoss):
 
     def forward(self, pairs: Pairs) -> Tensor:
         """Return the mean over anchors; in training mode, move the state of their samples."""
-        if not len(self.tau):
-            raise ValueError(
-                "ISogCLR keeps a state for each sample: call loss.prepare(suite.losses.steps.Training(samples, epochs, "
-                "steps_per_epoch)) once, before anything else"
-            )
-        first, last = pairs.index.aminmax()
-        if first < 0 or last >= len(self.tau):
-            wrong = int(first if first < 0 else last)
-            raise ValueError(
-                f"sample {wrong} is not among the {len(self.tau)} that prepare() was told of: the index of pairs holds "
-                "numbers from 0 to samples - 1"
-            )
+        check_samples(type(self).__name__, pairs.index, len(self.tau))
         self._seen.clear()
         value = super().forward(pairs)
         if self.training:

@@ -25,7 +25,7 @@ from suite.process import cores, gpus
 from suite.records.failures import identity, is_final
 from suite.records.files import held, is_held, matching, read_json, write_json
 from suite.records.record import Store
-from suite.records.specs import EMPTY, LaunchSpec, turns
+from suite.records.specs import EMPTY, LaunchSpec, name_of, turns
 
 FIRST_JOINED: Final = 1_000_000
 """Workers with this number or a higher one have joined from an allocation of their own: ``python -m suite worker``."""
@@ -302,22 +302,36 @@ def planned(store: Store, key: str) -> dict[str, Any] | None:
     return next((spec.to_json() for spec in specs if spec is not None), None)
 
 
-def find_key(store: Store, prefix: str) -> str:
-    """Return the one key of a record or a launch that begins with `prefix`.
+def find_key(store: Store, word: str) -> str:
+    """Return the key of the one run, recorded or queued, that a word means.
+
+    Parameters
+    ----------
+    store : Store
+    word : str
+        The beginning of its key, or its name as commands print it: ``image/infonce/seed3``.
 
     Raises
     ------
     LookupError
-        If there is none, or more than one.
+        If it means none, or more than one.
     """
-    known = store.keys().union(*(launch.spec.runs for launch in all_launches(store)))
-    found = sorted(key for key in known if key.startswith(prefix))
+    queued = {key: spec for launch in all_launches(store) for key, spec in launch.spec.runs.items()}
+    if "/" in word:
+        named = {key: spec.profile for key, spec in queued.items() if spec.name == word}
+        recorded = ((key, store.record(key).run()) for key in store.keys() - queued.keys())
+        named |= {key: run.get("profile", "") for key, run in recorded if run is not None and name_of(run) == word}
+        found, meaning = {key: f" ({profile})" for key, profile in named.items()}, f"are named {word!r}"
+        none = f"no run is named {word!r}"
+    else:
+        found = dict.fromkeys((key for key in store.keys() | queued.keys() if key.startswith(word)), "")
+        none, meaning = f"no run has a key that begins with {word!r}", f"have keys that begin with {word!r}"
     if not found:
-        raise LookupError(f"no run has a key that begins with {prefix!r}; python -m suite plan --runs shows keys")
+        raise LookupError(f"{none}; python -m suite plan --runs shows keys and names")
     if len(found) > 1:
-        listed = ", ".join(key[:12] for key in found[:5])
-        raise LookupError(f"{len(found)} runs have keys that begin with {prefix!r} ({listed} ...): give more of it")
-    return found[0]
+        listed = ", ".join(f"{key[:12]}{profile}" for key, profile in sorted(found.items())[:5])
+        raise LookupError(f"{len(found)} runs {meaning}: {listed}{' ...' * (len(found) > 5)}; give more of its key")
+    return next(iter(found))
 
 
 def forget_finished(store: Store) -> None:

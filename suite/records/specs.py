@@ -16,6 +16,11 @@ FORMAT: Final = 2
 """Of ``launch.json``; launches of another format are not read."""
 
 
+def name_of(run: Mapping[str, Any]) -> str:
+    """Return what commands call a run that is described as in ``run.json``: ``image/infonce/seed3``."""
+    return f"{run.get('benchmark')}/{run.get('loss')}/seed{run.get('seed')}"
+
+
 @dataclass(frozen=True)
 class RunSpec:
     """What a worker needs to know of a run: one benchmark x loss x seed at a profile.
@@ -52,7 +57,7 @@ class RunSpec:
     @property
     def name(self) -> str:
         """``image/infonce/seed3``."""
-        return f"{self.benchmark}/{self.loss}/seed{self.seed}"
+        return name_of(vars(self))
 
     def to_json(self) -> dict[str, Any]:
         """Return what :meth:`from_json` reads."""

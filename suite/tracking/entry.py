@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from suite.records.specs import as_read
+from suite.records.specs import as_read, name_of
 from suite.text.naming import clean_name, clean_text
 
 PARAM_LIMIT = 6000
@@ -66,7 +66,7 @@ class Record:
     @property
     def name(self) -> str:
         """MLflow's run name."""
-        return f"{self.run['benchmark']}/{self.run['loss']}/seed{self.run['seed']}"
+        return name_of(self.run)
 
     @property
     def items(self) -> str:

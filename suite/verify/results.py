@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 
 from suite.plan.run import Run
 from suite.records.record import Store
-from suite.records.specs import as_read
+from suite.records.specs import as_read, name_of
 from suite.text.naming import clean_name
 from suite.tracking.entry import flatten, shorten
 
@@ -59,7 +59,7 @@ class LoggedRun:
     @property
     def name(self) -> str:
         """``image/infonce/seed3``."""
-        return f"{self.benchmark}/{self.loss}/seed{self.seed}"
+        return name_of(vars(self))
 
 
 def settings_of(config: Mapping[str, Any]) -> dict[str, str]:

@@ -18,6 +18,7 @@ from suite.losses import (
     DCLW,
     MACL,
     PPS,
+    AdapTau,
     DySTreSS,
     FocalInfoNCE,
     InfoNCE,
@@ -83,8 +84,9 @@ LOSSES: dict[str, Callable[[], Loss]] = {
     "PPS": PPS,
     "FocalInfoNCE": FocalInfoNCE,
     "ISogCLR": ISogCLR,
+    "AdapTau": AdapTau,
 }
-ONE_POSITIVE = ("MACL", "DCLW", "ISogCLR")
+ONE_POSITIVE = ("MACL", "DCLW", "ISogCLR", "AdapTau")
 
 
 def failures(make: Callable[[], Any], names: list[str] = QUICK) -> dict[str, str]:

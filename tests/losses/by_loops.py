@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
+from scipy.special import lambertw
 from torch import Tensor
 
 Logit = Callable[[Tensor], Tensor]
@@ -314,3 +315,42 @@ class ISogCLR:
         tau = self.tau.get(sample, self.temperature) - self.rate * velocity
         self.velocity[sample] = velocity
         self.tau[sample] = min(max(tau, self.tau_min), self.tau_max)
+
+
+@dataclass
+class AdapTau:
+    """Scales that follow from what the last epoch has measured; :meth:`turn` begins a new one."""
+
+    damping: float = 1.0
+    personal: bool = True
+    least_gap: float = 0.1
+    gap: float = 0.7
+    ratio: dict[int, float] = field(default_factory=dict)
+    hardness: dict[int, list[float]] = field(default_factory=dict)
+    positives: list[float] = field(default_factory=list)
+    means: list[float] = field(default_factory=list)
+
+    def __call__(self, rows: list[Row]) -> Tensor:
+        terms = []
+        for row in rows:
+            positive, negatives = row.positives[0].cosine, row.negatives
+            candidates = len(negatives) + 1
+            common = math.log(candidates / 2) / max(self.gap, self.least_gap)
+            own = common * self.ratio.get(row.sample, 1.0)
+            terms.append(torch.stack([(own * s).exp() for s in negatives]).sum().log() - common * positive)
+            cosines = [s.item() for s in negatives]
+            hardness = math.log(sum(math.exp(s) for s in cosines)) - positive.item()
+            self.hardness.setdefault(row.sample, []).append(hardness)
+            self.positives.append(positive.item())
+            self.means.append((sum(cosines) + positive.item()) / candidates)
+        return mean(terms)
+
+    def turn(self) -> None:
+        self.gap = sum(self.positives) / len(self.positives) - sum(self.means) / len(self.means)
+        if self.personal:
+            of_sample = {sample: sum(seen) / len(seen) for sample, seen in self.hardness.items()}
+            middle = sum(of_sample.values()) / len(of_sample)
+            for sample, hardness in of_sample.items():
+                excess = (hardness - middle) / self.damping
+                self.ratio[sample] = math.exp(-lambertw(excess).real) if excess > -1 / math.e else math.e
+        self.hardness, self.positives, self.means = {}, [], []

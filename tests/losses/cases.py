@@ -11,7 +11,7 @@ from torch import Tensor
 
 from suite import losses
 from suite.losses import Loss
-from suite.losses.steps import Training
+from suite.losses.steps import Step, Training
 from suite.pairs import EmbeddedPairs, Pairs, pairs
 from tests.losses import by_loops
 from tests.losses.by_loops import Row
@@ -170,6 +170,12 @@ def _temperature_free(scale: float) -> Case:
     )
 
 
+def _adap_tau() -> Loss:
+    loss = losses.AdapTau()
+    loss.start(Step(0, 0, 0))
+    return loss
+
+
 def _scheduled(epoch: int) -> Case:
     def construct() -> Loss:
         loss = losses.TemperatureSchedule(period=10)
@@ -253,6 +259,7 @@ CASES = [
         views=True,
         is_softmax=False,
     ),
+    Case("AdapTau", _adap_tau, lambda rows: by_loops.AdapTau()(rows), 3.0, one_positive=True, is_softmax=False),
     Case("ISogCLR", losses.ISogCLR, lambda rows: by_loops.ISogCLR()(rows), 10.0, one_positive=True, is_softmax=False),
 ]
 

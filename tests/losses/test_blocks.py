@@ -70,8 +70,9 @@ def test_blocks_can_be_evaluated_without_gradients() -> None:
         torch.testing.assert_close(value, case.make()(pairs).detach(), rtol=1e-11, atol=1e-13)
 
 
-def test_a_state_moves_once_a_step_whatever_the_blocks() -> None:
-    (case,) = (case for case in CASES if case.name == "ISogCLR")
+@pytest.mark.parametrize("name", ["ISogCLR", "AdapTau"])
+def test_a_state_moves_once_a_step_whatever_the_blocks(name: str) -> None:
+    (case,) = (case for case in CASES if case.name == name)
     whole, blocks = case.make(), case.make()
     for seed in range(4):
         pairs = PAIR_TYPES[0].build(embeddings("random", seed))

@@ -13,6 +13,7 @@ from suite.losses import (
     DHEL,
     MACL,
     PPS,
+    AdapTau,
     DySTreSS,
     FocalInfoNCE,
     InfoNCE,
@@ -50,6 +51,7 @@ SHARPEST = [
     FocalInfoNCE(1e-3, margin=1.0),
     DHEL(1e-3),
     ISogCLR(1e-3, tau_min=1e-3),
+    AdapTau(1e-3, least_gap=1e-3),
 ]
 
 
@@ -158,7 +160,9 @@ def test_a_clamped_similarity_has_no_gradient_and_the_next_one_has(dtype: torch.
 
 
 @pytest.mark.parametrize(
-    "loss", [DCL(), DCLW(), DHEL(), MACL(), ISogCLR(), DySTreSS(form="dcl")], ids=lambda loss: type(loss).__name__
+    "loss",
+    [DCL(), DCLW(), DHEL(), MACL(), ISogCLR(), AdapTau(), DySTreSS(form="dcl")],
+    ids=lambda loss: type(loss).__name__,
 )
 def test_a_decoupled_loss_refuses_an_anchor_without_a_negative(loss: Loss) -> None:
     one = torch.ones(1, 3)

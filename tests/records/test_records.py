@@ -10,10 +10,11 @@ import pytest
 
 from suite.problems import InputError
 from suite.records.files import atomic_write, held, is_held, read_json, write_json
-from suite.records.launch import Launch, find_key
+from suite.records.launch import Launch, all_launches, find_key
 from suite.records.record import Record, Store
 from suite.records.specs import Pack
 from tests.launch.simulated import launch_of, local_launch
+from tests.records_factory import write_run
 from tests.waiting import PATIENCE_S
 
 KEY = "ab" * 32
@@ -129,6 +130,23 @@ def test_keys_are_found_by_their_beginning(tmp_path: Path) -> None:
         find_key(store, "a")
     with pytest.raises(LookupError, match="no run"):
         find_key(store, "ff")
+
+
+def test_keys_are_found_by_the_name_that_commands_print(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    done = write_run(tmp_path, "image", "infonce@temperature=0.2", 3)
+    local_launch(store, [KEY])
+    assert find_key(store, "image/infonce@temperature=0.2/seed3") == done
+    assert find_key(store, next(iter(all_launches(store))).spec.runs[KEY].name) == KEY
+    with pytest.raises(LookupError, match="no run is named 'image/infonce/seed3'"):
+        find_key(store, "image/infonce/seed3")
+    write_run(tmp_path, "image", "infonce@temperature=0.2", 3, profile="smoke")
+    with pytest.raises(LookupError, match=r"2 runs are named .*\((mini|smoke)\), .*\((mini|smoke)\); give"):
+        find_key(store, "image/infonce@temperature=0.2/seed3")
+    damaged = next(store.runs.glob(f"{done}*")) / "run.json"
+    damaged.write_text("{}")
+    with pytest.raises(LookupError, match="no run"):
+        find_key(store, "x/y/seed0")
 
 
 def test_a_launch_is_read_as_it_was_written(tmp_path: Path) -> None:

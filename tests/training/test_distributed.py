@@ -20,6 +20,7 @@ from suite.losses import (
     DHEL,
     MACL,
     PPS,
+    AdapTau,
     DySTreSS,
     FocalInfoNCE,
     InfoNCE,
@@ -68,6 +69,7 @@ LOSSES: dict[str, Callable[[], Loss]] = {
     "pps": PPS,
     "focal": FocalInfoNCE,
     "isogclr": ISogCLR,
+    "adap_tau": AdapTau,
     "whole": Whole,
 }
 PAIRS: dict[str, Callable[[Tensor, Tensor, Tensor], Pairs]] = {

@@ -58,12 +58,12 @@ def figure(evidence: Evidence, curves: pd.DataFrame) -> Drawing:
         raise NothingToDraw("No training loss and no cosine of positives or negatives was logged over training.")
     benchmarks = sorted(averaged["benchmark"].unique(), key=natural)
     rows = [label for label in evidence.labels if label in set(averaged["row"])]
+    parts = dict(iter(averaged.groupby(["benchmark", "name"])))
     with styled():
         drawn, lines = grid(len(benchmarks), len(PANELS), 1.45)
         for line, benchmark in zip(lines, benchmarks, strict=True):
-            here = averaged[averaged["benchmark"] == benchmark]
             for axis, name in zip(line, PANELS, strict=True):
-                _panel(axis, here[here["name"] == name], rows)
+                _panel(axis, parts.get((benchmark, name), averaged.iloc[:0]), rows)
             line[0].set_ylabel(wrapped(benchmark), fontweight="bold")
         for axis, title in zip(lines[0], PANELS.values(), strict=True):
             axis.set_title(title)
@@ -84,14 +84,17 @@ def _panel(axis: Axes, averaged: pd.DataFrame, rows: list[str]) -> None:
         axis.text(0.5, 0.5, "not logged", transform=axis.transAxes, ha="center", va="center", color="#555555")
         axis.set(xticks=[], yticks=[])
         return
+    by_row = averaged.groupby("row").indices
+    # arrays: an axis takes a series apart anew, each time
+    steps, mean, std = (averaged[name].fillna(0.0).to_numpy(dtype=float) for name in ("step", "mean", "std"))
     for number, row in enumerate(rows):
-        mine = averaged[averaged["row"] == row]
+        mine = by_row.get(row, [])
         shown, every = look(row), max(1, len(mine) // MARKS)
         # each row's markers at steps of their own, so that curves that coincide are both seen
         marks = (every * number // len(rows), every)
-        axis.plot(mine["step"], mine["mean"], **shown.curve, markevery=marks, markersize=3.5, linewidth=1.1)
-        if mine["std"].any():
-            low, high = mine["mean"] - mine["std"].fillna(0.0), mine["mean"] + mine["std"].fillna(0.0)
-            axis.fill_between(mine["step"], low, high, color=shown.colour, alpha=0.15, linewidth=0)
+        axis.plot(steps[mine], mean[mine], **shown.curve, markevery=marks, markersize=3.5, linewidth=1.1)
+        if std[mine].any():
+            low, high = mean[mine] - std[mine], mean[mine] + std[mine]
+            axis.fill_between(steps[mine], low, high, color=shown.colour, alpha=0.15, linewidth=0)
     axis.margins(x=0.02)
     axis.locator_params(nbins=5)

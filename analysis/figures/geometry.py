@@ -76,7 +76,7 @@ def figure(evidence: Evidence, curves: pd.DataFrame) -> Drawing:
         for line, axes in zip(lines, grids, strict=True):
             for (across, benchmark), axis in zip(line, axes, strict=False):
                 _panel(axis, ends[(ends["benchmark"] == benchmark) & (ends["across"] == across)], rows)
-                axis.set_title(wrapped(benchmark, 26))
+                axis.set_title(wrapped(benchmark, 24))
             for axis in axes[len(line) :]:
                 axis.remove()
         legend(drawn, [*(handle(row, lined=False) for row in rows), SEED])

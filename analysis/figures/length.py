@@ -75,15 +75,16 @@ def figure(evidence: Evidence, curves: pd.DataFrame) -> Drawing:
 
 
 def _panel(axis: Axes, averaged: pd.DataFrame, rows: list[str]) -> None:
+    by_row = averaged.groupby("row").indices
+    steps, mean = (averaged[name].to_numpy(dtype=float) for name in ("step", "mean"))
+    std = averaged["std"].fillna(0.0).to_numpy(dtype=float)
     for row in rows:
-        mine, shown = averaged[averaged["row"] == row], look(row)
-        if mine.empty:
+        if row not in by_row:
             continue
-        axis.plot(mine["step"], mine["mean"], **shown.curve, markersize=3.5)
-        std = mine["std"].fillna(0.0)
-        axis.fill_between(
-            mine["step"], mine["mean"] - std, mine["mean"] + std, color=shown.colour, alpha=0.15, linewidth=0
-        )
+        mine, shown = by_row[row], look(row)
+        low, high = mean[mine] - std[mine], mean[mine] + std[mine]
+        axis.plot(steps[mine], mean[mine], **shown.curve, markersize=3.5)
+        axis.fill_between(steps[mine], low, high, color=shown.colour, alpha=0.15, linewidth=0)
     axis.margins(x=0.02)
     axis.xaxis.set_major_locator(MaxNLocator(5))
     axis.yaxis.set_major_locator(MaxNLocator(5))

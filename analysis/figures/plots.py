@@ -30,6 +30,7 @@ from analysis.figures import (
     scores,
 )
 from analysis.figures.canvas import Drawing, NothingToDraw, settle
+from analysis.figures.dense import SAID, draw_as_pixels, with_few_colours
 from analysis.figures.style import styled
 from analysis.figures.tuning import budget, temperature
 
@@ -117,7 +118,13 @@ def _image(name: str, draw: Callable[[], Drawing]) -> Image:
             return Image(name, str(nothing))
         with styled():
             settle(drawing.figure)
-        return Image(name, drawing.caption, **{suffix: _saved(drawing.figure, suffix) for suffix in METADATA})
+        is_dense = draw_as_pixels(drawing.figure)
+        png, svg = (_saved(drawing.figure, suffix) for suffix in METADATA)
+        return (
+            Image(name, drawing.caption + SAID, png, with_few_colours(svg))
+            if is_dense
+            else Image(name, drawing.caption, png, svg)
+        )
 
 
 def _saved(figure: Figure, suffix: str) -> bytes:

@@ -13,7 +13,9 @@ from hypothesis import HealthCheck, settings
 
 from suite.cli import main as cli
 from suite.provenance import definitions, modules, targets
+from suite.tracking import store
 from tests import nursery
+from tests.tracking import migrations
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # so a shell starts what runs in its background
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -53,35 +55,43 @@ slices:
 
 #: Files whose tests take longest, the longest first.
 LONGEST = (
-    "slurm/test_campaigns", "shells/test_shells", "tests/test_study", "launch/test_kill", "slurm/test_arrays",
-    "launch/test_campaign",
-    "slurm/test_slurm_commands", "slurm/test_doctor", "tracking/test_server", "verify/test_verify",
-    "analysis/test_cli", "shells/test_shared", "launch/test_pilot", "cli/test_tune", "slurm/test_tune",
+    "slurm/test_campaigns", "shells/test_shells", "launch/test_kill", "tests/test_study", "launch/test_campaign",
+    "slurm/test_arrays", "storm/test_storm", "docs/test_python", "launch/test_pool", "tracking/test_server",
+    "analysis/test_plots", "slurm/test_slurm_commands", "shells/test_shared", "cli/test_tune", "slurm/test_doctor",
+    "work/test_multiprocess", "analysis/test_cli", "slurm/test_generic", "verify/test_verify", "perf/test_gpu",
+    "losses/test_compile", "tracking/test_addresses", "slurm/test_cluster", "work/test_forks", "slurm/test_tune",
+    "tracking/test_faults", "launch/test_pilot", "slurm/test_clusters", "conformance/test_conformance",
+    "docs/test_readme", "conformance/test_check_loss", "analysis/test_tuned_campaign", "training/test_distributed",
 )  # fmt: skip
+#: Folders of many short tests, which take no fixture that is dear to make.
+SHORT = ("losses", "pairs", "registry")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Begin with the longest files, one after the other for each process of pytest-xdist in turn.
+    """Give each process of pytest-xdist whole files, the longest first, and short tests at the end.
 
-    With ``--dist worksteal`` every process begins with an equal part of the list, and takes what others have left when
-    it is through.
+    With ``--dist worksteal`` every process begins with an equal part of the list, and takes from the ends of others'
+    parts when it is through. A file in two processes would have its fixtures made twice.
     """
     processes = getattr(config, "workerinput", {}).get("workercount", 1)
     parts: list[list[pytest.Item]] = [[] for _ in range(processes)]
-    others = []
-    places = {name: place % processes for place, name in enumerate(LONGEST)}
+    files: dict[str, list[pytest.Item]] = {}
     for item in sorted(items, key=_place):
-        name = _name(item)
-        if name in places:
-            parts[places[name]].append(item)
+        files.setdefault(_name(item), []).append(item)
+    short = []
+    for number, (name, tests) in enumerate(files.items()):
+        if name in LONGEST:
+            parts[number % processes] += tests
+        elif name.partition("/")[0] in SHORT:
+            short += tests
         else:
-            others.append(item)
+            min(parts, key=len).extend(tests)
     for number, part in enumerate(parts):
         size = (len(items) + number) // processes  # pytest-xdist gives what is left over to the last ones
         count = max(0, size - len(part))
-        part += others[:count]
-        del others[:count]
-    items[:] = [item for part in parts for item in part] + others
+        part += short[:count]
+        del short[:count]
+    items[:] = [item for part in parts for item in part] + short
 
 
 def _place(item: pytest.Item) -> int:
@@ -98,6 +108,14 @@ def draws_of_its_own(request: pytest.FixtureRequest) -> None:
     """Give each test the same draws of its file's ``RNG``, whichever tests came before it in this process."""
     if isinstance(generator := getattr(request.module, "RNG", None), np.random.Generator):
         generator.bit_generator.state = np.random.default_rng(0).bit_generator.state
+
+
+@pytest.fixture(autouse=True, scope="session")
+def known_migrations() -> Iterator[None]:
+    """Make SQLite stores in this process with the first one's tables; those of the tracking's tests MLflow migrates."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "_create_file", migrations.create_file)
+        yield
 
 
 class Project:

@@ -93,8 +93,7 @@ def import_what_is_shared(runs: Iterable[RunSpec]) -> None:
 
     A user's modules are left to the workers: what one does at its import, or that it cannot be imported, is its run's.
     """
-    # the first optimiser that a process makes imports torch._dynamo, for three seconds
-    for name in ("torch", "torch._dynamo", "suite.work.execution", "suite.training"):
+    for name in ("torch", "suite.work.execution", "suite.training"):
         importlib.import_module(name)
     paths = {(part, run.config[part].get("_target_")) for run in runs for part in ("benchmark", "loss")}
     for part, path in sorted(named for named in paths if named[1] is not None):

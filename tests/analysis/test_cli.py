@@ -13,6 +13,7 @@ import pytest
 
 from analysis.cli.main import main
 from suite.tracking import Mirror, create_store, default_uri
+from tests.cluster import environment
 from tests.records_factory import write_run
 
 
@@ -66,7 +67,7 @@ def test_an_interruption_ends_a_report_and_the_processes_that_draw_without_a_tra
     arguments = ["report", "--tracking-uri", default_uri(out), "--out", str(tmp_path)]
     full = [sys.executable, "-m", "analysis", *arguments]
     with subprocess.Popen(
-        full, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2], start_new_session=True
+        full, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=environment(), start_new_session=True
     ) as running:
         try:
             process = psutil.Process(running.pid)
@@ -90,20 +91,17 @@ def test_a_process_that_draws_and_is_killed_is_one_clear_error(out: Path, tmp_pa
     arguments = ["plots", "--tracking-uri", default_uri(out), "--out", str(tmp_path)]
     code = (
         "import sys, psutil, analysis.cli.main\n"
-        "if __name__ == '__main__':\n"
-        "    from analysis.figures import plots\n"
-        "    begin = plots.begin\n"
-        "    def begun(*given):\n"
-        "        drawn = begin(*given)\n"
-        "        [one.kill() for server in psutil.Process().children() for one in server.children()]\n"
-        "        return drawn\n"
-        "    plots.begin = begun\n"
-        f"    sys.exit(analysis.cli.main.main({arguments!r}))\n"
+        "from analysis.figures import plots\n"
+        "begin = plots.begin\n"
+        "def begun(*given):\n"
+        "    drawn = begin(*given)\n"
+        "    [one.kill() for server in psutil.Process().children() for one in server.children()]\n"
+        "    return drawn\n"
+        "plots.begin = begun\n"
+        f"sys.exit(analysis.cli.main.main({arguments!r}))\n"
     )
-    script = tmp_path / "script.py"
-    script.write_text(code)
-    path = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, env=path, timeout=300)
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=300)
     assert done.returncode == 1
     assert done.stderr == "error: a process that drew figures was killed, perhaps for want of memory\n"
 

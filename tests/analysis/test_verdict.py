@@ -58,7 +58,7 @@ def test_labels_of_known_effects(effect: float, label: str) -> None:
 
 
 def test_the_rule_is_that_of_the_interval_where_there_is_one_test() -> None:
-    for effect in np.linspace(-0.02, 0.01, 61):
+    for effect in np.linspace(-0.02, 0.01, 31):
         verdict = judged(runs({"image": effect}), a=NOT_WORSE)["image"]
         differences = effect + 0.002 * SPREAD
         low, high = stats.t.interval(0.95, 4, differences.mean(), differences.std(ddof=1) / math.sqrt(5))

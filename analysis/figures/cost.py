@@ -72,7 +72,7 @@ def figure(evidence: Evidence) -> Drawing:
         raise NothingToDraw("No run of a loss logged the seconds of its training.")
     rows = [label for label in evidence.labels if label in set(found["row"])]
     benchmarks = [name for name in evidence.benchmarks if (found["benchmark"] == name).any()]
-    with styled():
+    with styled(evidence.labels):
         drawn, axes = panels(len(benchmarks), 2.1)
         for axis, benchmark in zip(axes, benchmarks, strict=True):
             _panel(axis, found[found["benchmark"] == benchmark], rows)

@@ -59,7 +59,7 @@ def figure(evidence: Evidence, curves: pd.DataFrame) -> Drawing:
     benchmarks = sorted(averaged["benchmark"].unique(), key=natural)
     rows = [label for label in evidence.labels if label in set(averaged["row"])]
     parts = dict(iter(averaged.groupby(["benchmark", "name"])))
-    with styled():
+    with styled(evidence.labels):
         drawn, lines = grid(len(benchmarks), len(PANELS), 1.45)
         for line, benchmark in zip(lines, benchmarks, strict=True):
             for axis, name in zip(line, PANELS, strict=True):

@@ -57,7 +57,7 @@ def figure(evidence: Evidence) -> Drawing:
     benchmarks = list(dict.fromkeys(one.benchmark for one in compared))
     known = {one.row for one in apart}
     rows = [label for label in evidence.labels if label in known]
-    with styled():
+    with styled(evidence.labels):
         drawn, axes = panels(len(benchmarks), 0.75 + row_height(rows, 0.3) * len(rows), sharey=True)
         scales = [
             _panel(axis, [one for one in compared if one.benchmark == benchmark], rows)

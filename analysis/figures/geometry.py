@@ -70,7 +70,7 @@ def figure(evidence: Evidence, curves: pd.DataFrame) -> Drawing:
     ]
     # what is against alignment and what is against rank never share a line of panels
     lines = [part[i : i + MOST] for part in shown for i in range(0, len(part), MOST)]
-    with styled():
+    with styled(evidence.labels):
         columns = max(map(len, lines))
         drawn, grids = grid(len(lines), columns, 2.1, PAGE if columns > 1 or len(lines) > 1 else COLUMN)
         for line, axes in zip(lines, grids, strict=True):

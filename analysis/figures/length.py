@@ -59,7 +59,7 @@ def figure(evidence: Evidence, curves: pd.DataFrame) -> Drawing:
         raise NothingToDraw("No benchmark logged its primary metric over training, as train/ and its name.")
     rows = [label for label in evidence.labels if label in set(averaged["row"])]
     benchmarks = [name for name in evidence.benchmarks if (averaged["benchmark"] == name).any()]
-    with styled():
+    with styled(evidence.labels):
         drawn, axes = panels(len(benchmarks), 2.1)
         for axis, benchmark in zip(axes, benchmarks, strict=True):
             _panel(axis, averaged[averaged["benchmark"] == benchmark], rows)

@@ -69,7 +69,7 @@ def figure(evidence: Evidence) -> Drawing:
             f"{scored.shape[1]} rows that every one of {scored.shape[0]} benchmarks has."
         )
     ranked = ranks(scored, evidence.standard_errors())
-    with styled():
+    with styled(evidence.labels):
         drawn, ((axis,),) = grid(1, 1, max(LINE, NAME_LINE * lines_of(ranked.names)) * len(ranked.names) + LINE * 4)
         _panel(axis, ranked)
         drawn.supxlabel(textwrap.fill(power_sentence(ranked), WRAP), fontsize="medium")
@@ -99,7 +99,7 @@ def profiles(evidence: Evidence) -> Drawing:
             f"Profiles need a row that is compared with the baseline, with margins, on all of at least "
             f"{FEWEST_BENCHMARKS} benchmarks."
         )
-    with styled():
+    with styled(evidence.labels):
         drawn, ((axis,),) = grid(1, 1, PROFILE)
         ends = np.concatenate([each for mine in found.values() for each in mine.values()])
         margin_scale(axis, ends, 1.0, 9)

@@ -61,7 +61,7 @@ def figure(evidence: Evidence) -> Drawing:
     benchmarks = [name for name in evidence.benchmarks if (losses["benchmark"] == name).any()]
     rows = list(evidence.labels)
     lines: dict[str, Any] = dict(zip(evidence.references, REFERENCE_LINES, strict=False))
-    with styled():
+    with styled(evidence.labels):
         parts = {name: evidence.rows[evidence.rows["benchmark"] == name] for name in benchmarks}
         height = row_height(rows, 0.3)
         beyond = {name: _beyond(here, list(lines)) for name, here in parts.items()}

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final
 
 import matplotlib as mpl
@@ -91,10 +93,41 @@ _OTHERS: Final = tuple(
 _TRIALS: Final = re.compile(r"\(tuned, \d+ trials\)")
 
 
+#: How rows look that only the study knows whose figure is drawn.
+_STUDY: ContextVar[Mapping[str, Look]] = ContextVar("_STUDY", default=MappingProxyType({}))
+
+
 def look(row: str) -> Look:
-    """Return how a row looks: by its name alone, so that it does not depend on which others are there."""
+    """Return how a row looks: by its name, so that it does not depend on which others are there.
+
+    Inside :func:`styled` no two rows of the study look alike, as long as there are looks: one that the suite does not
+    know may give way to another whose name comes before its own.
+    """
     name = _TRIALS.sub("(tuned)", row)
-    return _LOOKS.get(name) or _OTHERS[zlib.crc32(name.encode()) % len(_OTHERS)]
+    return _LOOKS.get(name) or _STUDY.get().get(name) or _OTHERS[_place(name)]
+
+
+def apart(rows: Iterable[str]) -> dict[str, Look]:
+    """Return looks of those rows that the suite does not know: no two alike.
+
+    If possible, none in both colour and marker. Each has the look of its name, or the next one that is free.
+    """
+    names = sorted({_TRIALS.sub("(tuned)", row) for row in rows})
+    taken = [_LOOKS[name] for name in names if name in _LOOKS]
+    found: dict[str, Look] = {}
+    for name in names:
+        if name not in _LOOKS:
+            ours = [_OTHERS[(_place(name) + step) % len(_OTHERS)] for step in range(len(_OTHERS))]
+            marks = {(one.colour, one.marker) for one in taken}
+            free = [one for one in ours if one not in taken]
+            shown = [one for one in free if (one.colour, one.marker) not in marks]
+            found[name] = (shown or free or ours)[0]
+            taken.append(found[name])
+    return found
+
+
+def _place(name: str) -> int:
+    return zlib.crc32(name.encode()) % len(_OTHERS)
 
 
 def handle(row: str, *, marked: bool = True, lined: bool = True) -> Line2D:
@@ -104,10 +137,14 @@ def handle(row: str, *, marked: bool = True, lined: bool = True) -> Line2D:
 
 
 @contextmanager
-def styled() -> Iterator[None]:
-    """Draw and save in the suite's style, whatever the reader's own matplotlibrc says."""
-    with mpl.style.context(["default", _settings()]):
-        yield
+def styled(rows: Iterable[str] = ()) -> Iterator[None]:
+    """Draw and save in the suite's style, whatever the reader's own matplotlibrc says; and these rows apart."""
+    token = _STUDY.set(apart(rows))
+    try:
+        with mpl.style.context(["default", _settings()]):
+            yield
+    finally:
+        _STUDY.reset(token)
 
 
 def _settings() -> dict[str, Any]:

@@ -61,30 +61,12 @@ def without_claims(of: Evidence, claims: dict[str, Claim]) -> Evidence:
     return replace(of, verdicts=tuple(one for one in of.verdicts if one.claim in claims))
 
 
-# how a row looks
-
-
-def test_rows_of_the_suite_all_look_different_in_colour_and_shape() -> None:
-    names = [*LOSSES, MEDIAN, "monotone_temperature", "temperature_schedule", "isogclr", "macl"]
-    names += ["learnable_temperature", "dcl", "dclw", "siglip"]
-    assert all(look(a) != look(b) for a, b in combinations(names, 2))
-    headline = [look(name) for name in (*LOSSES, MEDIAN)]
-    for of in ("colour", "marker", "line"):
-        assert len({getattr(one, of) for one in headline}) == len(headline)
-
-
 def test_a_row_looks_the_same_whichever_others_are_there(two: Evidence, points: pd.DataFrame) -> None:
     few = replace(two, labels=(VALIDATED, "temperature_free"))
     for draw in (curves.figure, geometry.figure):
         for one in (two, few):
             (axis, *_) = draw(one, points).figure.axes
             assert marked(axis, "temperature_free") and marked(axis, VALIDATED)
-
-
-def test_losses_that_nobody_knows_get_looks_by_their_names() -> None:
-    names = [f"my_loss_{i}" for i in range(30)]
-    assert [look(name) for name in names] == [look(name) for name in names]
-    assert len({look(name) for name in names}) > 20
 
 
 # words and numbers

@@ -40,7 +40,7 @@ def figure(evidence: Evidence) -> Drawing:
         raise NothingToDraw("No search was run of which every trial has every selection seed: `python -m suite tune`.")
     benchmarks = sorted({one.search.benchmark for one in found}, key=natural)
     losses = sorted({one.search.loss for one in found}, key=natural)
-    with styled():
+    with styled(evidence.labels):
         drawn, axes = panels(len(benchmarks), 2.3)
         for axis, benchmark in zip(axes, benchmarks, strict=True):
             _panel(axis, [one for one in found if one.search.benchmark == benchmark])

@@ -123,7 +123,7 @@ def figure(evidence: Evidence, loss: str = "infonce", parameter: str = "temperat
     found = sweeps(evidence.collected, evidence.choices, loss, parameter)
     if not found:
         raise NothingToDraw(f"No run of a sweep over the {parameter} of {loss}.")
-    with styled():
+    with styled(evidence.labels):
         drawn, axes = panels(len(found), 2.0)
         for axis, sweep in zip(axes, found, strict=True):
             _panel(axis, sweep, loss, parameter)

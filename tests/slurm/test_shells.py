@@ -29,6 +29,7 @@ def test_what_is_set_around_it_decides_nothing(
     assert len(mlflow_runs(tmp_path)) == 2
     given = ["--noheader", "--allocations", "--parsable2", "--format=JobName,Partition,Timelimit"]
     jobs = [line.split("|") for line in site.cluster.run("sacct", *given).splitlines()]
-    ours = [settings for name, *settings in jobs if name.startswith("suite-")]
+    launches = [path.name for path in (tmp_path / "results" / "launches").iterdir()]
+    ours = [settings for name, *settings in jobs if any(launch in name for launch in launches)]
     assert ours and all(settings == ["low", "00:10:00"] for settings in ours), jobs
     assert "x" not in [name for name, *_ in jobs]

@@ -6,7 +6,7 @@ import io
 import warnings
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -33,6 +33,7 @@ from analysis.figures.canvas import Drawing, NothingToDraw, settle
 from analysis.figures.dense import SAID, draw_as_pixels, with_few_colours
 from analysis.figures.style import styled
 from analysis.figures.tuning import budget, temperature
+from analysis.read.collect import Collected
 
 if TYPE_CHECKING:
     from analysis.read.logged import Logged
@@ -51,6 +52,8 @@ OF_RESULTS: Final[dict[str, Callable[[Evidence], Drawing]]] = {
     "ranks": ranks.figure,
     "profiles": ranks.profiles,
 }
+OF_RUNS: Final = frozenset({"temperature"})
+"""Which of these are drawn of single runs; all others of rows, and of what is said of them."""
 OF_CURVES: Final[dict[str, tuple[Callable[[Evidence, pd.DataFrame], Drawing], Callable[[Evidence], Names]]]] = {
     "length": (length.figure, length.names),
     "curves": (curves.figure, lambda _: curves.SERIES),
@@ -92,9 +95,14 @@ def tasks(evidence: Evidence, logged: Logged) -> dict[str, Callable[[], Drawing]
         Where the curves of its runs are read from, now.
     """
     run_ids = series.run_ids(evidence)
-    of_results = {name: partial(draw, evidence) for name, draw in OF_RESULTS.items()}
+    # each task is sent with what it draws of, of which nine tenths would be collected runs
+    runs = evidence.collected.runs
+    nothing = Collected(runs.iloc[:0], evidence.collected.left_out.iloc[:0], evidence.collected.tested.iloc[:0])
+    of_rows = replace(evidence, collected=nothing)
+    of_runs = replace(evidence, collected=replace(nothing, runs=runs))
+    of_results = {name: partial(draw, of_runs if name in OF_RUNS else of_rows) for name, draw in OF_RESULTS.items()}
     of_curves = {
-        name: partial(draw, evidence, logged.curves(run_ids, names(evidence)))
+        name: partial(draw, of_rows, logged.curves(run_ids, names(evidence)))
         for name, (draw, names) in OF_CURVES.items()
     }
     return {**of_results, **of_curves}

@@ -145,10 +145,13 @@ def profile_of(differences: Mapping[str, ArrayLike]) -> Profile:
     rng = np.random.default_rng(0)
     share, resampled = np.zeros(len(at)), np.zeros((ROBUST_RESAMPLES, len(at)))
     for each in values:
-        reaches = (each[:, None] >= at).astype(float)
-        drawn = rng.multinomial(len(each), np.full(len(each), 1 / len(each)), size=ROBUST_RESAMPLES)
-        share += reaches.mean(axis=0) / len(values)
-        resampled += drawn @ reaches / (len(each) * len(values))
+        order = np.argsort(each)
+        first = np.searchsorted(each[order], at)  # of those that reach a difference, in ascending order
+        drawn = rng.multinomial(len(each), np.full(len(each), 1 / len(each)), size=ROBUST_RESAMPLES)[:, order]
+        reaching = np.zeros((ROBUST_RESAMPLES, len(each) + 1), dtype=drawn.dtype)
+        np.cumsum(drawn[:, ::-1], axis=1, out=reaching[:, -2::-1])
+        share += (len(each) - first) / len(each) / len(values)
+        resampled += reaching[:, first] / (len(each) * len(values))
     low, high = np.quantile(resampled, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], axis=0)
     return Profile(at, share, low, high)
 

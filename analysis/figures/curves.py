@@ -86,7 +86,8 @@ def _panel(axis: Axes, averaged: pd.DataFrame, rows: list[str]) -> None:
         return
     by_row = averaged.groupby("row").indices
     # arrays: an axis takes a series apart anew, each time
-    steps, mean, std = (averaged[name].fillna(0.0).to_numpy(dtype=float) for name in ("step", "mean", "std"))
+    steps, mean = (averaged[name].to_numpy(dtype=float) for name in ("step", "mean"))
+    std = averaged["std"].fillna(0.0).to_numpy(dtype=float)
     for number, row in enumerate(rows):
         mine = by_row.get(row, [])
         shown, every = look(row), max(1, len(mine) // MARKS)

@@ -16,6 +16,7 @@ EPILOG = """\
 selections take names, comma lists, globs, slices of the registry, `all`, and ~name to leave one out;
 anything else is a Hydra override, e.g. launcher.workers=1 or benchmarks.image.profiles.mini.epochs=5.
 """
+RUN = "a run by its name, as in image/infonce/seed0, or by the beginning of its key"
 RUNS = "runs by name, as in image/infonce/seed0, or by the beginning of their keys"
 RUN_STATUS = "exit status: 0 all selected runs done, 1 some failed, 2 bad input, 130 interrupted."
 STATUS_STATUS = "exit status: 0 no selected run has failed, 1 some have, 2 bad input."
@@ -99,18 +100,12 @@ def make_parser(prog: str = "python -m suite") -> tuple[Parser, dict[str, Parser
     _json(status)
     cancel = add("cancel", "end runs at their next step, with a checkpoint", _selection, _out, _json)
     cancel.add_argument("--registry", type=Path, metavar="FILE", help="default: ./benchmarks.yaml")
-    cancel.add_argument(
-        "keys",
-        nargs="*",
-        default=[],
-        metavar="KEY",
-        help=RUNS,
-    )
+    cancel.add_argument("keys", nargs="*", default=[], metavar="KEY", help=RUNS)
     logs = add("logs", "what a run printed; follows it while it runs", _out)
-    logs.add_argument("key", help="the run's name, as in image/infonce/seed0, or the beginning of its key")
+    logs.add_argument("key", help=RUN)
     logs.add_argument("--task", action="store_true", help="on a cluster: what the array task printed that had it last")
     why = add("why", "what is known of one run, and why it is stale", _registry, _out)
-    why.add_argument("key", help="the run's name, as in image/infonce/seed0, or the beginning of its key")
+    why.add_argument("key", help=RUN)
     sync = add("sync", "bring MLflow up to date with the records", _out, _tracking, _registry)
     _items(sync)
     sync.add_argument("--prune", action="store_true", help="delete from MLflow the runs whose records are gone")
@@ -155,13 +150,7 @@ def make_parser(prog: str = "python -m suite") -> tuple[Parser, dict[str, Parser
         "forget", "remove runs from OUT, MLflow and the tables; asks first", _selection, _out, _tracking, _json
     )
     forget.add_argument("--registry", type=Path, metavar="FILE", help="default: ./benchmarks.yaml")
-    forget.add_argument(
-        "keys",
-        nargs="*",
-        default=[],
-        metavar="KEY",
-        help=RUNS,
-    )
+    forget.add_argument("keys", nargs="*", default=[], metavar="KEY", help=RUNS)
     forget.add_argument("--yes", action="store_true", help="do not ask")
     forget.epilog = "exit status: 0, 1 MLflow could not be reached, 2 bad input."
     schema = add("schema", "a JSON Schema of benchmarks.yaml, for editors")

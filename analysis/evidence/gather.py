@@ -142,7 +142,7 @@ def gather(
     evaluated = with_failures(mine.runs, mine.failed, declared.failures)
     everything = rows_of(evaluated, choices, tried, declared.claims.values())
     failed, rows = failures_of(everything), everything[everything["test"].notna()].reset_index(drop=True)
-    sensitivity = sensitivities(mine.runs, tried)
+    sensitivity = sensitivities(mine.runs, tried, mine.failed)
     labels = labels_of(rows, "loss")
     baseline = _baseline(rows, declared.baseline or "infonce")
     apart = machines(mine, lambda part: gather(part, declared, profile, accept_changes))

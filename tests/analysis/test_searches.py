@@ -8,9 +8,11 @@ import pandas as pd
 import pytest
 
 from analysis.evidence.gather import Evidence, Verdict
+from analysis.figures import cost
 from analysis.figures.canvas import NothingToDraw
 from analysis.figures.tuning import budget as budget_figure
 from analysis.read.collect import collect
+from analysis.report.paragraph import paragraph
 from analysis.tables import render, verdict_text
 from analysis.tables.tables import all_tables
 from analysis.tables.tuning.budget import budget_table
@@ -207,6 +209,49 @@ def test_a_reference_without_selection_runs_has_no_price_and_it_is_said() -> Non
     table = price_table(evidence(logged))
     assert table is not None and table.data["reason"].str.contains("was not run with the selection seeds").all()
     assert "image: no price of infonce against temperature_free" in " ".join(table.notes)
+
+
+def test_a_member_of_a_sweep_that_a_claim_is_about_has_prices_by_its_own_selection_runs() -> None:
+    member = [run for run in runs({"pps@scale=0.5": (-0.03,)}, stream=1) if run["kind"] == "loss"]
+    claims = {"member": Claim("pps@scale=0.5", "better", "infonce")}
+    of = evidence([*runs(), *member], claims)
+    table = price_table(of)
+    assert table is not None and table.data["reason"].eq("").all()
+    price = table.data.set_index(["benchmark", "loss", "question"]).loc[("image", "infonce", "drawn")]
+    assert 2 <= price["trials"] <= 8 and table.blocks[0].title == "to reach pps@scale=0.5"
+    elsewhere = price_table(evidence([*runs(), *member[:0]], claims))
+    assert elsewhere is not None and elsewhere.data["reason"].str.contains("was not run with the selection").all()
+
+
+def test_rows_of_fewer_trials_say_which_one_they_are_and_what_it_took(made: Evidence) -> None:
+    noted = [note for note in made.notes if note.startswith("infonce (tuned, 3 trials)")]
+    assert noted == [
+        "infonce (tuned, 3 trials): trial graph 2, image 2; chosen on validation, 0 is the declared one; "
+        f"{2 * 3 * 3} training runs."
+    ]
+    taken = cost.points(made).set_index(["benchmark", "row"])["searched"]
+    assert taken["image", "infonce (tuned, 3 trials)"] == 10.0 + 3 * 3 * 10.0
+    assert taken["image", TUNED] == 10.0 + 9 * 3 * 10.0 and pd.isna(taken["image", "infonce"])
+
+
+def test_a_search_that_chose_nothing_is_in_no_sentence_of_a_paper() -> None:
+    logged = without(runs(), "image", "infonce@trial=4", 102)
+    assert "infonce was tuned on graph on validation among 9 configurations" in paragraph(evidence(logged))
+    nowhere = paragraph(evidence(without(logged, "graph", "infonce@trial=4", 102)))
+    assert "infonce was tuned" not in nowhere and "temperature_free was tuned on validation among 9" in nowhere
+    assert f"{9 * 3} training runs" in next(note for note in evidence(logged).notes if note.startswith(TUNED))
+
+
+def test_a_claim_does_not_hold_while_its_losses_are_still_tuned_on_another_benchmark() -> None:
+    begun = [run for run in runs() if run["benchmark"] == "graph" or run["purpose"] == "selection"]
+    found = verdicts(evidence(without(begun, "image", "infonce@trial=4", 102)), "tuned")
+    assert (found["image"].label, found[""].label, found[""].holds) == ("inconclusive", "inconclusive", None)
+    assert found["image"].reason == (
+        f"no evaluation run of temperature_free nor of {TUNED}; "
+        f"trial 4 lacks selection seed 102: {COMMAND.format('image')}"
+    )
+    alone = verdicts(evidence([run for run in begun if run["benchmark"] == "graph"]), "as_declared")
+    assert set(alone) == {"", "graph"} and alone[""].holds is True
 
 
 def test_failed_trials_enter_the_curve_as_what_they_count_as_or_leave_none() -> None:

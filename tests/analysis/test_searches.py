@@ -21,7 +21,9 @@ from suite.registry.claims import Claim, Trials
 from tests.analysis.searches import LEVELS, evidence, runs, with_failure, without
 
 TUNED, FREE_TUNED = "infonce (tuned, 9 trials)", "temperature_free (tuned, 9 trials)"
-COMMAND = "run `python -m suite tune --benchmarks {} --losses infonce --budget 9 --profile mini`"
+COMMAND = (
+    "run `python -m suite tune --benchmarks {} --losses infonce --selection-seeds 100-102 --budget 9 --profile mini`"
+)
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +103,12 @@ def test_what_was_chosen_and_is_still_to_be_evaluated_is_said_with_the_command()
     assert verdicts(of, "tuned")["image"].reason == (
         f"no evaluation run of {TUNED}; validation chose trial 5: {COMMAND.format('image')}"
     )
+
+
+@pytest.mark.parametrize(("seeds", "named"), [((100,), "100"), ((100, 102), "100,102"), ((5, 6, 7, 8), "5-8")])
+def test_the_command_has_the_seeds_that_the_other_losses_were_tuned_with(seeds: tuple[int, ...], named: str) -> None:
+    of = evidence(runs(evaluated={"infonce": {0}}, benchmarks=("image",), selection=seeds))
+    assert f"--losses infonce --selection-seeds {named} --budget 9" in verdicts(of, "tuned")["image"].reason
 
 
 def test_a_benchmark_with_fewer_trials_than_others_has_no_tuned_row() -> None:
@@ -234,6 +242,14 @@ def test_rows_of_fewer_trials_say_which_one_they_are_and_what_it_took(made: Evid
     assert taken["image", TUNED] == 10.0 + 9 * 3 * 10.0 and pd.isna(taken["image", "infonce"])
 
 
+def test_where_what_was_tuned_is_missing_it_is_said_that_nothing_is_compared_with_it(made: Evidence) -> None:
+    declared = [run for run in runs() if run["benchmark"] == "graph" or "@trial" not in run["loss"]]
+    of = evidence(declared)
+    assert of.baseline == TUNED and {one.benchmark for one in of.comparisons} == {"graph"}
+    said = f"image: no row is compared with {TUNED}, which has no evaluation run there."
+    assert said in of.notes and not [note for note in made.notes if "no row is compared" in note]
+
+
 def test_a_search_that_chose_nothing_is_in_no_sentence_of_a_paper() -> None:
     logged = without(runs(), "image", "infonce@trial=4", 102)
     assert "infonce was tuned on graph on validation among 9 configurations" in paragraph(evidence(logged))
@@ -271,8 +287,10 @@ def test_failed_trials_enter_the_curve_as_what_they_count_as_or_leave_none() -> 
 
 
 def test_one_selection_seed_chooses_and_reports_and_that_is_said() -> None:
-    table = budget_table(evidence(runs(selection=(100,))))
+    single = evidence(runs(selection=(100,)))
+    table = budget_table(single)
     assert table is not None and any("With one selection seed" in note for note in table.notes)
+    assert budget_figure.figure(single).caption.endswith("1 selection seed; a single one does both.")
 
 
 def test_a_single_trial_beside_the_declared_one_has_a_curve_without_interval() -> None:

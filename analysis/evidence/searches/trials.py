@@ -181,8 +181,16 @@ def still_to_run(found: Sequence[Search], benchmark: str, loss: str, trials: int
     """
     mine = next((one for one in found if (one.benchmark, one.loss) == (benchmark, loss)), None)
     budget = "" if trials is None else f" --budget {trials}"
-    command = f"python -m suite tune --benchmarks {benchmark} --losses {loss}{budget} --profile {profile}"
+    # with other seeds than those of the other losses, all of them would lack some
+    seeds = next((_seeds(one) for one in sorted(found, key=lambda one: one.benchmark != benchmark)), "")
+    command = f"python -m suite tune --benchmarks {benchmark} --losses {loss}{seeds}{budget} --profile {profile}"
     return f"{'; '.join(_why(mine, trials or 2))}: run `{command}`"
+
+
+def _seeds(of: Search) -> str:
+    first, last = of.seeds[0], of.seeds[-1]
+    are_in_a_row = len(of.seeds) > 1 and of.seeds == tuple(range(first, last + 1))
+    return f" --selection-seeds {f'{first}-{last}' if are_in_a_row else ','.join(map(str, of.seeds))}"
 
 
 def _why(mine: Search | None, trials: int) -> Iterator[str]:

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from analysis.evidence.gather import Evidence, Verdict
-from analysis.figures import cost
+from analysis.figures import cost, pairs
 from analysis.figures.canvas import NothingToDraw
 from analysis.figures.tuning import budget as budget_figure
 from analysis.read.collect import collect
@@ -248,6 +248,11 @@ def test_where_what_was_tuned_is_missing_it_is_said_that_nothing_is_compared_wit
     assert of.baseline == TUNED and {one.benchmark for one in of.comparisons} == {"graph"}
     said = f"image: no row is compared with {TUNED}, which has no evaluation run there."
     assert said in of.notes and not [note for note in made.notes if "no row is compared" in note]
+
+
+def test_a_benchmark_of_which_only_references_were_run_so_far_has_no_panel_of_pairs() -> None:
+    of = evidence([run for run in runs() if run["benchmark"] == "graph" or run["kind"] == "reference"])
+    assert [axis.get_title() for axis in pairs.figure(of).figure.axes[:-1]] == ["graph"]
 
 
 def test_a_search_that_chose_nothing_is_in_no_sentence_of_a_paper() -> None:

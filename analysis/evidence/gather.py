@@ -12,7 +12,7 @@ import pandas as pd
 from analysis.evidence.choice import VALIDATED, Choice, choose, incomplete, natural
 from analysis.evidence.comparison import Comparison, compare, families
 from analysis.evidence.confounding import confounding
-from analysis.evidence.failures import Failed, failures_of, with_failures
+from analysis.evidence.failures import COUNTED, Failed, failures_of, with_failures
 from analysis.evidence.items import Items
 from analysis.evidence.machines import Machine, machine_notes, machines
 from analysis.evidence.reproduction import Reproduction, reproductions
@@ -235,9 +235,7 @@ def _failure_notes(failed: Failed, rows: pd.DataFrame, declared: Declared) -> It
     counted = rows[rows["failed"]] if "failed" in rows else rows[:0]
     for (benchmark, row), seeds in failed.items():
         is_counted = ((counted["benchmark"] == benchmark) & (counted["row"] == row)).any()
-        how = (
-            "counted as the untrained encoder or as chance" if is_counted else "left out, so that nothing speaks for it"
-        )
+        how = COUNTED if is_counted else "left out, so that nothing speaks for it"
         yield f"{benchmark}: {row} failed on seed {', '.join(map(str, seeds))} (failures: {declared.failures}; {how})."
 
 

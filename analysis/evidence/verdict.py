@@ -13,7 +13,7 @@ from scipy import special
 from analysis.evidence import words
 from analysis.evidence.choice import natural
 from analysis.evidence.comparison import Comparison, compare
-from analysis.evidence.failures import Failed
+from analysis.evidence.failures import COUNTED, Failed
 from analysis.evidence.items import Items
 from analysis.evidence.rows import label_of
 from analysis.evidence.searches.trials import Search, budgets, is_searched, still_to_run, trials_of
@@ -225,7 +225,7 @@ def _doubts(one: Comparison, given: Circumstances) -> list[str]:
     found = []
     for row, seeds in ((one.row, one.failed), (one.against, one.failed_against)):
         if seeds:
-            how = "counted as the untrained encoder or as chance" if one.is_imputed else "left out"
+            how = COUNTED if one.is_imputed else "left out"
             found.append(f"{row} failed on {len(seeds)} of {one.of} seeds ({how})")
     if changed := given.changed.get(one.benchmark):
         found.append(f"declared otherwise for older runs: {changed}")

@@ -274,3 +274,16 @@ def test_a_sweep_with_a_setting_that_failed_could_have_said_otherwise() -> None:
     assert found["a"].label == "equivalent" and found[""].holds is True
     elsewhere = [{**one, "benchmark": "b"} for one in lost]
     assert judged(runs({"a": 0.0, "b": 0.0}) + swept(0.009) + elsewhere)["a"].label == "insensitive"
+
+
+@pytest.mark.parametrize("goal", ["maximise", "minimise"])
+def test_to_fail_is_no_gain_where_training_makes_things_worse(goal: str) -> None:
+    """The untrained encoder scores better than what was trained."""
+    sign = -1.0 if goal == "minimise" else 1.0
+    rows = [{**one, "goal": goal, "test/accuracy": sign * one["test/accuracy"]} for one in runs({"a": -0.02})]
+    references = [{**one, "goal": goal} for one in untrained(("a",), sign * 0.9)]
+    found = evidence(failing(rows, (1,)) + references)
+    mine = found.rows.query("row == 'free'").set_index("seed")["test"]
+    assert sign * mine[1] == pytest.approx((sign * mine.drop(1)).min())
+    doubt = "free failed on 1 of 5 seeds (counted as the untrained encoder or as chance, and no better than the worst"
+    assert found.verdicts[1].doubts[0].startswith(doubt)

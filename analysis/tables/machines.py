@@ -40,8 +40,8 @@ def _spread_table(evidence: Evidence) -> Table:
         evidence.profile,
         f"Replicates, profile {evidence.profile}: primary test metric by machine, mean ± standard deviation over the "
         "seeds that all machines have (number of seeds); the standard deviation between seeds on one machine, and "
-        "between machines of one seed. Rows of what validation chose have on each machine what it chose there, which may "
-        "be another configuration.",
+        "between machines of one seed. Rows of what validation chose have on each machine what it chose there, "
+        "which may be another configuration.",
         ["", *names, "between seeds", "between machines"],
         list(blocks.values()),
         [] if blocks else ["No row was run with the same seed on all machines."],

@@ -135,7 +135,8 @@ def plots(options: argparse.Namespace) -> None:
     with beside(["analysis.figures.plots"]) as pool:
         from analysis.figures.plots import begin, write
 
-        begun = {profile: begin(one, loaded.logged, pool) for profile, one in loaded.evidence().items()}
+        evidence = loaded.evidence()
+        begun = {profile: begin(one, loaded.logged, pool, options.formats) for profile, one in evidence.items()}
         files = [
             path
             for profile, drawn in begun.items()

@@ -31,7 +31,7 @@ COMMANDS: Final = {
     "tables": "losses by benchmarks, verdicts, tests, sweeps, costs, as Markdown, LaTeX, CSV and HTML",
     "significance": "paired tests against the baseline, across benchmarks, and what the seeds at hand can show",
     "select": "what validation chose of every sweep, what that cost, and what is still to be run",
-    "plots": "figures, as png and svg",
+    "plots": "figures, as svg, pdf and png",
     "export": "all logged runs as one bundle, runs.parquet and manifest.json",
     "publish": "one archive for an artefact evaluation: bundle, tables, figures, page, and how to check them",
     "separation": "whether each benchmark tells losses apart, as Markdown, LaTeX, CSV and HTML",
@@ -86,6 +86,10 @@ def make_parser() -> argparse.ArgumentParser:
         if name in ("export", "publish"):
             what = "folder for the bundle" if name == "export" else "archive to write"
             command.add_argument("--to", type=Path, metavar="PATH", help=f"{what} (default: {TARGETS[name]})")
+        if name == "plots":
+            known = ("svg", "pdf", "png")  # not asked of matplotlib, whose import would delay every --help
+            text = f"{' '.join(known)} (default: all)"
+            command.add_argument("--formats", nargs="+", choices=known, default=known, metavar="FORMAT", help=text)
         if name in ("report", "tables"):
             command.add_argument(
                 "--spread", choices=("std", "interval"), default="std", help="what ± is (default: std, over seeds)"

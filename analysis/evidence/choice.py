@@ -49,6 +49,9 @@ class Choice:
     support : tuple of (str, float)
         How often each setting would have won, had the selection seeds been drawn anew: the share of their resamples,
         the most frequent first.
+    parameter : str
+        The parameter that all settings of the loss name first, on whatever benchmark; empty where a list of sweeps
+        varies several, one at a time.
     """
 
     benchmark: str
@@ -64,6 +67,7 @@ class Choice:
     skipped: tuple[str, ...]
     tied: tuple[str, ...] = ()
     support: tuple[tuple[str, float], ...] = ()
+    parameter: str = ""
 
     @property
     def member(self) -> str:
@@ -72,12 +76,20 @@ class Choice:
 
     @property
     def value(self) -> str:
-        """The winning setting without the parameter's name."""
-        return without_name(self.setting)
+        """The winning setting without the parameter's name, if it is the only one."""
+        return self.short(self.setting)
 
     def at(self, which: str) -> str:
         """Return the ``validated`` or the ``median`` setting."""
         return self.setting if which == VALIDATED else self.median
+
+    def short(self, setting: str) -> str:
+        """Return a setting without the parameter's name, if it is the only one."""
+        return without_name(setting) if self.parameter else setting
+
+    def row(self, at: str) -> str:
+        """Name the row of what is declared, was chosen or is in the middle: the same on every benchmark."""
+        return row_label(self.loss, at, self.parameter)
 
 
 def members(runs: pd.DataFrame) -> pd.DataFrame:
@@ -106,12 +118,15 @@ def choose(runs: pd.DataFrame) -> list[Choice]:
         The runs of one profile from :func:`analysis.read.collect.collect`.
     """
     swept = own_members(runs)
-    groups = swept[swept["purpose"] == "selection"].groupby(["benchmark", "base"], sort=True)
-    choices = (_choice(str(benchmark), str(base), group) for (benchmark, base), group in groups)
+    swept = swept[swept["purpose"] == "selection"]
+    groups = swept.groupby(["benchmark", "base"], sort=True)
+    named = swept["setting"].str.extract("^([^=]*)", expand=False).groupby(swept["base"]).agg(["nunique", "first"])
+    parameter = {str(base): str(first) if many == 1 else "" for base, many, first in named.itertuples(name=None)}
+    choices = (_choice(str(benchmark), str(base), group, parameter[str(base)]) for (benchmark, base), group in groups)
     return [choice for choice in choices if choice is not None]
 
 
-def _choice(benchmark: str, loss: str, group: pd.DataFrame) -> Choice | None:
+def _choice(benchmark: str, loss: str, group: pd.DataFrame, parameter: str) -> Choice | None:
     seeds = group["seed"].nunique()
     by_setting = group.groupby("setting")["val"].agg(["size", "mean"])
     finished = by_setting[by_setting["size"] == seeds]["mean"]
@@ -141,6 +156,7 @@ def _choice(benchmark: str, loss: str, group: pd.DataFrame) -> Choice | None:
         skipped,
         tuple(sorted(set(equal) - {best}, key=natural)),
         _support(sign * layout.to_numpy(dtype=float), ranked),
+        parameter,
     )
 
 
@@ -196,10 +212,9 @@ def incomplete(runs: pd.DataFrame) -> list[Incomplete]:
     return found
 
 
-def row_label(loss: str, at: str, setting: str) -> str:
-    """Name the row of a member of a sweep: ``infonce (tau validated)``."""
-    parameter = setting.partition("=")[0]
-    return f"{loss} ({SYMBOLS.get(parameter, parameter)} {at})"
+def row_label(loss: str, at: str, parameter: str) -> str:
+    """Name the row of a member of a sweep: ``infonce (tau validated)``; ``pps (validated)`` of several parameters."""
+    return f"{loss} ({f'{SYMBOLS.get(parameter, parameter)} {at}'.strip()})"
 
 
 def runs_of(choice: Choice, evaluated: pd.DataFrame, which: str = VALIDATED) -> pd.DataFrame:

@@ -142,7 +142,7 @@ def gather(
     evaluated = with_failures(mine.runs, mine.failed, declared.failures)
     everything = rows_of(evaluated, choices, tried, declared.claims.values())
     failed, rows = failures_of(everything), everything[everything["test"].notna()].reset_index(drop=True)
-    sensitivity = sensitivities(mine.runs, tried)
+    sensitivity = sensitivities(mine.runs, tried, mine.failed)
     labels = labels_of(rows, "loss")
     baseline = _baseline(rows, declared.baseline or "infonce")
     apart = machines(mine, lambda part: gather(part, declared, profile, accept_changes))
@@ -182,6 +182,7 @@ def gather(
         (
             *notes_on(rows, choices),
             *search_notes(rows, tried, profile),
+            *_baseline_notes(rows, baseline),
             *(one.text for one in incomplete(mine.runs)),
             *_failure_notes(failed, rows, declared),
             *machine_notes(apart),
@@ -238,6 +239,14 @@ def _failure_notes(failed: Failed, rows: pd.DataFrame, declared: Declared) -> It
             "counted as the untrained encoder or as chance" if is_counted else "left out, so that nothing speaks for it"
         )
         yield f"{benchmark}: {row} failed on seed {', '.join(map(str, seeds))} (failures: {declared.failures}; {how})."
+
+
+def _baseline_notes(rows: pd.DataFrame, baseline: str) -> Iterator[str]:
+    """Say where rows have no mark because what they would be compared with was not run."""
+    losses = rows[rows["kind"] == "loss"]
+    having = set(losses.loc[losses["row"] == baseline, "benchmark"])
+    for benchmark in sorted(set(losses["benchmark"]) - having if baseline else (), key=natural):
+        yield f"{benchmark}: no row is compared with {baseline}, which has no evaluation run there."
 
 
 def _baseline(rows: pd.DataFrame, loss: str) -> str:

@@ -13,10 +13,8 @@ from analysis.evidence.choice import (
     VALIDATED,
     Choice,
     natural,
-    row_label,
     runs_at,
     runs_of,
-    without_name,
 )
 from analysis.evidence.searches.trials import (
     TUNED,
@@ -65,7 +63,7 @@ def rows_of(
         Columns of `ROW_COLUMNS` and all columns of `runs`, but that `loss` is the name without the member's setting.
     """
     evaluated = runs[runs["purpose"] == "evaluation"]
-    labels = {choice.loss: row_label(choice.loss, DECLARED, choice.setting) for choice in choices}
+    labels = {choice.loss: choice.row(DECLARED) for choice in choices}
     plain = evaluated[(evaluated["kind"] != "loss") | ~evaluated["loss"].str.contains("@")]
     is_swept = plain["loss"].isin(list(labels)) & (plain["kind"] == "loss")
     declared = plain.assign(
@@ -75,8 +73,7 @@ def rows_of(
     for choice in choices:
         for which in (VALIDATED, MEDIAN):
             found = runs_of(choice, evaluated, which)
-            label = row_label(choice.loss, which, choice.setting)
-            parts.append(found.assign(row=label, at=which, loss=choice.loss))
+            parts.append(found.assign(row=choice.row(which), at=which, loss=choice.loss))
     sides = [side for claim in claims for side in ((claim.loss, claim.loss_at), (claim.than, claim.at))]
     parts += _tuned(evaluated, searches, sides)
     parts += [_named(evaluated, name) for name in dict.fromkeys(loss for loss, _ in sides if "@" in loss)]
@@ -134,15 +131,18 @@ def label_of(rows: pd.DataFrame, loss: str, at: At, most: Mapping[str, int]) -> 
 
 def search_notes(rows: pd.DataFrame, searches: Sequence[Search], profile: str) -> Iterator[str]:
     """Say what the rows of searches stand for, and which of them are still to be run."""
-    for loss, trials in budgets(searches).items():
+    most = budgets(searches)
+    fewer = {(loss, int(at)) for loss, at in rows[["loss", "at"]].to_numpy() if str(at).isdecimal()}
+    for loss, trials in sorted({*fewer, *most.items()}):
         mine = [one for one in searches if one.loss == loss]
         label = tuned_label(loss, trials)
         runs = set(rows.loc[rows["row"] == label, "benchmark"])
-        chosen = ", ".join(f"{one.benchmark} {one.chosen(trials)}" for one in mine if one.benchmark in runs)
-        cost = sum(one.runs for one in mine)
-        if chosen:
+        there = [one for one in mine if one.benchmark in runs]
+        if there:
+            chosen = ", ".join(f"{one.benchmark} {one.chosen(trials)}" for one in there)
+            cost = sum(one.runs_of(trials) for one in there)
             yield f"{label}: trial {chosen}; chosen on validation, 0 is the declared one; {cost} training runs."
-        for one in mine:
+        for one in mine if most.get(loss) == trials else ():
             if one.benchmark not in runs:
                 why = still_to_run(searches, one.benchmark, loss, trials, profile)
                 yield f"{one.benchmark}: {label} has no evaluation run yet: {why}."
@@ -154,10 +154,10 @@ def notes_on(rows: pd.DataFrame, choices: Sequence[Choice]) -> list[str]:
     for loss in dict.fromkeys(choice.loss for choice in choices):
         mine = [choice for choice in choices if choice.loss == loss]
         for which in (VALIDATED, MEDIAN):
-            chosen = ", ".join(f"{choice.benchmark} {without_name(choice.at(which))}" for choice in mine)
+            chosen = ", ".join(f"{choice.benchmark} {choice.short(choice.at(which))}" for choice in mine)
             cost = sum(choice.runs for choice in mine)
             how = "chosen on validation" if which == VALIDATED else "the middle of the grid on validation"
-            notes.append(f"{row_label(loss, which, mine[0].setting)}: {chosen}; {how}, {cost} training runs.")
+            notes.append(f"{mine[0].row(which)}: {chosen}; {how}, {cost} training runs.")
         notes += [_to_run(choice, which) for choice in mine for which in missing(choice, rows)]
         notes += [_skipped(choice) for choice in mine if choice.skipped]
         notes += [_tied(choice) for choice in mine if choice.tied]
@@ -214,13 +214,13 @@ def _to_run(choice: Choice, which: str) -> str:
 
 
 def _tied(choice: Choice) -> str:
-    tied = ", ".join(without_name(setting) for setting in choice.tied)
+    tied = ", ".join(map(choice.short, choice.tied))
     level = f"{choice.loss} {choice.value} ties with {tied} on validation"
     return f"{choice.benchmark}: {level}; of equals the first in natural order is taken."
 
 
 def _supported(choice: Choice) -> str:
-    shares = ", ".join(f"{without_name(setting)} {share:.0%}" for setting, share in choice.support)
+    shares = ", ".join(f"{choice.short(setting)} {share:.0%}" for setting, share in choice.support)
     return f"{choice.benchmark}: of resampled selection seeds, validation would choose {choice.loss} {shares}."
 
 

@@ -57,22 +57,32 @@ class Sensitivity:
         )
 
 
-def sensitivities(runs: pd.DataFrame, searches: Sequence[Search] = ()) -> list[Sensitivity]:
+def sensitivities(
+    runs: pd.DataFrame, searches: Sequence[Search] = (), failed: pd.DataFrame | None = None
+) -> list[Sensitivity]:
     """Return the sensitivity of every benchmark to every sweep with at least two complete settings, and every search.
+
+    A setting or a trial with a failed run is the worst that there is: beside it, the spread is infinite.
 
     Parameters
     ----------
     runs : DataFrame
         From :func:`analysis.read.collect.collect`, of one profile.
+    searches : sequence of Search
+    failed : DataFrame, optional
+        The failed runs that no finished one stands for, with the columns of `runs`.
     """
     swept = own_members(runs)
     swept = swept[swept["purpose"] == "selection"]
+    lost = own_members(failed) if failed is not None and len(failed) else swept[:0]
+    collapsed = set(lost.loc[lost["purpose"] == "selection", ["benchmark", "base"]].itertuples(index=False, name=None))
     found = []
     for (benchmark, loss), here in swept.groupby(["benchmark", "base"]):
         by_setting = here.groupby("setting")["val"].agg(["size", "mean"])
         means = by_setting.loc[by_setting["size"] == here["seed"].nunique(), "mean"].astype(float)
         if len(means) > 1:
-            spread, margin = float(means.max() - means.min()), described(here)[2]
+            spread = math.inf if (benchmark, loss) in collapsed else float(means.max() - means.min())
+            margin = described(here)[2]
             found.append(Sensitivity(str(loss), str(benchmark), len(means), spread, margin))
     for one in searches:
         if one.trials > 1 and one.chosen(one.trials) is not None:

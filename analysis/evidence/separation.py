@@ -20,6 +20,8 @@ from analysis.statistics.paired import BlockTest, Difference, block_test
 from suite.registry.search import TRIAL
 
 SWEPT, PARAMETER = "infonce", "temperature"
+#: Settings of a sweep of the temperature alone.
+OF_PARAMETER = f"{PARAMETER}=[^@]+"
 UNTRAINED, NO_CONTRAST = "untrained", "no_contrast"
 RAW = ("raw", "popularity")
 ALPHA = 0.05
@@ -62,7 +64,7 @@ class BenchmarkRuns:
     def swept(self) -> pd.DataFrame:
         """Selection runs of InfoNCE's temperatures, with the temperature as `value`."""
         swept = members(self.selection)
-        swept = swept[(swept["base"] == SWEPT) & swept["setting"].str.startswith(f"{PARAMETER}=")]
+        swept = swept[(swept["base"] == SWEPT) & swept["setting"].str.fullmatch(OF_PARAMETER)]
         return swept.assign(value=pd.to_numeric(swept["setting"].str.removeprefix(f"{PARAMETER}=")))
 
     @cached_property
@@ -168,7 +170,8 @@ class Beside:
 def benchmark_runs(collected: Collected, profile: str) -> list[BenchmarkRuns]:
     """Return the runs of one profile, a benchmark each, with what validation chose of InfoNCE's temperatures."""
     runs = collected.of(profile).runs
-    choices = {choice.benchmark: choice for choice in choose(runs) if choice.loss == SWEPT}
+    swept = runs[runs["loss"].str.fullmatch(f"{SWEPT}@{OF_PARAMETER}")]
+    choices = {choice.benchmark: choice for choice in choose(swept)}
     return [
         BenchmarkRuns(runs[runs["benchmark"] == name], choices.get(name))
         for name in sorted(runs["benchmark"].unique(), key=natural)

@@ -137,9 +137,21 @@ def judge(claims: Mapping[str, Claim], rows: pd.DataFrame, given: Circumstances)
         parts = []
         for one in compared:
             absent = [label for label in (row, against) if label not in run[one.benchmark]]
-            parts.append(_judge_one(name, claim, one, tests, _absence(claim, one, absent, given), given))
+            why = _absence(claim, one.benchmark, (row, against), absent, given)
+            parts.append(_judge_one(name, claim, one, tests, why, given))
+        for benchmark in _awaited(claim, benchmarks, given) if meant else ():
+            why = _absence(claim, benchmark, (row, against), (row, against), given)
+            parts.append(Verdict(name, claim, benchmark, words.INCONCLUSIVE, None, why))
+        parts.sort(key=lambda part: natural(part.benchmark))
         verdicts += [_overall(name, claim, parts), *parts]
     return verdicts
+
+
+def _awaited(claim: Claim, run: Sequence[str], given: Circumstances) -> list[str]:
+    """Return the benchmarks without an evaluation run that a claim names, or on which its losses are being tuned."""
+    losses = {name.partition("@")[0] for name in (claim.loss, claim.than)}
+    begun = {one.benchmark for one in given.searches if one.loss in losses}
+    return sorted({*(begun if claim.benchmarks is None else claim.benchmarks)} - set(run), key=natural)
 
 
 def _is_test(one: Comparison) -> bool:
@@ -172,11 +184,8 @@ def _judge_one(name: str, claim: Claim, one: Comparison, tests: int, absence: st
         seeds = needed(one.paired.std, one.paired.n, one.margin, (1 - one.level) / 2)
     if seeds is not None and not forbidden:
         why += f"; were the two equal, {seeds.text} seeds would tell with 80 % power"
-    counts = not insensitive or words.word(alone, one.margin) not in (
-        words.NOT_WORSE,
-        words.EQUIVALENT,
-        words.WORSE_WITHIN,
-    )
+    resting = (words.NOT_WORSE, words.EQUIVALENT, words.WORSE_WITHIN)
+    counts = not insensitive or (label != words.INSENSITIVE and words.word(alone, one.margin) not in resting)
     return Verdict(name, claim, one.benchmark, label, holds, why, one, None, alone, seeds, tuple(doubts), counts)
 
 
@@ -189,16 +198,16 @@ def at_level(one: Comparison, tests: int) -> Comparison:
     return replace(one, level=level, paired=replace(one.paired, low=mean - half, high=mean + half))
 
 
-def _absence(claim: Claim, one: Comparison, absent: Sequence[str], given: Circumstances) -> str:
+def _absence(claim: Claim, benchmark: str, rows: tuple[str, str], absent: Sequence[str], given: Circumstances) -> str:
     """Say which rows have no evaluation run, and of a search what would make them; empty if both have some."""
     if not absent:
         return ""
     said = f"no evaluation run of {' nor of '.join(absent)}"
     most = budgets(given.searches)
-    for label, loss, at in ((one.row, claim.loss, claim.loss_at), (one.against, claim.than, claim.at)):
+    for label, loss, at in zip(rows, (claim.loss, claim.than), (claim.loss_at, claim.at), strict=True):
         if label in absent and is_searched(at):
             trials = trials_of(loss, at, most)
-            said += f"; {still_to_run(given.searches, one.benchmark, loss, trials, given.profile)}"
+            said += f"; {still_to_run(given.searches, benchmark, loss, trials, given.profile)}"
     return said
 
 

@@ -39,18 +39,15 @@ def points(evidence: Evidence) -> pd.DataFrame:
     """
     if SECONDS not in evidence.rows:
         return pd.DataFrame(columns=["benchmark", "row", "n", "score", "std", "seconds", "searched"])
-    losses = evidence.rows[(evidence.rows["kind"] == "loss") & evidence.rows[SECONDS].notna()]
+    losses = evidence.rows[evidence.rows["kind"] == "loss"]
     grouped = losses.groupby(["benchmark", "row", "loss", "at"], sort=True)
-    found = grouped.agg(
-        n=("test", "count"), score=("test", "mean"), std=("test", "std"), seconds=(SECONDS, "mean")
-    ).reset_index()
-    spent = {(one.benchmark, one.loss): one.seconds for one in evidence.choices}
-    tried = {(one.benchmark, one.loss): one.seconds for one in evidence.searches}
-    of = {VALIDATED: spent, MEDIAN: spent, TUNED: tried}
-    extra = [
-        of.get(at, {}).get((benchmark, loss), math.nan)
-        for benchmark, loss, at in found[["benchmark", "loss", "at"]].to_numpy()
-    ]
+    found = grouped.agg(n=("test", "count"), score=("test", "mean"), std=("test", "std"), seconds=(SECONDS, "mean"))
+    found = found.dropna(subset="seconds").reset_index()
+    spent = {(one.benchmark, one.loss, at): one.seconds for one in evidence.choices for at in (VALIDATED, MEDIAN)}
+    for one in evidence.searches:
+        spent |= {(one.benchmark, one.loss, str(k)): one.seconds_of(k) for k in range(2, one.trials + 1)}
+        spent[one.benchmark, one.loss, TUNED] = one.seconds_of(one.trials)
+    extra = [spent.get(tuple(place), math.nan) for place in found[["benchmark", "loss", "at"]].to_numpy()]
     found["searched"] = found["seconds"] + pd.Series(extra, index=found.index, dtype=float)
     return found.drop(columns=["loss", "at"])
 

@@ -25,7 +25,7 @@ MARKER: Final = 120
 ONE: Final = 250
 #: All that a figure has: a few looks, each at a few strengths.
 COLOURS: Final = 256
-SAID: Final = " Its lines and markers are too many for an SVG, and are pixels in it; its words are text."
+SAID: Final = " Its lines and markers are too many for vector graphics, and are pixels; its words are text."
 _PNG: Final = re.compile(rb"(data:image/png;base64,\s*)([A-Za-z0-9+/=]+)")
 
 

@@ -80,7 +80,8 @@ def figure(evidence: Evidence) -> Drawing:
     rows = list(evidence.labels)
     if len(rows) < 2:
         raise NothingToDraw(f"Pairs need two rows of losses; there {'is one' if rows else 'is none'}.")
-    found = {name: differences(evidence, name) for name in evidence.benchmarks}
+    run = set(evidence.rows.loc[evidence.rows["kind"] == "loss", "benchmark"])
+    found = {name: differences(evidence, name) for name in evidence.benchmarks if name in run}
     counts = [int(n) for _, _, common in found.values() for n in common[np.triu_indices(len(rows), 1)] if n]
     numbers = [f"{place + 1}  {name}" for place, name in enumerate(row_names(rows))]
     cell = max(CELL if len(rows) <= NUMBERED else LEAST_CELL, NAME_LINE * lines_of(rows))

@@ -1,12 +1,12 @@
-"""The figures of one profile: png and svg, readable in print and for colour-blind readers."""
+"""The figures of one profile: as svg, pdf and png, readable in print and for colour-blind readers."""
 
 from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -61,7 +61,14 @@ OF_CURVES: Final[dict[str, tuple[Callable[[Evidence, pd.DataFrame], Drawing], Ca
     "geometry": (geometry.figure, lambda _: geometry.SERIES),
 }
 """What is drawn of what was logged on the way, and of which series."""
-METADATA: Final[dict[str, dict[str, None]]] = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
+METADATA: Final[dict[str, dict[str, None]]] = {
+    "svg": {"Date": None, "Creator": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+    "png": {"Software": None},
+}
+"""The formats of a figure, and what would say in each when and with what it was made."""
+FOR_THE_PAGE: Final = ("svg",)
+FOR_PAPERS: Final = tuple(METADATA)
 CAPTIONS: Final = "captions.md"
 
 
@@ -75,14 +82,13 @@ class Image:
         Names its files.
     caption : str
         Sentences; what is missing where there is no figure.
-    png, svg : bytes
-        Contents of the files; empty where there is no figure.
+    files : mapping of str to bytes
+        Contents by format; none where there is no figure.
     """
 
     name: str
     caption: str
-    png: bytes = b""
-    svg: bytes = b""
+    files: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def tasks(evidence: Evidence, logged: Logged) -> dict[str, Callable[[], Drawing]]:
@@ -108,17 +114,27 @@ def tasks(evidence: Evidence, logged: Logged) -> dict[str, Callable[[], Drawing]
     return {**of_results, **of_curves}
 
 
-def begin(evidence: Evidence, logged: Logged, pool: Executor) -> list[Future[Image]]:
-    """Let other processes draw the figures of one profile: the same runs give the same bytes."""
+def begin(evidence: Evidence, logged: Logged, pool: Executor, formats: Sequence[str]) -> list[Future[Image]]:
+    """Let other processes draw the figures of one profile: the same runs give the same bytes.
+
+    Parameters
+    ----------
+    evidence : Evidence
+    logged : Logged
+        Where the curves of its runs are read from, now.
+    pool : Executor
+    formats : sequence of str
+        Of `FOR_PAPERS`.
+    """
     todo = tasks(evidence, logged)
     # those of curves take longest: they must not be the last to begin
-    begun = {name: pool.submit(_image, name, draw) for name, draw in reversed(todo.items())}
+    begun = {name: pool.submit(_image, name, draw, formats) for name, draw in reversed(todo.items())}
     return [begun[name] for name in todo]
 
 
-def _image(name: str, draw: Callable[[], Drawing]) -> Image:
+def _image(name: str, draw: Callable[[], Drawing], formats: Sequence[str] = FOR_THE_PAGE) -> Image:
     with warnings.catch_warnings():
-        # names in letters that the font lacks: boxes in a png; an svg is shown in the reader's own fonts
+        # names in letters that the font lacks: boxes in a png and a pdf; an svg is shown in the reader's own fonts
         warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font", UserWarning)
         try:
             drawing = draw()
@@ -127,12 +143,10 @@ def _image(name: str, draw: Callable[[], Drawing]) -> Image:
         with styled():
             settle(drawing.figure)
         is_dense = draw_as_pixels(drawing.figure)
-        png, svg = (_saved(drawing.figure, suffix) for suffix in METADATA)
-        return (
-            Image(name, drawing.caption + SAID, png, with_few_colours(svg))
-            if is_dense
-            else Image(name, drawing.caption, png, svg)
-        )
+        files = {suffix: _saved(drawing.figure, suffix) for suffix in formats}
+        if is_dense and "svg" in files:
+            files["svg"] = with_few_colours(files["svg"])
+        return Image(name, drawing.caption + SAID if is_dense else drawing.caption, files)
 
 
 def _saved(figure: Figure, suffix: str) -> bytes:
@@ -156,11 +170,11 @@ def write(drawn: Iterable[Image], folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     written, captions = [], []
     for image in drawn:
-        captions.append(f"**{image.name}**: {'' if image.svg else 'not drawn. '}{image.caption}\n")
-        for path, content in ((folder / f"{image.name}.png", image.png), (folder / f"{image.name}.svg", image.svg)):
-            if content:
-                path.write_bytes(content)
-                written.append(path)
+        captions.append(f"**{image.name}**: {'' if image.files else 'not drawn. '}{image.caption}\n")
+        for suffix, content in image.files.items():
+            path = folder / f"{image.name}.{suffix}"
+            path.write_bytes(content)
+            written.append(path)
     page = folder / CAPTIONS
     page.write_text("\n".join(captions), encoding="utf-8")
     return [*written, page]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -123,7 +124,7 @@ def merge(parts: Sequence[Logged], declared: Declared | None = None) -> Logged:
     parts : sequence of Logged
         At least one.
     declared : Declared, optional
-        In place of what the parts declare.
+        In place of what the parts declare, but for the settings that their searches set: those are of all parts.
 
     Raises
     ------
@@ -133,6 +134,7 @@ def merge(parts: Sequence[Logged], declared: Declared | None = None) -> Logged:
     claiming = [part.declared for part in parts if part.declared != Declared()]
     if declared is None:
         declared = claiming[0] if claiming else Declared()
+    declared = replace(declared, searched=_searched([declared, *(part.declared for part in parts)]))
     runs = pd.concat([part.runs for part in parts], keys=range(len(parts)))
     _refuse_contradictions(runs, parts)
     runs = _ordered(_once(runs))
@@ -152,6 +154,15 @@ def merge(parts: Sequence[Logged], declared: Declared | None = None) -> Logged:
     origin = ", ".join(part.origin for part in parts)
     experiment = parts[0].experiment
     return Logged(runs.reset_index(drop=True), declared, origin, experiment, read_points, read_outcomes)
+
+
+def _searched(all_declared: Sequence[Declared]) -> dict[str, list[str]]:
+    """Return by benchmark the settings that trials of any part set for themselves."""
+    found: dict[str, dict[str, None]] = {}
+    for declared in all_declared:
+        for benchmark, settings in declared.searched.items():
+            found.setdefault(benchmark, {}).update(dict.fromkeys(settings))
+    return {benchmark: list(settings) for benchmark, settings in found.items()}
 
 
 def _refuse_contradictions(runs: pd.DataFrame, parts: Sequence[Logged]) -> None:

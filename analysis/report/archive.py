@@ -28,7 +28,7 @@ README: Final = """\
 | file | what |
 |---|---|
 | `report.html` | one page: verdicts, tables, figures, where every run comes from |
-| `tables/`, `plots/` | every table as Markdown, LaTeX, CSV and HTML; every figure as PNG and SVG |
+| `tables/`, `plots/` | every table as Markdown, LaTeX, CSV and HTML; every figure as SVG |
 | `{file}` | a row a run: configuration, data checksums, code, machine, metrics, curves |
 | `manifest.json` | experiment, claims, margins, commits, packages, machines, digests |
 

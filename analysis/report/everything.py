@@ -37,7 +37,7 @@ def write_everything(
     """
     of_figures = {one for each in evidence.values() for one in series.run_ids(each)}
     held = logged.holding(of_figures.union(run_ids(list(evidence.values()), logged.runs)))
-    begun = {profile: plots.begin(one, held, pool) for profile, one in evidence.items()}
+    begun = {profile: plots.begin(one, held, pool, plots.FOR_THE_PAGE) for profile, one in evidence.items()}
     tables = {profile: all_tables(one, spread) for profile, one in evidence.items()}
     files = [path for made in tables.values() for path in render.write(made, out / "tables")]
     for profile, one in evidence.items():
@@ -53,4 +53,4 @@ def write_everything(
 def _figures(drawn: Iterable[Future[plots.Image]]) -> Iterator[Figure]:
     """Yield figures as the page takes them, as soon as they are drawn; without those that could not be."""
     images = (one.result() for one in drawn)
-    return ((one.name, one.caption, one.svg.decode()) for one in images if one.svg)
+    return ((one.name, one.caption, one.files["svg"].decode()) for one in images if one.files)

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from analysis.evidence.choice import natural
 from analysis.evidence.gather import Comparison, Evidence, Verdict
-from analysis.evidence.searches.trials import budgets
+from analysis.evidence.searches.trials import budgets, tuned_label
 from analysis.report import words
 from analysis.tables.render import LATEX_NEEDS, escape_latex
 from analysis.tables.table import MISSING
@@ -45,11 +46,17 @@ def _setting(evidence: Evidence, losses: pd.DataFrame) -> Iterator[str]:
         settings, chosen = max(one.settings for one in mine), max(one.seeds for one in mine)
         yield f"Parameters of {loss} were chosen on validation among {settings} settings with {chosen} selection seeds."
     for loss, trials in budgets(evidence.searches).items():
-        of_selection = max(len(one.seeds) for one in evidence.searches if one.loss == loss)
-        yield (
-            f"{loss} was tuned on validation among {trials} configurations, the declared one and {trials - 1} drawn "
-            f"from its search space and the benchmark's, with {_several(of_selection, 'selection seed')}."
-        )
+        tuned = set(losses.loc[losses["row"] == tuned_label(loss, trials), "benchmark"])
+        seeds_of_selection = [
+            len(one.seeds) for one in evidence.searches if one.loss == loss and one.benchmark in tuned
+        ]
+        if tuned:
+            where = "" if set(metrics.index) <= tuned else f" on {', '.join(sorted(tuned, key=natural))}"
+            yield (
+                f"{loss} was tuned{where} on validation among {trials} configurations, the declared one and "
+                f"{trials - 1} drawn from its search space and the benchmark's, with "
+                f"{_several(max(seeds_of_selection), 'selection seed')}."
+            )
     left_out = len(evidence.collected.left_out)
     if left_out:
         yield f"{_several(left_out, 'logged run')} of the profile {'does' if left_out == 1 else 'do'} not count."

@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from analysis.evidence.gather import Comparison, Reproduction, Verdict
 from analysis.statistics.aggregates import Aggregate
+from analysis.tables.across import aggregate_cells
 from analysis.tables.items import over_items
 from analysis.tables.table import ARROWS, MISSING
 from suite.registry.claims import Published
@@ -65,8 +66,9 @@ def difference_of(comparison: Comparison) -> str:
 
 
 def in_margins(aggregate: Aggregate) -> str:
-    """Return ``+0.6 [-0.4, +1.6]``: a mean difference and its interval in units of the margin."""
-    return f"{aggregate.mean:+.2f} [{aggregate.low:+.2f}, {aggregate.high:+.2f}]".replace("-", MINUS)
+    """Return ``+0.6 [-0.4, +1.6]``: a mean difference in margins, as tables print it; of few benchmarks the mean."""
+    mean, interval = (cell.text for cell in aggregate_cells(aggregate.mean, aggregate.low, aggregate.high))
+    return (f"{mean} {interval}" if aggregate.has_interval else mean).replace("-", MINUS)
 
 
 def margin_of(comparison: Comparison) -> str:

@@ -17,7 +17,7 @@ from functools import lru_cache
 import numpy as np
 from scipy import special
 
-from analysis.statistics.differences import FEWEST_RESAMPLED
+from analysis.statistics.differences import FEWEST_RESAMPLED, ROUNDING
 from analysis.statistics.paired import CONFIDENCE
 
 RESAMPLES = 2_000
@@ -66,8 +66,13 @@ class Curve:
         return mean
 
     def minus(self, level: np.ndarray) -> Curve:
-        """Return the curve of differences from scores [seeds] of what was not searched for, paired by seed."""
-        return Curve(self.by_seed - level, self.spread, self.drawn)
+        """Return the curve of differences from scores [seeds] of what was not searched for, paired by seed.
+
+        What equals the scores but for rounding, as where all configurations score alike, is no difference.
+        """
+        gaps, least = self.by_seed - level, ROUNDING * max(np.abs(self.by_seed).max(), np.abs(level).max())
+        by_seed, spread = (np.where(np.abs(one) <= least, 0.0, one) for one in (gaps, self.spread))
+        return Curve(by_seed, spread, self.drawn)
 
     def interval(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the 95 % interval over configurations and seeds: two arrays [trials].
@@ -179,7 +184,8 @@ def price(differences: Curve) -> Price:
         From :meth:`Curve.minus`.
     """
     low, high = differences.interval()
-    reached, may_be, surely = (_first(ends >= 0) for ends in (differences.mean, high, low))
+    least = -ROUNDING * np.abs(differences.by_seed).max()
+    reached, may_be, surely = (_first(ends >= least) for ends in (differences.mean, high, low))
     return Price(reached, may_be, surely, len(low), not bool(np.isnan(low).any()))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from analysis.evidence.choice import Choice, row_label, without_name
+from analysis.evidence.choice import Choice
 from analysis.evidence.comparison import described
 from analysis.evidence.gather import Evidence
 from analysis.evidence.rows import unchosen
@@ -87,14 +87,14 @@ def _selected(evidence: Evidence, choice: Choice) -> Iterable[tuple[str, list[Ce
     for one in selected(here, choice):
         hours = one.seconds / 3600
         cells = [
-            Cell(without_name(one.setting) or MISSING),
+            Cell(choice.short(one.setting) or MISSING),
             Cell(MISSING if math.isnan(one.mean) else f"{one.mean:.{decimals}f}", value=one.mean),
             Cell(str(choice.settings), value=choice.settings),
             Cell(str(choice.seeds), value=choice.seeds),
             Cell(str(one.runs), value=one.runs),
             Cell(MISSING if math.isnan(hours) else f"{hours:.1f}", value=hours),
         ]
-        label = row_label(choice.loss, one.at, choice.setting)
+        label = choice.row(one.at)
         where = [label, choice.benchmark, one.setting, f"val/{metric}", goal, one.mean]
         yield f"{choice.benchmark}: {label}", cells, [*where, choice.settings, choice.seeds, one.runs, hours]
 

@@ -64,13 +64,17 @@ def significance_tables(evidence: Evidence) -> list[Table]:
 
 
 def benchmark_table(evidence: Evidence, benchmark: str) -> Table:
-    """All test metrics of one benchmark and the mean seconds of its runs."""
+    """All test metrics of one benchmark and the mean seconds of its runs.
+
+    A failed seed has the primary metric that it counts as, and no other.
+    """
     here = evidence.rows[evidence.rows["benchmark"] == benchmark]
-    tested = evidence.collected.tested.loc[here["run_id"].unique()].dropna(axis=1, how="all")
+    tested = evidence.collected.tested.reindex(here["run_id"].unique()).dropna(axis=1, how="all")
     primaries = [f"test/{metric}" for metric in here["metric"].unique()]
     metrics = [*primaries, *sorted({str(name) for name in tested} - set(primaries), key=natural)]
     seconds = [name for name in SECONDS if name in here and here[name].notna().any()]
     runs = here[["run_id", "row", "kind", *seconds]].join(tested, on="run_id")
+    runs = runs.assign(**{name: here["test"].where("test/" + here["metric"] == name) for name in primaries})
     by_row = dict(iter(runs.groupby(["kind", "row"])))
     decimals = {name: decimals_for(runs[name]) for name in metrics}
     blocks, data = [], []
@@ -97,7 +101,8 @@ def benchmark_table(evidence: Evidence, benchmark: str) -> Table:
         "seeds), and mean seconds a run.",
         ["", *(name.removeprefix("test/") for name in metrics), *(f"{name.partition('/')[2]} [s]" for name in seconds)],
         blocks,
-        data=pd.DataFrame(data, columns=METRIC_COLUMNS),
+        ["Failed seeds count in the primary metric alone: other metrics are of fewer."] if here["failed"].any() else [],
+        pd.DataFrame(data, columns=METRIC_COLUMNS),
     )
 
 

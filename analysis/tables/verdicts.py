@@ -197,7 +197,8 @@ def _verdict_row(verdict: Verdict, crossed: bool) -> tuple[str, list[Cell]]:
     else:
         decimals = decimals_for(pd.Series([one.paired.mean, one.margin]), 3)
         cells += [*_difference(one, decimals), *([crossed_cell(one, decimals)] if crossed else [])]
-        cells += [Cell(f"{one.margin:g}", value=one.margin), Cell(str(one.paired.n), value=one.paired.n)]
+        margin = MISSING if math.isnan(one.margin) else f"{one.margin:g}"
+        cells += [Cell(margin, value=one.margin), Cell(str(one.paired.n), value=one.paired.n)]
     needed = verdict.seeds
     cells.append(Cell(MISSING) if needed is None else Cell(needed.text, value=needed.seeds or math.inf))
     return verdict.benchmark or "overall", [*cells, Cell("; ".join([verdict.reason, *_own_doubts(verdict)]))]

@@ -142,3 +142,11 @@ def test_a_level_is_subtracted_seed_by_seed() -> None:
     drawn = Scores(np.zeros((5, 3)), np.arange(5)[:, None] + np.zeros((5, 3)) + shared)
     difference = random_search(drawn).minus(shared)
     assert difference.by_seed.std(axis=1) == pytest.approx(np.zeros(5))
+
+
+@pytest.mark.parametrize("level", [0.1, 0.7, 0.83, 0.95])
+def test_what_scores_as_the_other_loss_with_every_configuration_has_the_price_1(level: float) -> None:
+    for configurations in range(4, 13):
+        drawn = Scores(np.random.default_rng(0).random((configurations, 3)), np.full((configurations, 3), level))
+        found = price(random_search(drawn).minus(np.full(3, level)))
+        assert found.text == "1 [1, 1]", configurations

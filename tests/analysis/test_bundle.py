@@ -148,6 +148,19 @@ def test_bundles_with_unlike_metrics_merge() -> None:
     assert merge([graph, image]).declared == DECLARED, "a part that declares nothing does not count"
 
 
+def test_what_trials_set_for_themselves_is_known_whichever_bundle_comes_first() -> None:
+    declared, rate = runs(2).assign(record=["d0", "d1"]), "param.benchmark.learning_rate"
+    trials = declared.assign(loss="infonce@trial=1", key=["t0", "t1"], record=["t0", "t1"], run_id=["t0", "t1"])
+    parts = [
+        Logged(declared.assign(**{rate: "0.1"}), DECLARED, "declared", "first"),
+        Logged(trials.assign(**{rate: "0.3"}), dataclasses.replace(DECLARED, searched={"image": ["learning_rate"]})),
+    ]
+    for order in (parts, parts[::-1]):
+        for merged in (merge(order), merge(order, DECLARED)):
+            found = collect(merged.runs, keep_stale=True, searched=merged.declared.searched)
+            assert set(found.runs["loss"]) == {"infonce", "infonce@trial=1"}
+
+
 def rewritten(file: Path, change: object) -> None:
     table = pq.read_table(file)
     pq.write_table(change(table).replace_schema_metadata(table.schema.metadata), file)  # type: ignore[operator]

@@ -44,7 +44,7 @@ def curves(many: Evidence) -> Image:
 
 
 def test_a_figure_of_many_lines_is_pixels_panel_by_panel_and_its_words_are_text(many: Evidence, curves: Image) -> None:
-    svg = curves.svg.decode()
+    svg = curves.files["svg"].decode()
     assert len(EMBEDDED.findall(svg)) == 3 * len(BENCHMARKS)
     assert len(svg) < 0.5 * dense.LARGE
     assert curves.caption.endswith(dense.SAID)
@@ -52,7 +52,7 @@ def test_a_figure_of_many_lines_is_pixels_panel_by_panel_and_its_words_are_text(
 
 
 def test_the_pixels_hold_the_lines_in_their_colours(curves: Image) -> None:
-    (content,) = EMBEDDED.findall(curves.svg.decode())[:1]
+    (content,) = EMBEDDED.findall(curves.files["svg"].decode())[:1]
     with Pillow.open(io.BytesIO(base64.b64decode(content))) as image:
         assert image.mode == "P" and min(image.size) > 100
         pixels = np.asarray(image.convert("RGBA")) / 255
@@ -67,14 +67,14 @@ def test_figures_of_a_few_rows_hold_no_pixels_and_what_decides_is_about_what_an_
     for name in ("curves", "histograms", "scores"):
         drawing = todo[name]()
         one = _image(name, partial(Drawing, drawing.figure, drawing.caption))
-        assert b"<image" not in one.svg and one.caption == drawing.caption, name
-        words = len(re.sub(rb"<defs>.*?</defs>", b"", one.svg, flags=re.DOTALL).split(b"<text")) * 300
-        assert 0.4 < (dense.size(drawing.figure) + words) / len(one.svg) < 1.6, name
+        assert b"<image" not in one.files["svg"] and one.caption == drawing.caption, name
+        words = len(re.sub(rb"<defs>.*?</defs>", b"", one.files["svg"], flags=re.DOTALL).split(b"<text")) * 300
+        assert 0.4 < (dense.size(drawing.figure) + words) / len(one.files["svg"]) < 1.6, name
 
 
 def test_the_page_of_a_large_study_stays_small_and_says_why(many: Evidence, curves: Image, tmp_path: Path) -> None:
     drawn_too = [curves, *(drawn(many, name) for name in ("histograms", "ranks"))]
-    figures = [(one.name, one.caption, one.svg.decode()) for one in drawn_too]
+    figures = [(one.name, one.caption, one.files["svg"].decode()) for one in drawn_too]
     logged = evidences.logged(many, evidences.curves(many))
     plain = write_report([many], {}, {}, logged, tmp_path / "plain.html")
     page = write_report([many], {}, {"mini": figures}, logged, tmp_path / "report.html")

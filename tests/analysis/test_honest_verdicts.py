@@ -11,6 +11,8 @@ from analysis.evidence.gather import Evidence, gather
 from analysis.evidence.verdict import Verdict
 from analysis.evidence.words import Bounds, answer, by_margin, turning_margin, word
 from analysis.read.collect import collect
+from analysis.report import words
+from analysis.tables import render
 from analysis.tables.across import across_table
 from analysis.tables.main import main_table
 from analysis.tables.verdict_text import lines
@@ -155,6 +157,21 @@ def test_n_fewer_than_four_benchmarks_have_no_interval_and_no_nan() -> None:
         [[c.text for _, cells in b.rows for c in cells] for b in verdicts_table(found).blocks]
     )
     assert "nan" not in said
+    aggregate = found.verdicts[0].aggregate
+    assert aggregate is not None and words.in_margins(aggregate) == "+0.50"  # on the page
+
+
+def test_a_claim_without_a_margin_has_no_nan_in_its_table() -> None:
+    table = verdicts_table(evidence([{**one, "margin": math.nan} for one in runs({"a": 0.0, "b": 0.01})]))
+    assert "nan" not in render.markdown(table)
+
+
+def test_the_page_prints_a_mean_in_margins_as_tables_do() -> None:
+    found = evidence(runs(dict.fromkeys(FIVE, 0.001) | {"e": -0.31}))
+    cells = [cell.text for cell in verdicts_table(found).blocks[0].rows[0][1][2:4]]
+    aggregate = found.verdicts[0].aggregate
+    assert aggregate is not None and cells[0] == "-6 margins"
+    assert words.in_margins(aggregate) == f"-6 {cells[1]}".replace("-", words.MINUS)
 
 
 def test_o_one_benchmark_far_off_leaves_the_median_and_the_interquartile_mean_where_the_others_are() -> None:
@@ -226,3 +243,34 @@ def test_the_word_by_margin_is_that_of_every_margin(bounds: Bounds) -> None:
     assert answer(bounds, turning + 1e-9, "not_worse") and (
         turning == 0 or not answer(bounds, turning - 1e-9, "not_worse")
     )
+
+
+def test_what_is_printed_as_insensitive_does_not_count_although_its_own_interval_is_above_0() -> None:
+    names = "abcdefgh"
+    rows = runs(dict.fromkeys(names, 0.0046), 0.0035)
+    found = judged(rows + [one | {"benchmark": name} for name in names for one in swept(0.009)])
+    assert {found[name].label for name in names} == {"insensitive"} and found["a"].alone.low > 0
+    assert found[""].label == "insensitive" and found[""].holds is None
+    assert judged(rows)[""].holds is True  # where nothing is known of a sweep
+
+
+def test_a_claim_does_not_hold_on_benchmarks_that_it_names_and_that_were_not_run() -> None:
+    claim = Claim("free", "not_worse", "infonce", benchmarks=("a", "b"))
+    found = judged(runs({"a": 0.0, "c": 0.0}), claim)
+    assert list(found) == ["", "a", "b"] and found["a"].holds is True
+    assert (found["b"].label, found["b"].reason) == ("inconclusive", "no evaluation run of free nor of infonce")
+    assert (found[""].label, found[""].holds, found[""].aggregate) == ("inconclusive", None, None)
+    whole = evidence(runs({"a": 0.0, "c": 0.0}), claim)
+    assert "  b  inconclusive  no evaluation run" in "\n".join(lines(whole)) and len(verdicts_table(whole).data) == 3
+
+
+def test_a_sweep_with_a_setting_that_failed_could_have_said_otherwise() -> None:
+    lost = [
+        {**one, "loss": "infonce@temperature=0.01", "run_id": f"f{seed}", "seed": seed, "status": "FAILED"}
+        | {"failure": "non_finite: loss", "val/accuracy": None}
+        for seed, one in zip((10, 11), swept(0.009)[:2], strict=True)
+    ]
+    found = judged(runs({"a": 0.0}) + swept(0.009) + lost)
+    assert found["a"].label == "equivalent" and found[""].holds is True
+    elsewhere = [{**one, "benchmark": "b"} for one in lost]
+    assert judged(runs({"a": 0.0, "b": 0.0}) + swept(0.009) + elsewhere)["a"].label == "insensitive"

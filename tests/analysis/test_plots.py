@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from analysis.evidence.gather import Evidence
-from analysis.figures.plots import OF_CURVES, OF_RESULTS, Image, begin, tasks, write
+from analysis.figures.plots import FOR_PAPERS, OF_CURVES, OF_RESULTS, Image, begin, tasks, write
 from analysis.processes.pool import beside
 from analysis.read.logged import Logged
 from tests.analysis import evidences, searches
@@ -25,7 +25,7 @@ def searched(found: Evidence) -> Evidence:
 def images(found: Evidence, runs: Logged) -> list[Image]:
     """Draw in this process."""
     with ThreadPoolExecutor(1) as pool:
-        return [drawn.result() for drawn in begin(found, runs, pool)]
+        return [drawn.result() for drawn in begin(found, runs, pool, FOR_PAPERS)]
 
 
 @pytest.fixture(scope="module")
@@ -43,10 +43,11 @@ def written(campaign: Evidence, points: pd.DataFrame, tmp_path_factory: pytest.T
     return write(images(campaign, logged(campaign, points)), tmp_path_factory.mktemp("plots") / "mini")
 
 
-def test_every_figure_is_written_as_png_and_svg_with_its_caption(written: list[Path]) -> None:
-    expected = [f"{name}.{suffix}" for name in FIGURES for suffix in ("png", "svg")]
+def test_every_figure_is_written_as_svg_pdf_and_png_with_its_caption(written: list[Path]) -> None:
+    expected = [f"{name}.{suffix}" for name in FIGURES for suffix in FOR_PAPERS]
     assert [path.name for path in written] == [*expected, "captions.md"]
-    assert all(path.read_bytes().startswith(b"\x89PNG") for path in written if path.suffix == ".png")
+    begin_with = {".svg": b"<?xml", ".pdf": b"%PDF", ".png": b"\x89PNG"}
+    assert all(path.read_bytes().startswith(begin_with[path.suffix]) for path in written[:-1])
     captions = written[-1].read_text()
     assert all(f"**{name}**: " in captions for name in FIGURES) and captions.count("seeds") >= len(FIGURES) - 1
 
@@ -58,11 +59,11 @@ def test_the_same_runs_give_the_same_bytes_whatever_the_settings_the_order_of_th
     with mpl.rc_context({"font.size": 30, "lines.linewidth": 9, "svg.hashsalt": None}):
         again = images(campaign, logged(campaign, shuffled.sort_values(["run_id", "name", "step"])))
     with beside(["analysis.figures.plots"]) as pool:
-        elsewhere = [one.result() for one in begin(campaign, logged(campaign, points), pool)]
+        elsewhere = [one.result() for one in begin(campaign, logged(campaign, points), pool, FOR_PAPERS)]
     assert elsewhere == again
     content = {path.name: path.read_bytes() for path in written}
     for one in again:
-        assert (content[f"{one.name}.png"], content[f"{one.name}.svg"]) == (one.png, one.svg), one.name
+        assert {suffix: content[f"{one.name}.{suffix}"] for suffix in FOR_PAPERS} == one.files, one.name
 
 
 def test_an_svg_is_well_formed_has_its_words_as_text_and_nothing_of_where_or_when_it_was_made(
@@ -73,13 +74,22 @@ def test_an_svg_is_well_formed_has_its_words_as_text_and_nothing_of_where_or_whe
             text = path.read_text(encoding="utf-8")
             ElementTree.fromstring(text)
             assert "Matplotlib v" not in text and "<dc:date>" not in text, path.name
-    assert all(row in written[1 + 2 * FIGURES.index("curves")].read_text() for row in LOSSES)
+    assert all(row in written[len(FOR_PAPERS) * FIGURES.index("curves")].read_text() for row in LOSSES)
 
 
 def test_a_png_has_a_white_ground_and_names_no_software(written: list[Path]) -> None:
-    content = written[0].read_bytes()
+    (png,) = (path for path in written if path.name == "forest.png")
+    content = png.read_bytes()
     assert b"Software" not in content and b"atplotlib" not in content
-    assert mpl.image.imread(written[0])[0, 0].tolist() == [1.0, 1.0, 1.0, 1.0]
+    assert mpl.image.imread(png)[0, 0].tolist() == [1.0, 1.0, 1.0, 1.0]
+
+
+def test_a_pdf_has_fonts_that_publishers_take_and_nothing_of_when_it_was_made(written: list[Path]) -> None:
+    for path in written:
+        if path.suffix == ".pdf":
+            content = path.read_bytes()
+            assert b"/Type3" not in content and b"/FontFile2" in content, path.name
+            assert not any(word in content for word in (b"CreationDate", b"Producer", b"Creator")), path.name
 
 
 def test_what_cannot_be_drawn_is_said_and_the_rest_is_drawn(tmp_path: Path) -> None:
@@ -87,7 +97,7 @@ def test_what_cannot_be_drawn_is_said_and_the_rest_is_drawn(tmp_path: Path) -> N
     nothing = pd.DataFrame(columns=["run_id", "name", "step", "value"])
     files = write(images(poor, logged(poor, nothing)), tmp_path / "plots")
     assert [path.name for path in files] == [
-        *(f"{name}.{kind}" for name in ("scores", "differences", "pairs", "cost") for kind in ("png", "svg")),
+        *(f"{name}.{kind}" for name in ("scores", "differences", "pairs", "cost") for kind in FOR_PAPERS),
         "captions.md",
     ]
     captions = files[-1].read_text()

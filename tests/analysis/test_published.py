@@ -3,7 +3,9 @@ import pytest
 
 from analysis.evidence.gather import gather
 from analysis.evidence.reproduction import Reproduction
+from analysis.figures import cost
 from analysis.read.collect import collect
+from analysis.tables.tables import benchmark_table
 from suite.registry.claims import Declared, Published
 from tests.analysis.frames import logged, row
 
@@ -46,3 +48,23 @@ def test_another_protocol_does_not_compare() -> None:
     assert paper.label == "not comparable" and "profile paper follows the published protocol" in paper.reason
     other = held(0.8, metric="f1")
     assert other.label == "not comparable" and other.reason == "no run of infonce has test/f1"
+
+
+def test_a_failed_seed_is_no_missing_value_of_ours() -> None:
+    runs = [row("graph", "infonce", seed, 0.8, margin=0.01, **{"test/f1": 0.8 + 1e-3 * seed}) for seed in range(6)]
+    lost = {"status": "FAILED", "failure": "non_finite", "test/accuracy": None, "test/f1": None}
+    runs = [{**run, **lost} if run["seed"] == 5 else run for run in runs]
+    runs += [row("graph", "untrained", seed, 0.3, kind="reference", margin=0.01) for seed in range(6)]
+    published = [Published("infonce", metric, 0.8, "a paper", profile="mini") for metric in ("accuracy", "f1")]
+    found = gather(collect(logged(*runs)), Declared("infonce", published={"graph": published}), "mini")
+    primary, other = found.reproductions
+    assert primary.n == 6 and primary.mean == pytest.approx((5 * 0.8 + 0.3) / 6) and primary.label == "close"
+    assert (other.label, other.n) == ("close", 5) and "of the seeds that did not fail, 5 of 6" in other.reason
+    table = benchmark_table(found, "graph")
+    assert table.data.set_index(["row", "metric"])["n"].to_dict() == {
+        ("infonce", "test/accuracy"): 6, ("infonce", "test/f1"): 5, ("infonce", "seconds/training"): 6,
+        ("untrained", "test/accuracy"): 6, ("untrained", "test/f1"): 0, ("untrained", "seconds/training"): 6,
+    }  # fmt: skip
+    assert table.notes == ["Failed seeds count in the primary metric alone: other metrics are of fewer."]
+    score = cost.points(found).set_index("row").loc["infonce"]
+    assert (score["n"], score["seconds"]) == (6, 10.0) and score["score"] == pytest.approx(primary.mean)

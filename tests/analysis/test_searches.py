@@ -8,9 +8,11 @@ import pandas as pd
 import pytest
 
 from analysis.evidence.gather import Evidence, Verdict
+from analysis.figures import cost, pairs
 from analysis.figures.canvas import NothingToDraw
 from analysis.figures.tuning import budget as budget_figure
 from analysis.read.collect import collect
+from analysis.report.paragraph import paragraph
 from analysis.tables import render, verdict_text
 from analysis.tables.tables import all_tables
 from analysis.tables.tuning.budget import budget_table
@@ -19,7 +21,9 @@ from suite.registry.claims import Claim, Trials
 from tests.analysis.searches import LEVELS, evidence, runs, with_failure, without
 
 TUNED, FREE_TUNED = "infonce (tuned, 9 trials)", "temperature_free (tuned, 9 trials)"
-COMMAND = "run `python -m suite tune --benchmarks {} --losses infonce --budget 9 --profile mini`"
+COMMAND = (
+    "run `python -m suite tune --benchmarks {} --losses infonce --selection-seeds 100-102 --budget 9 --profile mini`"
+)
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +103,12 @@ def test_what_was_chosen_and_is_still_to_be_evaluated_is_said_with_the_command()
     assert verdicts(of, "tuned")["image"].reason == (
         f"no evaluation run of {TUNED}; validation chose trial 5: {COMMAND.format('image')}"
     )
+
+
+@pytest.mark.parametrize(("seeds", "named"), [((100,), "100"), ((100, 102), "100,102"), ((5, 6, 7, 8), "5-8")])
+def test_the_command_has_the_seeds_that_the_other_losses_were_tuned_with(seeds: tuple[int, ...], named: str) -> None:
+    of = evidence(runs(evaluated={"infonce": {0}}, benchmarks=("image",), selection=seeds))
+    assert f"--losses infonce --selection-seeds {named} --budget 9" in verdicts(of, "tuned")["image"].reason
 
 
 def test_a_benchmark_with_fewer_trials_than_others_has_no_tuned_row() -> None:
@@ -209,6 +219,62 @@ def test_a_reference_without_selection_runs_has_no_price_and_it_is_said() -> Non
     assert "image: no price of infonce against temperature_free" in " ".join(table.notes)
 
 
+def test_a_member_of_a_sweep_that_a_claim_is_about_has_prices_by_its_own_selection_runs() -> None:
+    member = [run for run in runs({"pps@scale=0.5": (-0.03,)}, stream=1) if run["kind"] == "loss"]
+    claims = {"member": Claim("pps@scale=0.5", "better", "infonce")}
+    of = evidence([*runs(), *member], claims)
+    table = price_table(of)
+    assert table is not None and table.data["reason"].eq("").all()
+    price = table.data.set_index(["benchmark", "loss", "question"]).loc[("image", "infonce", "drawn")]
+    assert 2 <= price["trials"] <= 8 and table.blocks[0].title == "to reach pps@scale=0.5"
+    elsewhere = price_table(evidence([*runs(), *member[:0]], claims))
+    assert elsewhere is not None and elsewhere.data["reason"].str.contains("was not run with the selection").all()
+
+
+def test_rows_of_fewer_trials_say_which_one_they_are_and_what_it_took(made: Evidence) -> None:
+    noted = [note for note in made.notes if note.startswith("infonce (tuned, 3 trials)")]
+    assert noted == [
+        "infonce (tuned, 3 trials): trial graph 2, image 2; chosen on validation, 0 is the declared one; "
+        f"{2 * 3 * 3} training runs."
+    ]
+    taken = cost.points(made).set_index(["benchmark", "row"])["searched"]
+    assert taken["image", "infonce (tuned, 3 trials)"] == 10.0 + 3 * 3 * 10.0
+    assert taken["image", TUNED] == 10.0 + 9 * 3 * 10.0 and pd.isna(taken["image", "infonce"])
+
+
+def test_where_what_was_tuned_is_missing_it_is_said_that_nothing_is_compared_with_it(made: Evidence) -> None:
+    declared = [run for run in runs() if run["benchmark"] == "graph" or "@trial" not in run["loss"]]
+    of = evidence(declared)
+    assert of.baseline == TUNED and {one.benchmark for one in of.comparisons} == {"graph"}
+    said = f"image: no row is compared with {TUNED}, which has no evaluation run there."
+    assert said in of.notes and not [note for note in made.notes if "no row is compared" in note]
+
+
+def test_a_benchmark_of_which_only_references_were_run_so_far_has_no_panel_of_pairs() -> None:
+    of = evidence([run for run in runs() if run["benchmark"] == "graph" or run["kind"] == "reference"])
+    assert [axis.get_title() for axis in pairs.figure(of).figure.axes[:-1]] == ["graph"]
+
+
+def test_a_search_that_chose_nothing_is_in_no_sentence_of_a_paper() -> None:
+    logged = without(runs(), "image", "infonce@trial=4", 102)
+    assert "infonce was tuned on graph on validation among 9 configurations" in paragraph(evidence(logged))
+    nowhere = paragraph(evidence(without(logged, "graph", "infonce@trial=4", 102)))
+    assert "infonce was tuned" not in nowhere and "temperature_free was tuned on validation among 9" in nowhere
+    assert f"{9 * 3} training runs" in next(note for note in evidence(logged).notes if note.startswith(TUNED))
+
+
+def test_a_claim_does_not_hold_while_its_losses_are_still_tuned_on_another_benchmark() -> None:
+    begun = [run for run in runs() if run["benchmark"] == "graph" or run["purpose"] == "selection"]
+    found = verdicts(evidence(without(begun, "image", "infonce@trial=4", 102)), "tuned")
+    assert (found["image"].label, found[""].label, found[""].holds) == ("inconclusive", "inconclusive", None)
+    assert found["image"].reason == (
+        f"no evaluation run of temperature_free nor of {TUNED}; "
+        f"trial 4 lacks selection seed 102: {COMMAND.format('image')}"
+    )
+    alone = verdicts(evidence([run for run in begun if run["benchmark"] == "graph"]), "as_declared")
+    assert set(alone) == {"", "graph"} and alone[""].holds is True
+
+
 def test_failed_trials_enter_the_curve_as_what_they_count_as_or_leave_none() -> None:
     logged = with_failure(runs(), "image", "infonce@trial=6", 100)
     table, without_it = budget_table(evidence(logged)), budget_table(evidence(runs()))
@@ -226,8 +292,10 @@ def test_failed_trials_enter_the_curve_as_what_they_count_as_or_leave_none() -> 
 
 
 def test_one_selection_seed_chooses_and_reports_and_that_is_said() -> None:
-    table = budget_table(evidence(runs(selection=(100,))))
+    single = evidence(runs(selection=(100,)))
+    table = budget_table(single)
     assert table is not None and any("With one selection seed" in note for note in table.notes)
+    assert budget_figure.figure(single).caption.endswith("1 selection seed; a single one does both.")
 
 
 def test_a_single_trial_beside_the_declared_one_has_a_curve_without_interval() -> None:

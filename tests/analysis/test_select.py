@@ -1,7 +1,11 @@
 import random
 
 from analysis.evidence.choice import MEDIAN, VALIDATED, choose, incomplete, natural, row_label
+from analysis.evidence.gather import gather
+from analysis.evidence.separation import benchmark_runs
+from analysis.figures.tuning import temperature
 from analysis.read.collect import collect
+from suite.registry.claims import Claim, Declared
 from tests.analysis.frames import logged, row
 
 
@@ -65,8 +69,8 @@ def test_the_middle_of_the_grid_is_the_better_of_two_and_the_cost_is_counted() -
 
 
 def test_names_of_rows() -> None:
-    assert row_label("infonce", VALIDATED, "temperature=0.2") == "infonce (tau validated)"
-    assert row_label("temperature_free", MEDIAN, "scale=4.0") == "temperature_free (scale median)"
+    assert row_label("infonce", VALIDATED, "temperature") == "infonce (tau validated)"
+    assert row_label("temperature_free", MEDIAN, "scale") == "temperature_free (scale median)"
 
 
 def test_natural_order() -> None:
@@ -94,3 +98,38 @@ def test_the_uncertainty_of_a_choice_is_that_of_all_resamples_of_the_selection_s
     (choice,) = choose(collect(logged(*sweep("image", values))).runs)
     assert choice.setting == "temperature=0.2"
     assert choice.support == (("temperature=0.2", 0.75), ("temperature=0.1", 0.25))
+
+
+def varied(benchmark: str, best: str) -> list[dict]:
+    """Members of a list of sweeps, of which one is the best; all have evaluation runs."""
+    rows = [row(benchmark, "free", seed, 0.5 + 0.001 * seed, margin=0.01) for seed in range(5)]
+    for setting in ("scale=1.0", "scale=2.0", "eps=0.01", "eps=0.1"):
+        level = 0.6 if setting == best else 0.5
+        selection = {"purpose": "selection", "margin": 0.01, "val/accuracy": level}
+        rows += [row(benchmark, f"free@{setting}", seed, None, **selection) for seed in (10, 11)]
+        rows += [row(benchmark, f"free@{setting}", seed, level + 0.002 * seed, margin=0.01) for seed in range(5)]
+    return rows
+
+
+def test_the_rows_of_a_list_of_sweeps_have_the_same_names_on_every_benchmark() -> None:
+    claim = Claim("free", "better", "free", loss_at="validated")
+    runs = varied("a", "scale=2.0") + varied("b", "eps=0.01")
+    found = gather(collect(logged(*runs)), Declared("infonce", {"claim": claim}), "mini")
+    assert found.labels == ("free (declared)", "free (validated)", "free (median)")
+    assert {one.label for one in found.verdicts} == {"better"} and found.verdicts[0].holds is True
+    assert found.notes[0] == "free (validated): a scale=2.0, b eps=0.01; chosen on validation, 16 training runs."
+    one = gather(collect(logged(*(run for run in runs if "eps" not in run["loss"]))), Declared(), "mini")
+    assert "free (scale validated)" in one.labels  # of a single parameter its name stands there
+
+
+def test_whether_the_temperature_matters_is_asked_of_sweeps_of_the_temperature_alone() -> None:
+    values = {"0.1": [0.5, 0.5], "0.2": [0.51, 0.52], "0.1@norm=True": [0.6, 0.6]}
+    runs = [*sweep("image", values), row("image", "infonce", 0, 0.5), row("image", "untrained", 0, 0.4)]
+    other = sweep("image", {"9": [0.7, 0.7]})
+    runs += [{**one, "loss": "infonce@norm=False", "run_id": f"n{one['seed']}"} for one in other]
+    collected = collect(logged(*runs))
+    assert choose(collected.runs)[0].setting == "norm=False"
+    (image,) = benchmark_runs(collected, "mini")
+    assert image.choice is not None and image.choice.setting == "temperature=0.2" and image.validated is None
+    assert list(image.sweep.columns) == [0.1, 0.2]
+    temperature.figure(gather(collected, Declared(), "mini"))  # what was chosen is none of its points

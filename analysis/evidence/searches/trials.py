@@ -31,10 +31,10 @@ class Search:
     validation, test : array [trials, seeds]
         The primary metric, its sign turned where it is minimised: higher is better. NaN where a run is missing. On
         validation a failed run has -infinity; on test what a failed seed counts as, NaN where that is not known.
-    runs : int
-        That have been finished.
-    seconds : float
-        All of them together; NaN if it was not logged.
+    runs : tuple of int
+        That have been finished, by trial.
+    seconds : tuple of float
+        All runs of a trial together; NaN if it was not logged.
     """
 
     benchmark: str
@@ -44,8 +44,8 @@ class Search:
     seeds: tuple[int, ...]
     validation: np.ndarray
     test: np.ndarray
-    runs: int = 0
-    seconds: float = math.nan
+    runs: tuple[int, ...] = ()
+    seconds: tuple[float, ...] = ()
 
     @property
     def trials(self) -> int:
@@ -66,6 +66,15 @@ class Search:
             return None
         return best_trial(self.validation[:first].tolist()).trial
 
+    def runs_of(self, first: int) -> int:
+        """Return how many runs of the `first` trials have been finished."""
+        return sum(self.runs[:first])
+
+    def seconds_of(self, first: int) -> float:
+        """Return the seconds of all runs of the `first` trials; NaN if none were logged."""
+        known = [seconds for seconds in self.seconds[:first] if not math.isnan(seconds)]
+        return math.fsum(known) if known else math.nan
+
     def lacking(self, first: int) -> list[str]:
         """Say which of the `first` trials lack which seeds."""
         return [
@@ -76,7 +85,9 @@ class Search:
 
 
 def searches(selection: pd.DataFrame) -> list[Search]:
-    """Return the searches of one profile, and the losses without any on the same benchmarks with the same seeds.
+    """Return the searches of one profile, and all else that was run on the same benchmarks with the same seeds.
+
+    What was not searched, be it a loss or a member of a sweep, is a search of one trial.
 
     Parameters
     ----------
@@ -89,7 +100,6 @@ def searches(selection: pd.DataFrame) -> list[Search]:
     is_trial = named["trial"].notna()
     base, trial = named["loss"].where(is_trial, losses["loss"]), pd.to_numeric(named["trial"]).fillna(0).astype(int)
     losses = losses.assign(base=base, trial=trial)
-    losses = losses[is_trial | ~losses["loss"].str.contains("@")]
     found = []
     for benchmark in sorted(losses.loc[losses["trial"] > 0, "benchmark"].unique(), key=natural):
         here = losses[losses["benchmark"] == benchmark]
@@ -110,6 +120,11 @@ def _search(benchmark: str, loss: str, seeds: list[int], runs: pd.DataFrame) -> 
         for name in ("val", "test")
     )
     timed = [name for name in SECONDS if name in runs]
+    of_trial = runs.assign(
+        finished=~runs["failed"].astype(bool), seconds=runs[timed].astype(float).sum(axis=1, min_count=1)
+    ).groupby("trial")
+    finished = of_trial["finished"].sum().reindex(range(trials), fill_value=0)
+    seconds = of_trial["seconds"].sum(min_count=1).reindex(range(trials))
     return Search(
         benchmark,
         loss,
@@ -118,8 +133,8 @@ def _search(benchmark: str, loss: str, seeds: list[int], runs: pd.DataFrame) -> 
         tuple(int(seed) for seed in seeds),
         validation,
         test,
-        int((~runs["failed"].astype(bool)).sum()),
-        float(runs[timed].sum(axis=1, min_count=1).sum(min_count=1)),
+        tuple(map(int, finished)),
+        tuple(map(float, seconds)),
     )
 
 
@@ -166,8 +181,16 @@ def still_to_run(found: Sequence[Search], benchmark: str, loss: str, trials: int
     """
     mine = next((one for one in found if (one.benchmark, one.loss) == (benchmark, loss)), None)
     budget = "" if trials is None else f" --budget {trials}"
-    command = f"python -m suite tune --benchmarks {benchmark} --losses {loss}{budget} --profile {profile}"
+    # with other seeds than those of the other losses, all of them would lack some
+    seeds = next((_seeds(one) for one in sorted(found, key=lambda one: one.benchmark != benchmark)), "")
+    command = f"python -m suite tune --benchmarks {benchmark} --losses {loss}{seeds}{budget} --profile {profile}"
     return f"{'; '.join(_why(mine, trials or 2))}: run `{command}`"
+
+
+def _seeds(of: Search) -> str:
+    first, last = of.seeds[0], of.seeds[-1]
+    are_in_a_row = len(of.seeds) > 1 and of.seeds == tuple(range(first, last + 1))
+    return f" --selection-seeds {f'{first}-{last}' if are_in_a_row else ','.join(map(str, of.seeds))}"
 
 
 def _why(mine: Search | None, trials: int) -> Iterator[str]:

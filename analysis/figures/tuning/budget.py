@@ -45,14 +45,17 @@ def figure(evidence: Evidence) -> Drawing:
         for axis, benchmark in zip(axes, benchmarks, strict=True):
             _panel(axis, [one for one in found if one.search.benchmark == benchmark])
         legend(drawn, [*(handle(loss) for loss in losses), *_KEYS])
-    seeds = counted((len(one.search.seeds) for one in found), "selection seed")
+    many = [len(one.search.seeds) for one in found]
+    how = "what all but one choose, the one that is left out reports" if min(many) > 1 else "a single one does both"
+    if min(many) == 1 < max(many):
+        how = f"what all but one choose, the one that is left out reports; {how}"
     return Drawing(
         drawn,
         "Expected test score of the best by validation of k configurations that are drawn at random from the search "
         "space: lines; bands: 95 % interval over configurations and seeds, cut off where it leaves the panel. Hollow "
         "markers at the left and dotted lines: the configuration that the registry declares, without a trial. Where a "
-        f"line crosses the level of another loss, so many trials are its price (table price). {seeds}; what all but "
-        "one choose, the one that is left out reports.",
+        "line crosses the level of another loss, so many trials are its price (table price). "
+        f"{counted(many, 'selection seed')}; {how}.",
     )
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from analysis.evidence.choice import MEDIAN, VALIDATED, Choice, members, natural, row_label, without_name
+from analysis.evidence.choice import MEDIAN, VALIDATED, Choice, members, natural
 from analysis.evidence.gather import Evidence
 from analysis.figures.canvas import Drawing, NothingToDraw, counted, legend, metric_label, number, panels, wrapped
 from analysis.figures.style import handle, look, styled
@@ -157,7 +157,7 @@ def _panel(axis: Axes, sweep: Sweep, loss: str, parameter: str) -> None:
         zorder=3,
         label=loss,
     )
-    _mark_choice(axis, sweep, loss)
+    _mark_choice(axis, sweep, parameter)
     _levels(axis, sweep, points)
     axis.set(xscale="log", title=wrapped(sweep.benchmark, 26), xlabel=wrapped(f"{parameter} of {loss}", 32))
     ticks = sorted({*sweep.points["value"]})
@@ -202,14 +202,15 @@ def _write(axis: Axes, text: str, height: float, colour: str) -> None:
     axis.text(0.03, height, text, transform=place, va="center", fontsize=6.5, color=colour, bbox=ground)
 
 
-def _mark_choice(axis: Axes, sweep: Sweep, loss: str) -> None:
+def _mark_choice(axis: Axes, sweep: Sweep, parameter: str) -> None:
     if sweep.choice is None:
         return
     at = sweep.points.set_index("value")["mean"]
     for at_kind, text in ((MEDIAN, "median of the grid"), (VALIDATED, "chosen on validation")):
-        value = float(without_name(sweep.choice.at(at_kind)))
+        # of another parameter, or of several at once, it is no point of this sweep
+        value = pd.to_numeric(sweep.choice.at(at_kind).removeprefix(f"{parameter}="), errors="coerce")
         if value in at.index:
-            shown = look(row_label(loss, at_kind, sweep.choice.setting))
+            shown = look(sweep.choice.row(at_kind))
             axis.plot(
                 [value], [at[value]], **shown.marks, markersize=7.0, markeredgecolor="white", zorder=4, label=text
             )

@@ -24,7 +24,7 @@ def price_table(evidence: Evidence) -> Table | None:
     for against in dict.fromkeys(one.against for one in found):
         mine = [one for one in found if one.against == against]
         rows = [(f"{one.benchmark}: {one.loss}", _cells(one)) for one in mine]
-        blocks.append(Block(f"to reach {against} (declared)", rows))
+        blocks.append(Block(f"to reach {_declared(against)}", rows))
     return Table(
         "price",
         evidence.profile,
@@ -56,12 +56,17 @@ def lines(evidence: Evidence) -> Iterator[str]:
     found = priced(evidence)
     for against in dict.fromkeys(one.against for one in found):
         yield ""
-        yield f"Trials to reach {against} (declared), drawn from the search space [95 % interval]"
+        yield f"Trials to reach {_declared(against)}, drawn from the search space [95 % interval]"
         mine = [one for one in found if one.against == against]
         widths = [max(map(len, names)) for names in zip(*((one.benchmark, one.loss) for one in mine), strict=True)]
         for one in mine:
             said = one.prices[DRAWN].text if one.prices else one.reason
             yield f"  {one.benchmark:{widths[0]}}  {one.loss:{widths[1]}}  {said}"
+
+
+def _declared(against: str) -> str:
+    """Name what is to be reached; the name of a member of a sweep says what it sets."""
+    return against if "@" in against else f"{against} (declared)"
 
 
 def _cells(one: Priced) -> list[Cell]:

@@ -29,7 +29,7 @@ def made() -> Evidence:
 @pytest.fixture(scope="module")
 def page(made: Evidence, tmp_path_factory: pytest.TempPathFactory) -> Path:
     drawn = [_image(name, lambda name=name: OF_RESULTS[name](made)) for name in ("forest", "budget")]
-    figures = [(one.name, one.caption, one.svg.decode()) for one in drawn]
+    figures = [(one.name, one.caption, one.files["svg"].decode()) for one in drawn]
     logged = Logged(
         made.collected.runs.join(made.collected.tested, on="run_id").assign(status="FINISHED"), made.declared
     )

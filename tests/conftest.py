@@ -1,10 +1,11 @@
 """Shared fixtures: a toy registry in a folder of its own, and the command line on it."""
 
+import gc
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ from hypothesis import HealthCheck, settings
 
 from suite.cli import main as cli
 from suite.provenance import definitions, modules, targets
+from suite.registry.load import load
+from suite.registry.registry import Registry
 from suite.tracking import store
 from tests import nursery
 from tests.tracking import migrations
@@ -56,15 +59,38 @@ slices:
 #: Files whose tests take longest, the longest first.
 LONGEST = (
     "slurm/test_campaigns", "shells/test_shells", "launch/test_kill", "tests/test_study", "launch/test_campaign",
-    "slurm/test_arrays", "storm/test_storm", "docs/test_python", "launch/test_pool", "tracking/test_server",
-    "analysis/test_plots", "slurm/test_slurm_commands", "shells/test_shared", "cli/test_tune", "slurm/test_doctor",
-    "work/test_multiprocess", "analysis/test_cli", "slurm/test_generic", "verify/test_verify", "perf/test_gpu",
-    "losses/test_compile", "tracking/test_addresses", "slurm/test_cluster", "work/test_forks", "slurm/test_tune",
-    "tracking/test_faults", "launch/test_pilot", "slurm/test_clusters", "conformance/test_conformance",
-    "docs/test_readme", "conformance/test_check_loss", "analysis/test_tuned_campaign", "training/test_distributed",
+    "slurm/test_arrays", "storm/test_storm", "docs/test_python", "benchmarks/test_colour_papers", "launch/test_pool",
+    "tracking/test_server", "analysis/test_plots", "slurm/test_slurm_commands", "shells/test_shared", "cli/test_tune",
+    "slurm/test_doctor", "work/test_multiprocess", "analysis/test_cli", "slurm/test_generic", "verify/test_verify",
+    "analysis/test_collect", "benchmarks/test_anomaly", "doctor/test_doctor", "perf/test_gpu", "losses/test_compile",
+    "tracking/test_addresses", "slurm/test_cluster", "work/test_forks", "slurm/test_tune", "tracking/test_faults",
+    "launch/test_pilot", "slurm/test_clusters", "conformance/test_conformance", "docs/test_tutorials",
+    "conformance/test_check_loss", "analysis/test_tuned_campaign", "benchmarks/test_anomaly_paper",
+    "analysis/test_verdict", "training/test_distributed",
 )  # fmt: skip
 #: Folders of many short tests, which take no fixture that is dear to make.
 SHORT = ("losses", "pairs", "registry")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collect in half of the time: without a look for garbage, which millions of new objects are not, then and later.
+
+    And keep test modules with their assertions rewritten for the next time, also where a shell forbids bytecode.
+    """
+    writes_none, sys.dont_write_bytecode = sys.dont_write_bytecode, False
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        sys.dont_write_bytecode = writes_none
+        gc.freeze()
+        gc.enable()
+
+
+def pytest_unconfigure() -> None:
+    """Let libraries find their own at the end."""
+    gc.unfreeze()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -118,6 +144,12 @@ def known_migrations() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session")
+def shipped() -> Registry:
+    """The registry of the suite, which takes seconds to be read; nobody changes it."""
+    return load(ROOT / "benchmarks.yaml")
+
+
 class Project:
     """A folder with a registry, and what a user types there."""
 
@@ -149,7 +181,7 @@ class Project:
         return status, captured.out, captured.err
 
     def process(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run a command in a process of its own."""
+        """Run a command in a process of its own, a fork if the environment wants one: see :mod:`tests.nursery`."""
         variables = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
         command = [sys.executable, "-m", "suite", *arguments]
         return subprocess.run(command, cwd=self.folder, env=variables, capture_output=True, text=True, timeout=300)

@@ -16,8 +16,9 @@ from suite.plan.run import expand
 from suite.problems import InputError
 from suite.registry.claims import Declared, Labels
 from suite.registry.load import load
+from suite.registry.registry import Registry
 from tests.analysis import evidences
-from tests.conftest import REGISTRY, ROOT
+from tests.conftest import REGISTRY
 
 LABELS = Labels({"infonce": "InfoNCE", "temperature_free": "temperature-free"}, {"image": "Fashion-MNIST"})
 
@@ -94,9 +95,8 @@ def test_a_label_that_is_no_text_is_refused_where_it_stands(tmp_path: Path) -> N
     assert "benchmarks.yaml:8" in problem and "label" in problem and "expected a text" in problem
 
 
-def test_all_that_the_suite_offers_has_a_label_of_its_own() -> None:
-    registry = load(ROOT / "benchmarks.yaml")
-    labels = registry.declared.labels
-    assert labels.losses.keys() == registry.document.losses.keys()
-    assert labels.benchmarks.keys() == registry.document.benchmarks.keys()
+def test_all_that_the_suite_offers_has_a_label_of_its_own(shipped: Registry) -> None:
+    labels = shipped.declared.labels
+    assert labels.losses.keys() == shipped.document.losses.keys()
+    assert labels.benchmarks.keys() == shipped.document.benchmarks.keys()
     assert len({*labels.losses.values(), *labels.benchmarks.values()}) == len(labels.losses) + len(labels.benchmarks)

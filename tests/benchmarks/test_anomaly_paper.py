@@ -16,19 +16,17 @@ from suite.benchmarks.anomaly.networks import NETWORKS, Encoder, Network
 from suite.benchmarks.anomaly.task import AnomalyTask
 from suite.losses import InfoNCE
 from suite.losses.steps import Step
-from suite.registry.load import load
+from suite.registry.registry import Registry
 from suite.training import Context, Interrupted, train
 from suite.training.streams import Streams
-from tests.conftest import ROOT
 
 FEW = {"classes": (1,), "normal_images": 6, "val_images": 10, "test_images": 20, "size": 32, "batch": 3, "kernel": 9}
 
 
 @pytest.fixture(scope="module")
-def settings() -> dict[str, Any]:
+def settings(shipped: Registry) -> dict[str, Any]:
     """Return what the registry says of each entry at `paper`."""
-    registry = load(ROOT / "benchmarks.yaml")
-    return {name: declared for (name, profile), declared in registry.settings.items() if profile == "paper"}
+    return {name: declared for (name, profile), declared in shipped.settings.items() if profile == "paper"}
 
 
 @pytest.fixture

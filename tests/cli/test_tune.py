@@ -1,6 +1,7 @@
 """``suite tune`` as a user calls it: one budget for every loss, a choice on validation, evaluation with other seeds."""
 
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -43,8 +44,25 @@ def tune(folder: Path, *arguments: str) -> dict[str, Any]:
     return said
 
 
-def test_a_search_selects_on_validation_and_evaluates_what_it_chose_beside_what_is_declared(folder: Path) -> None:
-    said = tune(folder, *LOSSES, "references")
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """A folder with a search that is done, and what it said; nobody changes it."""
+    folder = tmp_path_factory.mktemp("searched")
+    (folder / "benchmarks.yaml").write_text(SEARCH)
+    return folder, tune(folder, *LOSSES, "references")
+
+
+@pytest.fixture
+def done(folder: Path, searched: tuple[Path, dict[str, Any]]) -> dict[str, Any]:
+    """What the search said whose results are in this test's folder from the beginning."""
+    shutil.copytree(searched[0] / "results", folder / "results")
+    return searched[1]
+
+
+def test_a_search_selects_on_validation_and_evaluates_what_it_chose_beside_what_is_declared(
+    searched: tuple[Path, dict[str, Any]],
+) -> None:
+    folder, said = searched
     found = runs(folder)
     selection = Counter(run["loss"].partition("@")[0] for run in found.values() if run["purpose"] == "selection")
     assert selection == {"cosine": 4 * 2, "infonce": 4 * 2}
@@ -61,16 +79,15 @@ def test_a_search_selects_on_validation_and_evaluates_what_it_chose_beside_what_
     )
 
 
-def test_called_again_it_finds_everything_done_and_chooses_the_same(folder: Path) -> None:
-    first, before = tune(folder, *LOSSES), metrics(folder)
+def test_called_again_it_finds_everything_done_and_chooses_the_same(folder: Path, done: dict[str, Any]) -> None:
+    before = metrics(folder)
     again = tune(folder, *LOSSES)
-    assert again["choices"] == first["choices"]
+    assert again["choices"] == done["choices"] != []
     assert again["selection"]["executed"] == again["evaluation"]["executed"] == 0
     assert metrics(folder) == before
 
 
-def test_a_larger_budget_executes_only_what_it_adds(folder: Path) -> None:
-    tune(folder, *LOSSES)
+def test_a_larger_budget_executes_only_what_it_adds(folder: Path, done: dict[str, Any]) -> None:
     before = metrics(folder)
     said = tune(folder, *LOSSES, "--budget", "6")
     assert said["selection"]["executed"] == 2 * 2 * 2  # two configurations more, of two losses, two seeds
@@ -94,7 +111,9 @@ def test_a_dry_run_shows_both_stages_with_their_cost_and_does_nothing(folder: Pa
     text = suite_here(folder, "tune", *BASICS, *LOSSES, "--dry-run").stdout
     assert "stage 1 of 2: 8 configurations of 2 pairs of benchmark and loss" in text
     assert "at most 4 runs, 0:04 of one worker" in text
-    tune(folder, *LOSSES)
+
+
+def test_a_dry_run_of_what_is_done_has_its_choices_and_nothing_undecided(folder: Path, done: dict[str, Any]) -> None:
     after = tune(folder, *LOSSES, "--dry-run")
     assert len(after["choices"]) == 2
     assert after["evaluation"]["undecided"]["runs"] == 0

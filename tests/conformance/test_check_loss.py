@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from tests import nursery
 from tests.conftest import Project
 
 pytestmark = pytest.mark.slow
@@ -50,7 +51,7 @@ def mine(project: Project) -> Project:
 
 
 def test_a_loss_in_a_file_of_ones_own_conforms(mine: Project) -> None:
-    ended = mine.process("check-loss", "my_losses.Cubic", "scale=2.0")
+    ended = mine.process("check-loss", "my_losses.Cubic", "scale=2.0", **{nursery.WANTED: "1"})
     assert ended.returncode == 0, ended.stderr
     lines = ended.stdout.splitlines()
     assert lines[-1] == "my_losses.Cubic(scale=2.0) conforms: 18 passed"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from analysis import load
+from tests.cluster import environment
 from tests.conftest import ROOT
 
 PAGE = (ROOT / "docs" / "python.md").read_text()
@@ -23,9 +23,8 @@ def test_every_block_of_the_page_runs(tmp_path: Path) -> None:
     for name in ("benchmarks.yaml", "launchers", "results"):
         (tmp_path / name).symlink_to(ROOT / name)
     program = "\n".join(f"{block}\nprint('block {n} ends')" for n, block in enumerate(BLOCKS))
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "MPLBACKEND": "Agg", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", program]
-    ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
+    command, variables = [sys.executable, "-c", program], {**environment(), "MPLBACKEND": "Agg"}
+    ended = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=600)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert ended.stdout.count(" ends\n") == len(BLOCKS) >= 6
     assert "2 runs executed" in ended.stdout

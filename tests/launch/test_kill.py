@@ -12,11 +12,21 @@ import numpy as np
 import pytest
 
 from suite import data
-from tests.cluster import ROOT, command, environment, events, metrics, mlflow_runs, suite, suite_here, toy_registry
+from tests.cluster import (
+    command,
+    environment,
+    events,
+    metrics,
+    mlflow_runs,
+    shipped_part,
+    suite,
+    suite_here,
+    toy_registry,
+)
 from tests.waiting import PATIENCE_S
 
-SMOKE = ["--profile", "smoke", "--seeds", "0", "--benchmarks", "image", "recommendation"]
-SMOKE += ["--losses", "infonce", "temperature_free"]
+BENCHMARKS, LOSSES = ("image", "recommendation"), ("infonce", "temperature_free")
+SMOKE = ["--profile", "smoke", "--seeds", "0", "--benchmarks", *BENCHMARKS, "--losses", *LOSSES]
 TOYS = ["--profile", "mini", "--losses", "good", "--seeds", "0-1"]
 
 
@@ -100,7 +110,7 @@ def test_killed_at_random_moments_every_run_completes_once_with_the_same_bits(
     name: str, kills: int, tmp_path: Path
 ) -> None:
     if name == "smoke":
-        registry, arguments = (ROOT / "benchmarks.yaml").read_text(), SMOKE
+        registry, arguments = shipped_part(BENCHMARKS, LOSSES), SMOKE
         if data.missing(["fashion_mnist", "movielens_100k"]):
             pytest.skip("the data is not in the cache: python -m suite data fetch")
     else:

@@ -12,6 +12,7 @@ import pytest
 from suite.records.files import read_json
 from suite.records.launch import Launch, all_launches
 from suite.records.record import Store
+from tests import nursery
 from tests.conftest import Project
 
 DAMAGES: dict[str, Callable[[bytes], bytes]] = {
@@ -77,7 +78,7 @@ def test_the_same_command_finishes_everything_whatever_was_torn(project: Project
     assert not list(out.glob("runs/*/checkpoint*")) and not list(out.glob("runs/*/.*"))
     assert len(list(out.glob(f"superseded/{runs[3].name}-*/result.json"))) == 1
     # in a process of its own: in this one MLflow still holds the file that was removed
-    synced = project.process("sync")
+    synced = project.process("sync", **{nursery.WANTED: "1"})
     assert synced.returncode == 0, synced.stdout + synced.stderr
     with contextlib.closing(sqlite3.connect(out / "mlflow.db")) as store:
         kept = store.execute(

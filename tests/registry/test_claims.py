@@ -10,7 +10,8 @@ from suite.plan.plan import Selection, make_plan
 from suite.records.record import Store
 from suite.registry.claims import Claim, Declared, Published
 from suite.registry.load import load
-from tests.conftest import ROOT, Project
+from suite.registry.registry import Registry
+from tests.conftest import Project
 from tests.registry.test_malformed import END, F, rejected
 from tests.registry.test_search import HOST, SEARCHED
 
@@ -57,8 +58,10 @@ def test_margins_with_their_reasons_and_the_rule_for_failures_are_declared_and_e
     assert keys() == before
 
 
-def test_the_shipped_registry_claims_what_its_papers_do_and_prints_their_figures_as_quoted_alone() -> None:
-    declared = load(ROOT / "benchmarks.yaml").declared
+def test_the_shipped_registry_claims_what_its_papers_do_and_prints_their_figures_as_quoted_alone(
+    shipped: Registry,
+) -> None:
+    declared = shipped.declared
     said = {(claim.loss, claim.relation, claim.than, claim.at) for claim in declared.claims.values()}
     assert said == {
         ("temperature_free", "not_worse", "infonce", "tuned"),

@@ -10,7 +10,8 @@ import pytest
 from suite.plan.run import expand
 from suite.problems import InputError
 from suite.registry.load import load
-from tests.conftest import ROOT, forget_sources
+from suite.registry.registry import Registry
+from tests.conftest import forget_sources
 
 STUDY = """\
 extends: suite
@@ -55,8 +56,8 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         forget_sources()
 
 
-def test_what_it_names_is_merged_and_the_rest_is_the_suite_s(study: Path) -> None:
-    registry, shipped = load(study), load(ROOT / "benchmarks.yaml")
+def test_what_it_names_is_merged_and_the_rest_is_the_suite_s(study: Path, shipped: Registry) -> None:
+    registry = load(study)
     document = registry.document
     assert (document.experiment, registry.seeds, document.baseline) == ("mine", [0, 1, 2], "infonce")
     assert list(document.benchmarks) == ["graph"]
@@ -85,9 +86,9 @@ def test_a_loss_beside_the_registry_is_found_from_another_folder(study: Path) ->
     assert load(study).losses["square"].target.module == "my_squares"
 
 
-def test_the_keys_of_what_a_study_leaves_alone_are_the_suite_s(study: Path) -> None:
+def test_the_keys_of_what_a_study_leaves_alone_are_the_suite_s(study: Path, shipped: Registry) -> None:
     keys = []
-    for registry in (load(study), load(ROOT / "benchmarks.yaml")):
+    for registry in (load(study), shipped):
         keys.append([run.key for run in expand(registry, ["graph"], ["infonce", "macl", "references"], [0, 1], "mini")])
     assert keys[0] == keys[1]
     assert len(keys[0]) == 12

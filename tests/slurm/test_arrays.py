@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from suite import data
-from tests.cluster import ROOT, events, metrics, mlflow_runs, suite
+from tests.cluster import ROOT, events, metrics, mlflow_runs, shipped_part, suite
 from tests.slurm.cluster import Cluster
 from tests.slurm.sites import Site
 
@@ -114,7 +114,7 @@ def test_the_smoke_matrix_runs_here_and_a_benchmark_of_each_family_has_the_same_
 def test_a_run_spread_over_two_nodes_is_one_run(on_slurm: Cluster, tmp_path: Path) -> None:
     if data.missing(["fashion_mnist"]):
         pytest.skip("the data is not in the cache: python -m suite data fetch")
-    (tmp_path / "benchmarks.yaml").write_text((ROOT / "benchmarks.yaml").read_text())
+    (tmp_path / "benchmarks.yaml").write_text(shipped_part(["image"], ["infonce"]))
     select = ["--benchmarks", "image", "--profile", "smoke", "--losses", "infonce", "--seeds", "0", *CLUSTER]
     spread = ["launcher.cpus=1", "benchmarks.image.resources.smoke.nodes=2"]
     spread += ["launcher.setup=['export MASTER_ADDR=127.0.0.1']"]  # the cluster's nodes have no names of their own

@@ -96,17 +96,20 @@ def test_a_time_limit_shorter_than_the_run_is_survived_bit_by_bit(site: Site) ->
     site.check(1)
 
 
-def test_a_launcher_killed_right_after_submission_is_joined_by_the_next_command(site: Site) -> None:
+def test_a_launcher_killed_right_after_submission_is_joined_by_the_next_command(
+    site: Site, forked_python: Path
+) -> None:
+    python = f"launcher.python={forked_python}"
     site.cluster.run("scontrol", "update", "nodename=gpu[1-2]", "state=drain", "reason=test")
     try:
-        launcher = site.start(*FOUR, SLOWLY)
+        launcher = site.start(*FOUR, SLOWLY, python)
         until(lambda: not site.is_empty(), "sbatch has taken the array")
         launcher.kill()
         launcher.wait()
         assert len(site.tasks()) == 4
         states = {run["state"] for run in plan(site.folder, *FOUR, SLOWLY)["runs"]}
         assert states == {"queued"}
-        second = site.start(*FOUR, SLOWLY)
+        second = site.start(*FOUR, SLOWLY, python)
         until(lambda: len(list((site.folder / "results" / "launches").iterdir())) == 2, "the second launch")
         time.sleep(3)  # three looks at the queue
         assert len(site.tasks()) == 4

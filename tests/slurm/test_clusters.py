@@ -36,10 +36,11 @@ def test_commands_that_name_a_cluster_are_answered_like_those_that_do_not(on_slu
         client.queue("nowhere")
 
 
-def test_a_campaign_on_a_cluster_that_its_launcher_names(site: Site) -> None:
-    site.run(*FOUR, SLOWLY, "launcher.cluster=test", "--detach")
+def test_a_campaign_on_a_cluster_that_its_launcher_names(site: Site, forked_python: Path) -> None:
+    options = [*FOUR, SLOWLY, "launcher.cluster=test", f"launcher.python={forked_python}"]
+    site.run(*options, "--detach")
     status = json.loads(suite_here(site.folder, "status", "--json", *FOUR).stdout)
     assert status["cluster"]["tasks"] and not status["cluster"]["silence"]
     assert suite_here(site.folder, "cancel", "--losses", "infonce").returncode == 0
-    site.run(*FOUR, SLOWLY, "launcher.cluster=test")
+    site.run(*options)
     site.check(4)

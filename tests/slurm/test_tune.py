@@ -27,9 +27,11 @@ def stages(folder: Path) -> dict[str, Any]:
     return shown
 
 
-def test_detached_a_dependent_job_chooses_and_submits_the_second_stage(on_slurm: Cluster, tmp_path: Path) -> None:
+def test_detached_a_dependent_job_chooses_and_submits_the_second_stage(
+    on_slurm: Cluster, forked_python: Path, tmp_path: Path
+) -> None:
     (tmp_path / "benchmarks.yaml").write_text(SEARCH)
-    done = suite(tmp_path, "tune", *SITE, *TUNE, "--detach")
+    done = suite(tmp_path, "tune", *SITE, *TUNE, "--detach", f"launcher.python={forked_python}")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "6 selection runs are in the background" in done.stdout
     assert "chooses and starts the second stage when they have ended" in done.stdout

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
@@ -15,6 +16,11 @@ from suite.provenance.targets import Target
 
 Bound = tuple[dict[str, Any], list[tuple[str, str]]]
 """Arguments by name, and for each that will not do, its name and why."""
+
+
+#: An argument that is a setting of the benchmark and nothing more.
+_REFERENCE: Final = re.compile(r"\$\{(\w+)\}")
+_MISSING: Final = object()
 
 
 def interpolate(arguments: Mapping[str, Any], scope: Mapping[str, Any]) -> Bound:
@@ -27,13 +33,17 @@ def interpolate(arguments: Mapping[str, Any], scope: Mapping[str, Any]) -> Bound
     list of (parameter, message)
         What is not defined, and what is.
     """
-    from omegaconf import OmegaConf
-    from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
-
     resolved, problems = dict(arguments), []
     for name, value in arguments.items():
         if "${" not in str(value):
             continue
+        plain = _looked_up(value, scope)
+        if plain is not _MISSING:
+            resolved[name] = plain
+            continue
+        from omegaconf import OmegaConf
+        from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
+
         config = OmegaConf.create({**scope, "_argument": value})
         try:
             resolved[name] = OmegaConf.to_container(config, resolve=True)["_argument"]  # type: ignore[index, call-overload]
@@ -43,6 +53,14 @@ def interpolate(arguments: Mapping[str, Any], scope: Mapping[str, Any]) -> Bound
         except OmegaConfBaseException as error:
             problems.append((name, f"{shown(value)} cannot be resolved: {str(error).splitlines()[0]}"))
     return resolved, problems
+
+
+def _looked_up(value: Any, scope: Mapping[str, Any]) -> Any:
+    """Return the number or word that a mere reference stands for; all of a registry's take OmegaConf a second."""
+    reference = _REFERENCE.fullmatch(value) if isinstance(value, str) else None
+    found = scope.get(reference[1], _MISSING) if reference else _MISSING
+    is_plain = isinstance(found, (bool, int, float)) or (isinstance(found, str) and "${" not in found)
+    return found if is_plain else _MISSING
 
 
 def bind(target: Target, arguments: Mapping[str, Any]) -> Bound:

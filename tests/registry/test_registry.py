@@ -1,12 +1,17 @@
 """Good registries: what is composed, resolved and filled in."""
 
+from typing import Any
+
 import pytest
 import yaml
+from omegaconf import OmegaConf
 
 from suite.problems import choices, shown
+from suite.registry import places
+from suite.registry.binding import interpolate
 from suite.registry.load import load
 from suite.registry.registry import Registry
-from tests.conftest import REGISTRY, Project
+from tests.conftest import REGISTRY, ROOT, Project
 
 
 def test_the_shipped_registry_is_valid(shipped: Registry) -> None:
@@ -84,3 +89,32 @@ def test_choices_prefer_another_case_and_stay_short() -> None:
     assert choices("Infonce", ["infonce", "InfoNCE"]) == "did you mean 'infonce'? Valid: infonce, InfoNCE"
     assert choices("x", []) == "Valid: none"
     assert choices("x", range(100)).endswith("29, ... (100 in all)")
+
+
+@pytest.mark.parametrize(
+    "value", ["${width}", "${name}", "${deep}", "${again}", "${nothing}", "x${width}", ["${width}"], "${w}"]
+)
+def test_a_reference_that_is_looked_up_is_what_omegaconf_makes_of_it(value: object) -> None:
+    scope = {"width": 0.5, "name": "wide", "deep": {"a": [1, 2]}, "again": "${width}", "nothing": None}
+    config = OmegaConf.create({**scope, "_argument": value})
+    found, problems = interpolate({"argument": value}, scope)
+    if value == "${w}":
+        assert found == {"argument": value} and problems == [("argument", problems[0][1])]
+        assert "${w} is not defined here" in problems[0][1]
+        return
+    resolved = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(resolved, dict) and found == {"argument": resolved["_argument"]} and not problems
+
+
+def test_libyaml_reads_the_shipped_registry_as_pyyaml_does() -> None:
+    text = (ROOT / "benchmarks.yaml").read_text()
+    assert yaml.load(text, Loader=places.FAST) == yaml.safe_load(text)
+
+    def seen(node: Any) -> Any:
+        line = node.start_mark.line
+        if isinstance(node, yaml.ScalarNode):
+            return node.tag, node.value, bool(node.style), line
+        parts = node.value if isinstance(node, yaml.SequenceNode) else [one for pair in node.value for one in pair]
+        return node.tag, line, [seen(one) for one in parts]
+
+    assert seen(yaml.compose(text, Loader=places.FAST)) == seen(yaml.compose(text, Loader=yaml.SafeLoader))

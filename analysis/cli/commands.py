@@ -133,7 +133,7 @@ def plots(options: argparse.Namespace) -> None:
     """Write the figures."""
     loaded = _load(options)
     with beside(["analysis.figures.plots"]) as pool:
-        from analysis.figures.plots import begin, write
+        from analysis.figures.image import begin, write
 
         evidence = loaded.evidence()
         begun = {profile: begin(one, loaded.logged, pool, options.formats) for profile, one in evidence.items()}

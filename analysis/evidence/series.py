@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Final
+
 import pandas as pd
 
 from analysis.evidence.gather import Evidence
@@ -10,7 +13,7 @@ LOSS = "train/loss"
 POSITIVE, NEGATIVE = "train/similarity_positive", "train/similarity_negative"
 ALIGNMENT, UNIFORMITY, EFFECTIVE_RANK = "train/alignment", "train/uniformity", "train/effective_rank"
 HISTOGRAM_POSITIVE, HISTOGRAM_NEGATIVE = "histogram/similarity_positive", "histogram/similarity_negative"
-
+LOGGED = "train/"
 
 #: More seeds of a row draw the same picture, and hundreds of runs have millions of points.
 MOST_SEEDS = 10
@@ -46,3 +49,17 @@ def of_losses(evidence: Evidence) -> pd.DataFrame:
     """Return the evaluation runs of losses: columns ``benchmark row seed run_id``."""
     is_loss = evidence.rows["row"].isin(evidence.labels)
     return evidence.rows.loc[is_loss, ["benchmark", "row", "seed", "run_id"]]
+
+
+def of_primary_metrics(evidence: Evidence) -> tuple[str, ...]:
+    """Return the primary metric of every benchmark as a series, if it was logged over training."""
+    return tuple(sorted({f"{LOGGED}{metric}" for metric in evidence.rows["metric"].unique()}))
+
+
+DRAWN: Final[dict[str, Callable[[Evidence], tuple[str, ...]]]] = {
+    "length": of_primary_metrics,
+    "curves": lambda _: (LOSS, POSITIVE, NEGATIVE),
+    "histograms": lambda _: (HISTOGRAM_POSITIVE, HISTOGRAM_NEGATIVE),
+    "geometry": lambda _: (ALIGNMENT, UNIFORMITY, EFFECTIVE_RANK),
+}
+"""Which series each figure of training is drawn of."""

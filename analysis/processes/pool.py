@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -31,6 +32,11 @@ def beside(modules: Sequence[str]) -> Iterator[Executor]:
     finally:
         starter.shutdown(cancel_futures=True)
         pool.shutdown(cancel_futures=True)
+
+
+def by_name(module: str, function: str, *arguments: Any) -> Any:
+    """Call a function of a module that this process does not import, and that others have imported already."""
+    return getattr(importlib.import_module(module), function)(*arguments)
 
 
 class _StartedInAThread(Executor):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from analysis.evidence import series
 from analysis.evidence.gather import Evidence
-from analysis.figures import plots
+from analysis.figures import image
 from analysis.read.logged import Logged
 from analysis.report import paragraph, scores
 from analysis.report.drilldown import run_ids
@@ -37,7 +37,7 @@ def write_everything(
     """
     of_figures = {one for each in evidence.values() for one in series.run_ids(each)}
     held = logged.holding(of_figures.union(run_ids(list(evidence.values()), logged.runs)))
-    begun = {profile: plots.begin(one, held, pool, plots.FOR_THE_PAGE) for profile, one in evidence.items()}
+    begun = {profile: image.begin(one, held, pool, image.FOR_THE_PAGE) for profile, one in evidence.items()}
     tables = {profile: all_tables(one, spread) for profile, one in evidence.items()}
     files = [path for made in tables.values() for path in render.write(made, out / "tables")]
     for profile, one in evidence.items():
@@ -46,11 +46,11 @@ def write_everything(
     figures = {profile: _figures(drawn) for profile, drawn in begun.items()}
     page = write_report(list(evidence.values()), tables, figures, held, out / "report.html")
     for profile, drawn in begun.items():
-        files += plots.write([one.result() for one in drawn], out / "plots" / profile)
+        files += image.write([one.result() for one in drawn], out / "plots" / profile)
     return [page, *files]
 
 
-def _figures(drawn: Iterable[Future[plots.Image]]) -> Iterator[Figure]:
+def _figures(drawn: Iterable[Future[image.Image]]) -> Iterator[Figure]:
     """Yield figures as the page takes them, as soon as they are drawn; without those that could not be."""
     images = (one.result() for one in drawn)
     return ((one.name, one.caption, one.files["svg"].decode()) for one in images if one.files)

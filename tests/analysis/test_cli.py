@@ -91,13 +91,13 @@ def test_a_process_that_draws_and_is_killed_is_one_clear_error(out: Path, tmp_pa
     arguments = ["plots", "--tracking-uri", default_uri(out), "--out", str(tmp_path)]
     code = (
         "import sys, psutil, analysis.cli.main\n"
-        "from analysis.figures import plots\n"
-        "begin = plots.begin\n"
+        "from analysis.figures import image\n"
+        "begin = image.begin\n"
         "def begun(*given):\n"
         "    drawn = begin(*given)\n"
         "    [one.kill() for server in psutil.Process().children() for one in server.children()]\n"
         "    return drawn\n"
-        "plots.begin = begun\n"
+        "image.begin = begun\n"
         f"sys.exit(analysis.cli.main.main({arguments!r}))\n"
     )
     command = [sys.executable, "-c", code]

@@ -3,8 +3,6 @@
 import base64
 import io
 import re
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +12,7 @@ from PIL import Image as Pillow
 
 from analysis.evidence.gather import Evidence
 from analysis.figures import dense, plots
-from analysis.figures.canvas import Drawing
-from analysis.figures.plots import Image, _image
+from analysis.figures.image import FOR_THE_PAGE, Image, Subject, subjects
 from analysis.figures.style import look
 from analysis.report import write_report
 from tests.analysis import evidences
@@ -26,11 +23,11 @@ BENCHMARKS = [f"benchmark_{i}" for i in range(4)]
 
 
 def drawn(made: Evidence, name: str) -> Image:
-    return _image(name, tasks(made)[name])
+    return plots.image(todo(made)[name])
 
 
-def tasks(made: Evidence) -> dict[str, Callable[[], Drawing]]:
-    return plots.tasks(made, evidences.logged(made, evidences.curves(made)))
+def todo(made: Evidence) -> dict[str, Subject]:
+    return {one.name: one for one in subjects(made, evidences.logged(made, evidences.curves(made)))}
 
 
 @pytest.fixture(scope="module")
@@ -63,10 +60,10 @@ def test_the_pixels_hold_the_lines_in_their_colours(curves: Image) -> None:
 
 def test_figures_of_a_few_rows_hold_no_pixels_and_what_decides_is_about_what_an_svg_takes() -> None:
     made = evidence(["graph", "image"], LOSSES, seeds=range(2))
-    todo = tasks(made)
+    subjects_of = todo(made)
     for name in ("curves", "histograms", "scores"):
-        drawing = todo[name]()
-        one = _image(name, partial(Drawing, drawing.figure, drawing.caption))
+        drawing = plots.drawing(subjects_of[name])
+        one = plots.files_of(name, drawing, FOR_THE_PAGE)
         assert b"<image" not in one.files["svg"] and one.caption == drawing.caption, name
         words = len(re.sub(rb"<defs>.*?</defs>", b"", one.files["svg"], flags=re.DOTALL).split(b"<text")) * 300
         assert 0.4 < (dense.size(drawing.figure) + words) / len(one.files["svg"]) < 1.6, name

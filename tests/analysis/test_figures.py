@@ -12,10 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from analysis.evidence.gather import Evidence
-from analysis.figures import curves, differences, forest, geometry, histograms
+from analysis.figures import differences, forest
 from analysis.figures import ranks as rank_figure
 from analysis.figures.canvas import NothingToDraw, counted, number, settle, wrapped
 from analysis.figures.style import look
+from analysis.figures.training import curves, geometry, histograms
 from analysis.figures.tuning import temperature
 from analysis.statistics.ranks import ranks
 from suite.registry.claims import Claim

@@ -15,9 +15,11 @@ from matplotlib.text import Text
 from scipy import stats
 
 from analysis.evidence.gather import Evidence
-from analysis.figures import cost, differences, length, margins, pairs, plots, ranks, scores
+from analysis.figures import cost, differences, margins, pairs, plots, ranks, scores
 from analysis.figures.canvas import NothingToDraw, lines_of, settle, wrapped
+from analysis.figures.image import subjects
 from analysis.figures.style import styled
+from analysis.figures.training import length
 from analysis.figures.tuning import temperature
 from analysis.statistics.differences import holm
 from suite.registry.claims import Claim
@@ -159,8 +161,8 @@ def test_benchmarks_stand_in_natural_order() -> None:
     many = evidence([f"benchmark_{i}" for i in (1, 2, 10)], seeds=range(2))
     many = with_search(many, {"infonce": (0.0, 0.01)})
     points = evidences.curves(many)
-    for draw in plots.tasks(many, evidences.logged(many, points)).values():
-        titles = [text for axis in draw().figure.axes for text in (axis.get_title(), axis.get_ylabel())]
+    for subject in subjects(many, evidences.logged(many, points)):
+        titles = [text for axis in plots.drawing(subject).figure.axes for text in (axis.get_title(), axis.get_ylabel())]
         order = list(dict.fromkeys(title for title in titles if title.startswith("benchmark_")))
         assert order in ([], ["benchmark_1", "benchmark_2", "benchmark_10"])
 
@@ -169,8 +171,8 @@ def test_hostile_names_are_drawn_as_they_are_and_inside_of_every_figure() -> Non
     claims = {name: Claim(name, "better", NAMES[(i + 1) % len(NAMES)]) for i, name in enumerate(NAMES)}
     made = evidence([NAMES[0], NAMES[2]], [*LOSSES, *NAMES], seeds=range(2), claims=claims)
     made = with_search(made, dict.fromkeys(NAMES, (0.0, 0.01)))
-    for name, draw in plots.tasks(made, evidences.logged(made, evidences.curves(made))).items():
-        figure = draw().figure
+    for subject in subjects(made, evidences.logged(made, evidences.curves(made))):
+        name, figure = subject.name, plots.drawing(subject).figure
         with styled(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Glyph", UserWarning)
             settle(figure)

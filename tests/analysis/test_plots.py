@@ -1,3 +1,5 @@
+import subprocess
+import sys
 import xml.etree.ElementTree as ElementTree
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -8,13 +10,16 @@ import pandas as pd
 import pytest
 
 from analysis.evidence.gather import Evidence
-from analysis.figures.plots import FOR_PAPERS, OF_CURVES, OF_RESULTS, Image, begin, tasks, write
+from analysis.evidence.series import DRAWN
+from analysis.figures import plots
+from analysis.figures.image import FOR_PAPERS, OF_RESULTS, Image, begin, subjects, write
 from analysis.processes.pool import beside
 from analysis.read.logged import Logged
 from tests.analysis import evidences, searches
 from tests.analysis.evidences import LOSSES, evidence, logged
+from tests.cluster import environment
 
-FIGURES = [*OF_RESULTS, *OF_CURVES]
+FIGURES = [*OF_RESULTS, *DRAWN]
 
 
 def searched(found: Evidence) -> Evidence:
@@ -41,6 +46,12 @@ def points(campaign: Evidence) -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def written(campaign: Evidence, points: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return write(images(campaign, logged(campaign, points)), tmp_path_factory.mktemp("plots") / "mini")
+
+
+def test_what_is_sent_is_what_can_be_drawn_and_the_command_itself_does_without_matplotlib() -> None:
+    assert list(plots.OF_RESULTS) == list(OF_RESULTS) and list(plots.OF_CURVES) == list(DRAWN)
+    code = "import sys, analysis.report.everything; sys.exit('matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], env=environment(is_forked=False)).returncode == 0
 
 
 def test_every_figure_is_written_as_svg_pdf_and_png_with_its_caption(written: list[Path]) -> None:
@@ -107,8 +118,8 @@ def test_what_cannot_be_drawn_is_said_and_the_rest_is_drawn(tmp_path: Path) -> N
 
 def test_an_unknown_loss_and_eight_benchmarks_are_drawn() -> None:
     many = searched(evidence([f"benchmark_{i}" for i in range(8)], losses=[*LOSSES, "somebody_s_loss"], seeds=range(2)))
-    todo = tasks(many, logged(many, evidences.curves(many)))
-    assert {name: len(draw().figure.axes) for name, draw in todo.items()} == {
+    todo = subjects(many, logged(many, evidences.curves(many)))
+    assert {one.name: len(plots.drawing(one).figure.axes) for one in todo} == {
         "forest": 1, "margins": 1, "scores": 8, "differences": 8, "pairs": 9, "cost": 8, "length": 8,
         "budget": 2, "temperature": 8, "ranks": 1, "profiles": 1, "curves": 24, "histograms": 8, "geometry": 16,
     }  # fmt: skip

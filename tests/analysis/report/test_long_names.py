@@ -13,6 +13,7 @@ from playwright.sync_api import Page
 from analysis.evidence.gather import Evidence
 from analysis.figures import plots
 from analysis.figures.canvas import settle
+from analysis.figures.image import subjects
 from analysis.figures.style import styled
 from analysis.report import write_report
 from analysis.tables.tables import all_tables
@@ -30,10 +31,11 @@ def made() -> Evidence:
 
 
 def test_no_title_of_a_panel_meets_another_or_leaves_the_figure(made: Evidence) -> None:
-    for name, draw in plots.tasks(made, evidences.logged(made, evidences.curves(made))).items():
+    for subject in subjects(made, evidences.logged(made, evidences.curves(made))):
+        name = subject.name
         if name == "budget":
             continue  # of searches, which there are none of
-        figure = draw().figure
+        figure = plots.drawing(subject).figure
         with styled():
             settle(figure)
         width = figure.bbox.width

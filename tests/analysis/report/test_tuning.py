@@ -11,7 +11,8 @@ import pytest
 from playwright.sync_api import Page
 
 from analysis.evidence.gather import Evidence
-from analysis.figures.plots import OF_RESULTS, _image
+from analysis.figures import plots
+from analysis.figures.image import Subject
 from analysis.read.logged import Logged
 from analysis.report import write_report
 from analysis.report.paragraph import paragraph
@@ -28,7 +29,7 @@ def made() -> Evidence:
 
 @pytest.fixture(scope="module")
 def page(made: Evidence, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    drawn = [_image(name, lambda name=name: OF_RESULTS[name](made)) for name in ("forest", "budget")]
+    drawn = [plots.image(Subject(name, made)) for name in ("forest", "budget")]
     figures = [(one.name, one.caption, one.files["svg"].decode()) for one in drawn]
     logged = Logged(
         made.collected.runs.join(made.collected.tested, on="run_id").assign(status="FINISHED"), made.declared

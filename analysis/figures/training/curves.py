@@ -12,7 +12,6 @@ from analysis.figures.canvas import Drawing, NothingToDraw, grid, legend, seeds,
 from analysis.figures.style import handle, look, styled
 
 PANELS = {LOSS: "training loss / its first value", POSITIVE: "cosine of positives", NEGATIVE: "cosine of negatives"}
-SERIES = tuple(PANELS)
 MARKS = 4
 
 

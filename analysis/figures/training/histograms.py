@@ -26,7 +26,6 @@ from analysis.figures.canvas import (
 )
 from analysis.figures.style import Look, look, styled
 
-SERIES = (HISTOGRAM_POSITIVE, HISTOGRAM_NEGATIVE)
 BINS = 100
 EDGES = np.linspace(-1.0, 1.0, BINS + 1)
 CENTRES = (EDGES[:-1] + EDGES[1:]) / 2

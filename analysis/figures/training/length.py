@@ -8,16 +8,9 @@ from matplotlib.ticker import MaxNLocator
 
 from analysis.evidence.comparison import described
 from analysis.evidence.gather import Evidence
-from analysis.evidence.series import by_row
+from analysis.evidence.series import LOGGED, by_row, of_primary_metrics
 from analysis.figures.canvas import Drawing, NothingToDraw, legend, metric_label, panels, seeds, wrapped
 from analysis.figures.style import handle, look, styled
-
-PREFIX = "train/"
-
-
-def names(evidence: Evidence) -> tuple[str, ...]:
-    """Return the series that would be drawn: the primary metric of every benchmark, as logged over training."""
-    return tuple(sorted({f"{PREFIX}{metric}" for metric in evidence.rows["metric"].unique()}))
 
 
 def means(evidence: Evidence, curves: pd.DataFrame) -> pd.DataFrame:
@@ -34,9 +27,9 @@ def means(evidence: Evidence, curves: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         Columns ``benchmark row step n mean std``.
     """
-    points = by_row(evidence, curves, *names(evidence))
+    points = by_row(evidence, curves, *of_primary_metrics(evidence))
     metric = evidence.rows.groupby("benchmark")["metric"].last()
-    points = points[points["name"] == PREFIX + points["benchmark"].map(metric).astype(str)]
+    points = points[points["name"] == LOGGED + points["benchmark"].map(metric).astype(str)]
     return points.groupby(["benchmark", "row", "step"])["value"].agg(n="count", mean="mean", std="std").reset_index()
 
 

@@ -87,7 +87,7 @@ def make_parser() -> argparse.ArgumentParser:
             what = "folder for the bundle" if name == "export" else "archive to write"
             command.add_argument("--to", type=Path, metavar="PATH", help=f"{what} (default: {TARGETS[name]})")
         if name == "plots":
-            known = ("svg", "pdf", "png")  # not asked of matplotlib, whose import would delay every --help
+            known = ("svg", "pdf", "png")  # figures.image.FOR_PAPERS, whose import would delay every --help
             text = f"{' '.join(known)} (default: all)"
             command.add_argument("--formats", nargs="+", choices=known, default=known, metavar="FORMAT", help=text)
         if name in ("report", "tables"):

@@ -9,6 +9,7 @@ import matplotlib as mpl
 import pandas as pd
 import pytest
 
+from analysis.cli.main import make_parser
 from analysis.evidence.gather import Evidence
 from analysis.evidence.series import DRAWN
 from analysis.figures import plots
@@ -50,6 +51,7 @@ def written(campaign: Evidence, points: pd.DataFrame, tmp_path_factory: pytest.T
 
 def test_what_is_sent_is_what_can_be_drawn_and_the_command_itself_does_without_matplotlib() -> None:
     assert list(plots.OF_RESULTS) == list(OF_RESULTS) and list(plots.OF_CURVES) == list(DRAWN)
+    assert make_parser().parse_args(["plots"]).formats == FOR_PAPERS == tuple(plots.METADATA)
     code = "import sys, analysis.report.everything; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], env=environment(is_forked=False)).returncode == 0
 

@@ -34,6 +34,7 @@ def findings(uri: str, experiment: str) -> Iterator[Finding]:
             return
     try:
         with store.reachable(uri):
+            store.check_whole(uri)
             found = store.open_client(uri).get_experiment_by_name(experiment)
     except store.TrackingUnavailable as error:
         yield Finding("tracking", "problem", str(error), ADVICE)

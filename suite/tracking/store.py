@@ -26,6 +26,9 @@ PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT
 #: Packages whose errors mean that the store, not we, has a problem.
 FOREIGN = ("mlflow", "sqlalchemy", "sqlite3", "alembic", "requests", "urllib3")
 
+#: What SQLite says of a file with a part that is lost, however MLflow wraps it.
+DAMAGE = ("database disk image is malformed", "file is not a database")
+
 
 class TrackingUnavailable(Exception):
     """The MLflow store cannot be reached or written now. Nothing is lost: push again later."""
@@ -73,7 +76,7 @@ def open_client(uri: str) -> Any:
         logging.getLogger(name).setLevel(logging.ERROR)
     with _one_at_a_time(uri):
         file = sqlite_file(uri)
-        if file is not None and not file.exists():
+        if file is not None and not (file.exists() and file.stat().st_size):  # emptied, it has lost its schema
             _create_file(file, uri)
         elif file is not None:
             _check_file(file)
@@ -98,22 +101,42 @@ def _create_file(file: Path, uri: str) -> None:
     MlflowClient(tracking_uri=uri)._tracking_client.store.engine.dispose()
 
 
-def _check_file(file: Path) -> None:
+def check_whole(uri: str) -> None:
+    """Read a SQLite store from end to end: a page that was lost may be one that nobody asks for today.
+
+    Raises
+    ------
+    TrackingUnavailable
+        If a part of it is damaged.
+    """
+    file = sqlite_file(uri)
+    if file is not None and file.exists():
+        _check_file(file, whole=True)
+
+
+def _check_file(file: Path, whole: bool = False) -> None:
     """Notice a damaged file at once: MLflow would try for minutes to read it.
 
     Raises
     ------
     TrackingUnavailable
-        If it is no database.
+        If it is no database; with `whole`, if any of its pages is none.
     """
     try:
         with closing(sqlite3.connect(f"file:{quote(os.fsencode(file))}?mode=ro", uri=True)) as connection:
             connection.execute("SELECT count(*) FROM sqlite_master")
+            found = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0]) if whole else "ok"
     except sqlite3.OperationalError:
         return  # locked, or not ours to read: MLflow's own words say so
     except sqlite3.DatabaseError as error:
-        advice = "move it away, and python -m suite sync makes it anew from the records"
-        raise TrackingUnavailable(f"MLflow store {file} is damaged ({error}): {advice}") from error
+        raise _damaged(file, str(error)) from error
+    if found != "ok":
+        raise _damaged(file, " ".join(found.split()))
+
+
+def _damaged(file: Path, why: str) -> TrackingUnavailable:
+    advice = "move it away, and python -m suite sync makes it anew from the records"
+    return TrackingUnavailable(f"MLflow store {file} is damaged ({why[:100]}): {advice}")
 
 
 @contextmanager
@@ -136,6 +159,9 @@ def reachable(uri: str) -> Iterator[None]:
         foreign = type(error).__module__.partition(".")[0] in FOREIGN
         if not foreign and not isinstance(error, OSError):
             raise
+        file = sqlite_file(uri)
+        if file is not None and (said := next((words for words in DAMAGE if words in str(error)), None)):
+            raise _damaged(file, said) from error
         first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise TrackingUnavailable(f"MLflow store {uri}: {first_line[:300]}") from error
     finally:

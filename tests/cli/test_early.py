@@ -103,3 +103,12 @@ def test_what_stands_in_the_way_of_a_table_is_said_and_ends_nothing(
     shown = summary.Summary("sqlite:///no.db", "toy", "smoke", Declared())
     push_and_show(shown, Store(project.folder / "results"), said.append)
     assert said == ["no table: RuntimeError: Could not determine home directory."]
+
+
+def test_a_store_that_lacks_runs_is_named_when_only_errors_are_printed(project: Project) -> None:
+    select = ["--profile", "smoke", "--benchmarks", "blobs", "--losses", "cosine", "--seeds", "0"]
+    (project.folder / "results").mkdir()
+    (project.folder / "results" / "mlflow.db").write_bytes(b"garbage")
+    status, out, err = project.suite("run", *select, "--launcher", "debug", "--quiet")
+    assert (status, out) == (0, "")
+    assert err.startswith("warning: MLflow is not up to date: ") and "mlflow.db is damaged" in err

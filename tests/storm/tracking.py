@@ -19,8 +19,8 @@ class Tracking(Protocol):
     def statuses(self, folder: Path) -> dict[str, list[str]]:
         """Return the statuses of the runs of every key."""
 
-    def do_as_told(self, folder: Path) -> None:
-        """Do what a command that has failed told its user to do about the store."""
+    def do_as_told(self, folder: Path) -> bool:
+        """Do what a command told its user to do about the store; False if it said nothing of it."""
 
 
 class File:
@@ -35,13 +35,15 @@ class File:
         """Read them from the file."""
         return mlflow_runs(folder)
 
-    def do_as_told(self, folder: Path) -> None:
+    def do_as_told(self, folder: Path) -> bool:
         """Move a damaged store away: ``sync`` makes it anew."""
         store, said = folder / "results" / "mlflow.db", (folder / "said.txt").read_text(errors="replace")
-        if store.exists() and "move it away" in said.rpartition("mlflow.db")[2]:
-            os.replace(store, folder / "damaged.db")
-            with (folder / "said.txt").open("a") as file:
-                file.write("(the store was moved away)\n")
+        if not store.exists() or "move it away" not in said.rpartition("mlflow.db")[2]:
+            return False
+        os.replace(store, folder / "damaged.db")
+        with (folder / "said.txt").open("a") as file:
+            file.write("(the store was moved away)\n")
+        return True
 
 
 class Server:
@@ -65,5 +67,6 @@ class Server:
             found.setdefault(run.data.tags["suite.key"], []).append(run.info.status)
         return found
 
-    def do_as_told(self, folder: Path) -> None:
+    def do_as_told(self, folder: Path) -> bool:
         """Nothing: it comes back."""
+        return False

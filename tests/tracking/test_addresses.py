@@ -1,15 +1,19 @@
 """Tracking addresses: any path, options, missing drivers, damaged files, and secrets that never show."""
 
 import os
+import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from analysis.read.load import NothingToShow, experiment_in
+from suite.cli.main import main
 from suite.text.masking import masked
 from suite.tracking import Mirror, TrackingUnavailable, create_store, default_uri, frame
 from suite.tracking.address import sqlite_file, sqlite_uri
+from suite.tracking.store import reachable
 from tests.conftest import Project
 from tests.records_factory import write_run
 from tests.tracking.stores import EXPERIMENT, client, mirror, only
@@ -76,6 +80,40 @@ def test_a_damaged_store_is_noticed_at_once_and_can_be_made_anew(tmp_path: Path,
     (out / "mlflow.db").rename(tmp_path / "away.db")
     mirror(out).push()
     assert only(default_uri(out), key).info.status == "FINISHED"
+
+
+def test_an_emptied_store_is_made_anew(tmp_path: Path) -> None:
+    """A file system that was full or cut off leaves a file of no bytes, which SQLite takes for a database."""
+    out = tmp_path / "results"
+    key = write_run(out)
+    (out / "mlflow.db").touch()
+    mirror(out).push()
+    assert only(default_uri(out), key).info.status == "FINISHED"
+
+
+def test_a_lost_page_that_no_query_reads_is_found_by_sync(out: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    write_run(out)
+    mirror(out).push()
+    file = out / "mlflow.db"
+    with closing(sqlite3.connect(file)) as store:
+        (page,) = store.execute("SELECT rootpage FROM sqlite_master WHERE name = 'registered_models'").fetchone()
+        (size,) = store.execute("PRAGMA page_size").fetchone()
+    with file.open("r+b") as content:
+        content.seek((page - 1) * size)
+        content.write(b"\0" * size)
+    assert not mirror(out).push().rejected
+    assert main(["sync", "--out", str(out)]) == 1
+    said = capfd.readouterr().err.splitlines()[-1]
+    assert said.startswith(f"error: MLflow store {file} is damaged (")
+    assert said.endswith("move it away, and python -m suite sync makes it anew from the records")
+
+
+def test_damage_that_a_query_meets_is_one_line_with_what_to_do(tmp_path: Path) -> None:
+    file = tmp_path / "mlflow.db"
+    with pytest.raises(TrackingUnavailable) as raised, reachable(f"sqlite:///{file}"):
+        raise sqlite3.DatabaseError("database disk image is malformed")
+    advice = "move it away, and python -m suite sync makes it anew from the records"
+    assert str(raised.value) == f"MLflow store {file} is damaged (database disk image is malformed): {advice}"
 
 
 def test_an_empty_store_is_filled(tmp_path: Path) -> None:

@@ -65,13 +65,16 @@ def perform(
         show_so_far = functools.partial(push_and_show, summary, store, display.say)
         display = EarlySummary(LoadingSummary(display), plan.runs, awaited, show_so_far)
     try:
-        return carry_out(registry, plan, store, chosen, display)
+        report = carry_out(registry, plan, store, chosen, display)
     except (LaunchError, DataError, SnapshotError) as error:
         display.close()
         print(f"error: {error}", file=sys.stderr)
         return None
     finally:
         display.close()
+    if is_silent and report.mirror_error:
+        print(f"warning: {report.mirror_error}", file=sys.stderr)
+    return report
 
 
 def status_of(report: Report) -> int:

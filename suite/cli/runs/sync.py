@@ -9,6 +9,7 @@ from suite.cli.arguments import FAILED, OK
 from suite.cli.options import load_registry
 from suite.text.masking import masked
 from suite.tracking import Mirror, TrackingUnavailable, default_uri
+from suite.tracking.store import check_whole
 
 
 def execute(options: argparse.Namespace) -> int:
@@ -16,6 +17,7 @@ def execute(options: argparse.Namespace) -> int:
     experiment = load_registry(options).document.experiment
     uri = default_uri(options.out, options.tracking_uri)
     try:
+        check_whole(uri)
         mirror = Mirror(options.out, uri, experiment, with_items=options.items)
         pushed = mirror.push()
         gone = mirror.gone()

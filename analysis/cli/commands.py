@@ -212,8 +212,9 @@ def losses(options: argparse.Namespace) -> None:
 
 def _load(options: argparse.Namespace, all_runs: bool = False) -> Loaded:
     from analysis.read.collect import collect
-    from analysis.read.load import NothingToShow, load
+    from analysis.read.load import NothingToShow, keep_text_in_numpy, load
 
+    keep_text_in_numpy()
     bundles = [Path(source) for source in options.sources if source != "mlflow"]
     out = options.out or (bundles[0].parent if bundles else DEFAULT_OUT)
     follow_sharing(out)

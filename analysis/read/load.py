@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import pandas as pd
+
 from analysis.read import bundle
 from analysis.read.items import of_artifacts, of_either, of_records
 from analysis.read.logged import Logged
@@ -70,6 +72,14 @@ def load(
     if MLFLOW in sources:
         own = _from_store(out, default_uri(out, tracking_uri), experiment, declared)
     return _merged(own, [file for file in dict.fromkeys(sources) if file != MLFLOW], experiment, declared)
+
+
+def keep_text_in_numpy() -> None:
+    """Have pandas keep text in NumPy's arrays in this process: for commands, not for the notebooks of others.
+
+    Frames of runs are wide and filtered often, and taking rows of a text column costs Arrow ten times as much.
+    """
+    pd.set_option("mode.string_storage", "python")
 
 
 def declarations(registry: Path) -> Declared:

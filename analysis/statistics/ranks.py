@@ -104,7 +104,7 @@ def critical_difference(rows: int, benchmarks: int) -> float:
     if rows < 2:
         return math.nan
     q = float(stats.studentized_range.ppf(1 - ALPHA, rows, math.inf)) / math.sqrt(2)
-    return q * math.sqrt(rows * (rows + 1) / (6 * benchmarks))
+    return q * _rank_error(rows, benchmarks)
 
 
 def rank_power(rows: int, benchmarks: int, standard_error: ArrayLike, shift: float = 1.0) -> float:
@@ -166,8 +166,16 @@ def _friedman(ranked: np.ndarray) -> tuple[float, float]:
 
 
 def _nemenyi(ranked: pd.DataFrame) -> pd.DataFrame:
-    if ranked.shape[1] < 2:
-        return pd.DataFrame([[1.0]], index=ranked.columns, columns=ranked.columns)
-    import scikit_posthocs  # seconds to import
+    benchmarks, rows = ranked.shape
+    p = np.ones((rows, rows))
+    if rows > 1:
+        means = ranked.mean().to_numpy()
+        first, second = np.triu_indices(rows, 1)
+        q = np.abs(means[first] - means[second]) / _rank_error(rows, benchmarks)
+        p[first, second] = p[second, first] = stats.studentized_range.sf(q * math.sqrt(2), rows, math.inf)
+    return pd.DataFrame(p, index=ranked.columns, columns=ranked.columns)
 
-    return pd.DataFrame(scikit_posthocs.posthoc_nemenyi_friedman(ranked), index=ranked.columns, columns=ranked.columns)
+
+def _rank_error(rows: int, benchmarks: int) -> float:
+    """Return the standard error of a difference of mean ranks, where all rows rank alike."""
+    return math.sqrt(rows * (rows + 1) / (6 * benchmarks))

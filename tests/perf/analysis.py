@@ -32,7 +32,7 @@ sys.path.insert(0, str(ROOT))
 
 from analysis.processes.pool import beside  # noqa: E402
 from analysis.read.collect import Collected, collect  # noqa: E402
-from analysis.read.load import load  # noqa: E402
+from analysis.read.load import keep_text_in_numpy, load  # noqa: E402
 from analysis.read.logged import Logged  # noqa: E402
 from suite.outcomes import Outcomes  # noqa: E402
 from suite.tracking import create_store, default_uri  # noqa: E402
@@ -302,6 +302,7 @@ def main() -> None:
     parser.add_argument("--items", action="store_true", help="time the reference campaign with outcomes of test items")
     parser.add_argument("--seeds", type=int, default=50, help="of each loss (default: 50, which makes 10,000 runs)")
     options = parser.parse_args()
+    keep_text_in_numpy()  # as every command does
     if options.bundle is not None:
         from_bundle(options.bundle)
         return

@@ -42,7 +42,7 @@ class Comparison:
     failed, failed_against : tuple of int
         Seeds on which either failed.
     is_imputed : bool
-        Failed seeds are among `differences`, by the figure of the untrained encoder or of chance.
+        Failed seeds are among `differences`, by what they count as.
     of : int
         Seeds that either has or failed on.
     level : float

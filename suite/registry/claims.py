@@ -19,8 +19,8 @@ from suite.registry.launchers import STRICT
 
 Relation = Literal["better", "not_worse"]
 Failures = Literal["worst", "exclude"]
-"""What a failed seed counts as: the figure of the untrained encoder, else of chance; or nothing, which then forbids
-every word in favour of the loss that failed."""
+"""What a failed seed counts as: the figure of the untrained encoder, else of chance, and no better than the worst seed
+of the loss that did not fail; or nothing, which then forbids every word in favour of the loss that failed."""
 
 
 @dataclass(frozen=True)

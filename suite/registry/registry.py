@@ -147,7 +147,7 @@ class Document:
     budget : int
         Configurations of every loss in a search, the declared one among them.
     failures : str
-        What a failed seed counts as: ``worst``, the figure of the untrained encoder, else of chance; or ``exclude``.
+        What a failed seed counts as: ``worst``, the untrained encoder or the loss's worst seed, or ``exclude``.
     catalogues : list of str
         Files with data sets beside the suite's own, as :func:`suite.data.load_catalogue` reads them; a relative path
         starts at the registry.

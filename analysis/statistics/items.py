@@ -27,8 +27,11 @@ def item_weights(items: int, resamples: int = RESAMPLES) -> np.ndarray:
 
     The weights of one item lie beside each other: what is done with it is done for all resamples at once.
     """
-    drawn = np.random.default_rng(0).multinomial(items, np.full(items, 1 / items), size=resamples)
-    return np.asfortranarray(drawn, dtype=np.int32)
+    draws = np.random.default_rng(0)
+    drawn = np.empty((resamples, items), dtype=np.int32)
+    for row in drawn:
+        row[:] = np.bincount(draws.integers(items, size=items), minlength=items)
+    return np.asfortranarray(drawn)
 
 
 def resampled(outcomes: Outcomes, weights: np.ndarray) -> np.ndarray:
@@ -112,8 +115,10 @@ def _statistic(statistic: str, part: dict[str, np.ndarray], weights: np.ndarray)
     """Return the statistic of one part's items [items] under each row of weights [resamples, items]."""
     values = part["values"]
     if statistic == "mean":
-        counts = part.get("weights", np.ones(len(values)))
         # not as a matrix product, which would copy the weights as floats
+        if "weights" not in part:
+            return np.asarray(np.einsum("i,ir->r", values, weights.T) / np.einsum("ir->r", weights.T))
+        counts = part["weights"]
         total, count = (np.einsum("i,ir->r", column, weights.T) for column in (counts * values, counts))
         return np.asarray(total / count)
     if statistic == "roc_auc":
@@ -137,9 +142,11 @@ def _area(values: np.ndarray, is_positive: np.ndarray, weights: np.ndarray) -> n
     # twice what is below each distinct value: an item that equals it comes once before it and once after it
     sides = [np.searchsorted(distinct, values[others], side=side) for side in ("left", "right")]
     between = _summed(np.concatenate(sides), np.tile(others, 2), len(distinct) + 1, weights)
-    below = np.cumsum(between, axis=0, dtype=between.dtype)
-    above = np.einsum("vr,vr->r", of_rare, below[:-1], dtype=float)
-    return np.asarray(above / (of_rare.sum(axis=0).astype(float) * below[-1]))
+    below, above = np.zeros(len(weights)), np.zeros(len(weights))
+    for of_value, more in zip(of_rare, between, strict=False):  # the last is above all values
+        below += more
+        above += of_value * below
+    return np.asarray(above / (of_rare.sum(axis=0) * (below + between[-1])))
 
 
 def _rank_correlation(first: np.ndarray, second: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -148,8 +155,11 @@ def _rank_correlation(first: np.ndarray, second: np.ndarray, weights: np.ndarray
     for values in (first, second):
         distinct, place = np.unique(values, return_inverse=True)
         tied = _summed(place, np.arange(len(values)), len(distinct), weights)
-        upto = np.cumsum(tied, axis=0, dtype=float)
-        twice = 2 * upto - tied - upto[-1]  # the distance of the mean rank from the middle
+        twice, below = np.empty(tied.shape), np.zeros(len(weights))
+        for row, of_value in zip(twice, tied, strict=True):  # a cumulative sum along this axis strides through memory
+            row[:] = 2 * below + of_value
+            below += of_value
+        twice -= below  # the distance of the mean rank from the middle
         squares *= np.einsum("vr,vr,vr->r", tied, twice, twice)
         centred.append(twice[place])
     return np.asarray(np.einsum("ir,ir,ir->r", weights.T, *centred) / np.sqrt(squares))

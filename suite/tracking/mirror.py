@@ -159,12 +159,8 @@ class Mirror:
         with store.reachable(self.uri):
             self._connect()
             found = self._runs_of(list(records))
-            ours = [
-                run
-                for key, record in records.items()
-                for run in found[key]
-                if run.tags.get("suite.origin") == self._origin or run.tags.get("suite.record") == record
-            ]
+            pairs = [(run.tags, run, record) for key, record in records.items() for run in found[key]]
+            ours = [r for t, r, id_ in pairs if t.get("suite.origin") == self._origin or t.get("suite.record") == id_]
             for run in ours:
                 self._delete(run)
         return len(ours)

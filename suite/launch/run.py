@@ -44,6 +44,8 @@ class RunOptions:
         Where to look for data first.
     with_items : bool
         Mirror the outcomes of test items, too.
+    sync : str
+        The command that brings MLflow up to date later, but for ``--items``.
     may_end_process : bool
         Whether an interruption that finds this process waiting for something else may end it.
     """
@@ -54,6 +56,7 @@ class RunOptions:
     tracking_uri: str = ""
     mirror: str | None = None
     with_items: bool = False
+    sync: str = "python -m suite sync"
     may_end_process: bool = True
 
 
@@ -98,7 +101,7 @@ def carry_out(registry: Registry, plan: Plan, store: Store, options: RunOptions,
         keep(registry, store.out)
         for text in outdated(registry, to_do, store):
             display.say(text)
-        fetch_missing(registry, plan.runs, options.mirror, options.offline, display.say)
+        fetch_missing(registry, [*to_do, *awaited], options.mirror, options.offline, display.say)
         # what an earlier launch has in hand is in ours, too: should its workers die, ours take over
         mine = to_do if options.detach else [*to_do, *awaited]
         if awaited and not options.detach:
@@ -165,6 +168,7 @@ class Mirroring:
             [run.key for run in plan.runs],
             interval_s=2.0,
             with_items=options.with_items,
+            sync=options.sync,
         )
         self._started = False
 

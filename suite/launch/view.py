@@ -6,7 +6,7 @@ import shlex
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,20 +25,31 @@ from suite.text.masking import masked
 
 
 def queued(store: Store) -> dict[str, str]:
-    """Return the runs that a launch has in hand, each with what is known of the array task that has it."""
-    here = [launch for launch in live_launches(store) if not launch.is_on_cluster]
-    found = {
-        key: f"launch {launch.id} waits for workers: python -m suite worker"
-        for launch in pools(store)
-        for key in launch.open_keys(store)
-    }
-    found |= {key: "" for launch in here for key in launch.spec.runs.keys() - launch.cancelled()}
+    """Return the runs that a launch has in hand, each with what is known of the array task that has it.
+
+    Without those that have failed in it: what goes on there may be other runs of the same launch.
+    """
+    held = _held(store)
+    return {key: text for launch, keys, text in held for key in keys if not launch.has_failed(key, store)}
+
+
+def in_hand(store: Store) -> set[str]:
+    """Return the runs of launches that go on, those that have ended there among them."""
+    return {key for _, keys, _ in _held(store) for key in keys}
+
+
+def _held(store: Store) -> Iterator[tuple[Launch, Collection[str], str]]:
+    """Yield launches that go on, runs of each, and what is known of who has these."""
+    for launch in pools(store):
+        waits = f"launch {launch.id} waits for workers: python -m suite worker{store.option}"
+        yield launch, list(launch.open_keys(store)), waits
+    for launch in live_launches(store):
+        if not launch.is_on_cluster:
+            yield launch, launch.spec.runs.keys() - launch.cancelled(), ""
     seen = Sites().look(open_launches(store))
     for one in (task for task in seen.tasks if task.launch.is_on_cluster):
         said = f"{seen.silent} does not answer; " if seen.silence else ""
-        text = f"{said}array task {one.task.job}"
-        found |= dict.fromkeys(one.wanted(), f"{text}: {one.task.state}")
-    return found
+        yield one.launch, one.wanted(), f"{said}array task {one.task.job}: {one.task.state}"
 
 
 def matrix(plan: Plan) -> dict[tuple[str, str], dict[str, int]]:
@@ -54,7 +65,10 @@ def status_json(plan: Plan, store: Store) -> dict[str, Any]:
     cells = [{"benchmark": b, "loss": loss, **states} for (b, loss), states in matrix(plan).items()]
     launches = [{"id": launch.id, "workers": [vars(w) for w in launch.workers()]} for launch in live_launches(store)]
     summary = plan.to_json()["summary"]
-    return {"matrix": cells, "summary": summary, "launches": launches, "cluster": vars(cluster(store))}
+    failed = [{"key": run.key, "run": run.name, "reason": run.reason} for run in plan.runs if run.state == "failed"]
+    waiting = [{"id": launch.id, "to_do": len(list(launch.open_keys(store)))} for launch in pools(store)]
+    said = {"matrix": cells, "summary": summary, "failed": failed, "launches": launches}
+    return {**said, "open_to_workers": waiting, "cluster": vars(cluster(store))}
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from suite.plan.plan import Plan, Selection, rerun_states
 from suite.records.record import Store
 from suite.registry.load import load
 from suite.registry.registry import Registry
+from suite.text.masking import masked
 from suite.tracking import default_uri
 
 Names = str | int | Sequence[str | int]
@@ -76,13 +78,14 @@ def run(
     plan: Plan,
     out: str | Path = "results",
     *,
-    rerun: Sequence[str] = (),
+    rerun: str | Sequence[str] = (),
     offline: bool = False,
     tracking_uri: str | None = None,
     quiet: bool = False,
 ) -> Report:
     """Execute what a plan lacks, mirror it to MLflow, and say what came of it; finished runs are not executed again.
 
+    What it lacks is looked up now: a plan may be older than its runs, as where a cell of a notebook is executed again.
     In a notebook the runs are one line that is written over; elsewhere each has a line when it ends.
 
     Parameters
@@ -93,7 +96,7 @@ def run(
         Of that registry and results folder.
     out : path
         The results folder.
-    rerun : sequence of str
+    rerun : str or sequence of str
         States to execute again: ``stale``, ``failed``, ``done``.
     offline : bool
         Never fetch data.
@@ -113,16 +116,29 @@ def run(
     """
     store = Store(Path(out))
     uri = default_uri(store.out, tracking_uri)
-    options = RunOptions(rerun_states(rerun), offline=offline, tracking_uri=uri, may_end_process=False)
+    states = rerun_states(_texts(rerun))
+    sync = _sync_command(registry, store, tracking_uri)
+    options = RunOptions(states, offline=offline, tracking_uri=uri, may_end_process=False, sync=sync)
+    plan = plans.as_it_stands(plan, registry, store, queued(store))
     display = _display(store, quiet)
     try:
         report = carry_out(registry, plan, store, options, display)
     finally:
         display.close()
     display.say(counted(report, plan))
+    for one in report.not_retried:
+        display.say(f"not tried again: {one.name}: {one.reason}; rerun='failed' tries it")
+    if report.stale:
+        display.say(f"{report.stale} runs are stale, their code has changed since: rerun='stale' executes them")
     if report.mirror_error:
         display.say(report.mirror_error)
     return report
+
+
+def _sync_command(registry: Registry, store: Store, tracking_uri: str | None) -> str:
+    given = {"registry": str(registry.file), "tracking-uri": tracking_uri and masked(tracking_uri)}
+    words = [f" --{name} {shlex.quote(text)}" for name, text in given.items() if text]
+    return f"python -m suite sync{store.option}{''.join(words)}"
 
 
 def _display(store: Store, quiet: bool) -> Display:

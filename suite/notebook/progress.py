@@ -55,7 +55,7 @@ class LineDisplay:
             if number < MOST_FAILURES:
                 self.say(ended(run, "failed", self._store))
             elif number == MOST_FAILURES:
-                self.say("further failures are counted above; python -m suite status shows them")
+                self.say(f"further failures are counted above; python -m suite status{self._store.option} shows them")
 
     def close(self) -> None:
         """Leave the line as things stand at the end."""

@@ -105,6 +105,16 @@ def make_plan(
     return Plan(registry.document.experiment, selection.profile, tuple(with_states(runs, registry, store, queued)))
 
 
+def as_it_stands(plan: Plan, registry: Registry, store: Store, queued: Mapping[str, str]) -> Plan:
+    """Return a plan with the states of now: what was missing when it was made may have been executed since.
+
+    `queued` is that of :func:`make_plan`.
+    """
+    bare = {"state": "missing", "reason": "", "failure": None, "replaces": None, "goes_on": False}
+    unknown = [replace(run, **bare) for run in plan.runs]  # type: ignore[arg-type]
+    return replace(plan, runs=tuple(with_states(unknown, registry, store, queued)))
+
+
 def selected(registry: Registry, selection: Selection) -> tuple[list[str], list[str], list[int]]:
     """Return the benchmarks, losses and seeds of a selection.
 
@@ -190,12 +200,17 @@ def _unfinished(run: Run, record: Record | None, queued: Mapping[str, str]) -> R
     if failure is not None:
         kind, message = failure["class"], failure["message"].partition("\n")[0]
         return replace(run, state="failed", reason=f"{kind}: {message}", failure=kind)
-    return replace(run, reason=_interruption(record) if record is not None and record.run() else "")
+    before = record.run() if record is not None else None
+    return _interrupted(run, record, before) if record is not None and before is not None else replace(run, reason="")
 
 
-def _interruption(record: Record) -> str:
+def _interrupted(run: Run, record: Record, before: Mapping[str, Any]) -> Run:
     reasons = [event.get("reason") for event in record.events() if event["event"] == "interrupted"]
-    return f"interrupted ({reasons[-1]})" if reasons and reasons[-1] else "interrupted"
+    said = f"interrupted ({reasons[-1]})" if reasons and reasons[-1] else "interrupted"
+    changed = changed_modules(before["code"], run.code)
+    if changed:  # as a worker will find it, too
+        return replace(run, reason=f"{said}; it begins anew, since this has changed: {', '.join(changed)}")
+    return replace(run, reason=said, goes_on=True)
 
 
 def rerun_states(texts: Sequence[str]) -> tuple[str, ...]:

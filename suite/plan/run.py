@@ -27,6 +27,8 @@ class Run(RunSpec):
         Where it stands, and why where that needs saying.
     failure : str or None
         The class of its failure, if it has failed.
+    goes_on : bool
+        Whether it was interrupted and is taken up from its last checkpoint, not from its beginning.
     estimate_s : float
         Expected seconds on one worker.
     memory_mib : mapping
@@ -36,6 +38,7 @@ class Run(RunSpec):
     state: State = "missing"
     reason: str = ""
     failure: str | None = None
+    goes_on: bool = False
     estimate_s: float = 0.0
     memory_mib: Mapping[str, float] = field(default_factory=dict, repr=False)
 

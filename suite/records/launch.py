@@ -143,8 +143,10 @@ class Launch:
 
     def is_settled(self, key: str, store: Store) -> bool:
         """Whether a run is done, or has another failure than the one that it had when the launch was made."""
-        if self.is_done(key, store):
-            return True
+        return self.is_done(key, store) or self.has_failed(key, store)
+
+    def has_failed(self, key: str, store: Store) -> bool:
+        """Whether a run has another failure than the one that it had when the launch was made."""
         failure = store.record(key).failure()
         if failure is None or not is_final(failure):
             return False
@@ -327,7 +329,7 @@ def find_key(store: Store, word: str) -> str:
         found = dict.fromkeys((key for key in store.keys() | queued.keys() if key.startswith(word)), "")
         none, meaning = f"no run has a key that begins with {word!r}", f"have keys that begin with {word!r}"
     if not found:
-        raise LookupError(f"{none}; python -m suite plan --runs shows keys and names")
+        raise LookupError(f"{none}; python -m suite plan --runs{store.option} shows keys and names")
     if len(found) > 1:
         listed = ", ".join(f"{key[:12]}{profile}" for key, profile in sorted(found.items())[:5])
         raise LookupError(f"{len(found)} runs {meaning}: {listed}{' ...' * (len(found) > 5)}; give more of its key")
@@ -341,6 +343,8 @@ def forget_finished(store: Store) -> None:
     wait in the queue, to find nothing to do: those folders go an hour later.
     """
     for launch in all_launches(store):
+        if not (launch.folder / "launch.json").exists():  # another command is about to write it
+            continue
         is_quiet = not launch.is_on_cluster or (
             time.time() - launch.spec.created > FORGET_S
             and not any(map(is_held, matching(launch.folder / "tasks", "*.lock")))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -139,6 +140,11 @@ class Store:
         self.runs = self.out / "runs"
         self.launches = self.out / "launches"
         self.superseded = self.out / "superseded"
+
+    @property
+    def option(self) -> str:
+        """What a further command has to be given to mean this folder; nothing where it means it by itself."""
+        return "" if self.out == Path("results").absolute() else f" --out {shlex.quote(str(self.out))}"
 
     def record(self, key: str) -> Record:
         """Return the record of a key, whether or not it exists yet."""

@@ -24,6 +24,8 @@ class LiveMirror:
         The records to push; all by default.
     interval_s : float
         Seconds between pushes; doubled, up to a minute, after each failed one.
+    sync : str
+        The command that completes what is left, as it is to be typed, but for ``--items``.
 
     Attributes
     ----------
@@ -44,12 +46,13 @@ class LiveMirror:
         interval_s: float = 5.0,
         running: Callable[[Path], bool] = is_running,
         with_items: bool = False,
+        sync: str = "python -m suite sync",
     ) -> None:
         self.error: str | None = None
         self.refused: dict[str, str] = {}
         self.pending = 0
         self._mirror = Mirror(out, uri, experiment, running, with_items)
-        self._sync = "python -m suite sync --items" if with_items else "python -m suite sync"
+        self._sync = f"{sync} --items" if with_items else sync
         self._keys = None if keys is None else list(keys)
         self._interval_s = interval_s
         self._stopping = threading.Event()

@@ -10,7 +10,7 @@ another looks again and goes on with the one that stayed.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -143,8 +143,13 @@ class Mirror:
         """Count the records with something that was not pushed yet."""
         return len(self._changed(self._keys(keys)))
 
-    def forget(self, keys: Iterable[str]) -> int:
-        """Delete the MLflow runs of keys, and return how many there were.
+    def forget(self, records: Mapping[str, str]) -> int:
+        """Delete the MLflow runs of records, and return how many there were; never what another folder has mirrored.
+
+        Parameters
+        ----------
+        records : mapping of key to str
+            The record's id, by which it is found whichever machine has mirrored it; empty where that is not known.
 
         Raises
         ------
@@ -153,10 +158,12 @@ class Mirror:
         """
         with store.reachable(self.uri):
             self._connect()
-            found = [run for key in keys for run in self._search(f"tags.suite.key = '{key}'")]
-            for run in found:
+            found = self._runs_of(list(records))
+            pairs = [(run.tags, run, record) for key, record in records.items() for run in found[key]]
+            ours = [r for t, r, id_ in pairs if t.get("suite.origin") == self._origin or t.get("suite.record") == id_]
+            for run in ours:
                 self._delete(run)
-        return len(found)
+        return len(ours)
 
     def gone(self) -> list[str]:
         """Return the keys of MLflow runs that this results folder has mirrored and has no record of any more.
@@ -265,16 +272,12 @@ class Mirror:
         if target is None:
             return None
         ours = (record.started, record.record)
-        theirs = (target.started, target.tags.get("suite.record", ""))
-        if theirs[1] == record.record:
+        if target.tags.get("suite.record", "") == record.record:
             replaced_result = target.tags.get("suite.digest", record.digest) != record.digest
             if not replaced_result:
                 return target
-        elif target.tags.get("suite.origin") == self._origin:
-            if ours < theirs:
-                raise _Superseded
-        elif (bool(record.digest), *ours) < target.rank:
-            raise _Superseded
+        elif target.tags.get("suite.origin") != self._origin and (bool(record.digest), *ours) < target.rank:
+            raise _Superseded  # of this folder the record that is there counts: clocks may have been set back
         self._client.delete_run(target.run_id)
         self._known[record.key] = None
         return None
@@ -339,6 +342,12 @@ class Mirror:
 
     def _look_up(self, keys: Sequence[str]) -> None:
         """Read from the store which MLflow run each key has, and delete all but one of it."""
+        found = self._runs_of(keys)
+        for key in keys:
+            self._known[key] = self._resolve(found[key])
+
+    def _runs_of(self, keys: Sequence[str]) -> Mapping[str, list[Mirrored]]:
+        """Return the MLflow runs of each key."""
         found: dict[str, list[Mirrored]] = defaultdict(list)
         if len(keys) > FEW:
             with store.without_collector():
@@ -347,8 +356,7 @@ class Mirror:
         else:
             for key in keys:
                 found[key] = self._search(f"tags.suite.key = '{key}'")
-        for key in keys:
-            self._known[key] = self._resolve(found[key])
+        return found
 
     def _resolve(self, runs: Sequence[Mirrored]) -> Mirrored | None:
         if not runs:

@@ -13,7 +13,7 @@ from suite.launch.queue import UNKNOWN, ArrayTask
 from suite.launch.slurm import client
 from suite.launch.slurm.jobs import SlurmJobs
 from suite.launch.slurm.queue import look
-from suite.launch.view import queued
+from suite.launch.view import in_hand, queued
 from suite.records.arrays import SILENCE_S, TaskReport, batches, open_launches, order, orphans, report_task, task_report
 from suite.records.files import held
 from suite.records.launch import all_launches
@@ -103,6 +103,19 @@ def test_runs_that_nobody_wants_any_more_are_in_nobodys_hands(store: Store, monk
     assert queued(store).keys() == {B}
     launch.cancel([B])
     assert open_launches(store) == []
+
+
+def test_what_failed_in_a_task_is_not_queued_and_stays_in_its_hands(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail(store, C, made_launch(store, [C]))
+    launch = made_launch(store, [A, B, C])
+    batch = submitted(launch, 0)
+    monkeypatch.setattr(client, "queue", answers(task(batch, 0, "RUNNING")))
+    fail(store, A, launch)
+    fail(store, B, launch, again=True)
+    assert queued(store).keys() == {B, C}, "one is tried once more, the other is there to be tried again"
+    assert in_hand(store) == {A, B, C}
 
 
 def test_the_packs_of_lost_tasks_are_taken_over_and_no_others(store: Store) -> None:

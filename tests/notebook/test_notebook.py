@@ -70,6 +70,24 @@ def test_a_campaign_from_python_is_that_of_the_command_line(project: Project, ca
         suite.make_plan(registry, "blobs", "cosin")
 
 
+def test_a_plan_is_carried_out_as_things_stand_when_it_is_used_again(
+    project: Project, capsys: pytest.CaptureFixture
+) -> None:
+    project.edit("benchmarks:\n", "  explodes: {_target_: tests.toys.Explodes}\nbenchmarks:\n")
+    registry = suite.load_registry("benchmarks.yaml", launcher="debug")
+    plan = suite.make_plan(registry, "blobs", ["cosine", "explodes"], seeds=0, profile="smoke")
+    first = suite.run(registry, plan)
+    assert (first.outcome.executed, len(first.outcome.failed)) == (1, 1)
+    capsys.readouterr()
+    again = suite.run(registry, plan)
+    assert (again.outcome.executed, again.outcome.failed, again.already_done) == (0, (), 1)
+    said = capsys.readouterr().out
+    assert "nothing to run: 1 of 2 runs are done" in said
+    assert "not tried again: blobs/explodes/seed0: non_finite: " in said and "rerun='failed' tries it" in said
+    assert suite.run(registry, plan, rerun="done", quiet=True).outcome.executed == 1
+    assert len(suite.run(registry, plan, rerun=["failed"], quiet=True).outcome.failed) == 1
+
+
 def test_tables_and_verdicts_are_frames_of_every_profile() -> None:
     logged = analysis.load(REFERENCE)
     made = analysis.tables(logged)

@@ -9,8 +9,9 @@ from typing import IO
 import pytest
 
 from suite.problems import InputError
+from suite.records import launch
 from suite.records.files import atomic_write, held, is_held, read_json, write_json
-from suite.records.launch import Launch, all_launches, find_key
+from suite.records.launch import Launch, all_launches, find_key, forget_finished
 from suite.records.record import Record, Store
 from suite.records.specs import Pack
 from tests.launch.simulated import launch_of, local_launch
@@ -219,3 +220,22 @@ def test_superseding_that_is_killed_leaves_no_checkpoint_without_its_origin(
     with pytest.raises(KeyboardInterrupt):
         record.supersede(tmp_path / "superseded")
     assert not record.checkpoint.exists()
+
+
+def test_a_launch_that_another_command_is_writing_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path / "results")
+    store.prepare()
+    write = launch.write_json
+
+    def while_another_command_ends(path: Path, *arguments: object) -> None:
+        forget_finished(store)
+        write(path, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(launch, "write_json", while_another_command_ends)
+    made = local_launch(store, [KEY])
+    assert [one.id for one in all_launches(store)] == [made.id] and made.spec.runs.keys() == {KEY}
+    (made.folder / "launch.json").write_text("torn")
+    forget_finished(store)
+    assert not all_launches(store)

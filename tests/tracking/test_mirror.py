@@ -15,6 +15,7 @@ from suite.tracking import (
     experiments,
     frame,
 )
+from suite.tracking import mirror as module
 from tests.records_factory import START, append, held, key_of, metrics_event, write_run
 from tests.tracking.stores import (
     EXPERIMENT,
@@ -151,6 +152,33 @@ def test_run_executed_anew_replaces_the_old_one(out: Path) -> None:
     assert [step for step, _, _ in history(uri, run)] == [0, 1, 2]
 
 
+def test_run_executed_anew_replaces_the_old_one_though_a_clock_was_set_back(out: Path) -> None:
+    key = write_run(out, record="old", test=0.1)
+    uri, watching = default_uri(out), mirror(out)
+    watching.push()
+    write_run(out, record="new", started=START - 1000, test=0.2)
+    for pusher in (watching, mirror(out)):
+        assert pusher.push().superseded == 0
+        run = only(uri, key)
+        assert (run.data.tags["suite.record"], run.data.metrics["test/accuracy"]) == ("new", 0.2)
+
+
+@pytest.mark.parametrize("few", [32, 0])
+def test_forgetting_leaves_what_another_folder_has_mirrored(
+    out: Path, tmp_path: Path, few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "FEW", few)
+    uri, other = default_uri(out), tmp_path / "other"
+    ours, theirs = write_run(out, seed=0), write_run(other, seed=1, record="theirs", started=START + 1)
+    write_run(out, seed=1)
+    mirror(out).push()
+    Mirror(other, uri, EXPERIMENT).push()
+    assert mirror(out).forget({ours: "r1", theirs: "r1"}) == 1
+    assert [run.data.tags["suite.record"] for run in runs_of(uri)] == ["theirs"]
+    assert mirror(out).forget({theirs: "theirs"}) == 1, "its own record, though another machine has mirrored it"
+    assert not runs_of(uri)
+
+
 def test_result_of_another_record_does_not_count(out: Path) -> None:
     key = write_run(out, record="old")
     run_file = out / "runs" / key / "run.json"
@@ -197,8 +225,6 @@ def test_names_that_mlflow_refuses(out: Path) -> None:
 
 
 def test_many_keys_and_few_keys_give_the_same(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from suite.tracking import mirror as module
-
     keys = [write_run(out, seed=seed) for seed in range(5)]
     monkeypatch.setattr(module, "FEW", 2)
     monkeypatch.setattr(module, "PAGE", 2)

@@ -19,7 +19,7 @@ def execute(options: argparse.Namespace) -> int:
         print(
             file.read_text(errors="replace", encoding="utf-8")
             if file is not None
-            else "no array task has had this run",
+            else "no array task has had this run\n",
             end="",
         )
         return OK

@@ -16,6 +16,7 @@ from suite.plan.estimates import ASSUMED
 from suite.plan.forecast import Forecast, Needed, forecast
 from suite.plan.plan import Plan
 from suite.records.failures import outlook
+from suite.records.record import Store
 from suite.registry.registry import Registry
 
 
@@ -26,13 +27,13 @@ def execute(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps({**plan.to_json(), "power": power.to_json() if power is not None else None}, indent=1))
         return OK
-    show(plan, registry, options.runs)
+    show(plan, registry, store, options.runs)
     if power is not None:
         show_power(power)
     return OK
 
 
-def show(plan: Plan, registry: Registry, every_run: bool) -> None:
+def show(plan: Plan, registry: Registry, store: Store, every_run: bool) -> None:
     """Print a plan: a row a benchmark and loss, or with `every_run` a row a run."""
     if every_run:
         rows = [(r.key[:12], r.name, r.purpose, r.state, clock(r.estimate_s), r.reason) for r in plan.runs]
@@ -43,9 +44,8 @@ def show(plan: Plan, registry: Registry, every_run: bool) -> None:
         print(reason)
     for run in plan.runs:
         if run.state == "failed" and not every_run:
-            print(
-                f"failed: {run.name}: {run.reason}; {outlook(run.failure or '')} (python -m suite logs {run.key[:12]})"
-            )
+            logs = f"python -m suite logs {run.key[:12]}{store.option}"
+            print(f"failed: {run.name}: {run.reason}; {outlook(run.failure or '')} ({logs})")
     summary = plan.to_json()["summary"]
     counted = ", ".join(f"{number} {state}" for state, number in plan.count().items() if number)
     seconds = summary["to_do_s"]

@@ -57,7 +57,8 @@ def perform(
         None if that is not possible here, having printed why.
     """
     states, uri = rerun_states(options.rerun), default_uri(options.out, options.tracking_uri)
-    chosen = RunOptions(states, options.detach, options.offline, uri, options.mirror, options.items)
+    given = (states, options.detach, options.offline, uri, options.mirror, options.items)
+    chosen = RunOptions(*given, sync=_sync_command(options))
     is_silent = options.quiet or options.json
     display = make_display(store, is_silent)
     if summary is not None and not is_silent:
@@ -77,6 +78,11 @@ def perform(
     return report
 
 
+def _sync_command(options: argparse.Namespace) -> str:
+    """Return the command that brings MLflow up to date later, but for ``--items``."""
+    return f"python -m suite sync{carried(options, 'out', 'registry', 'tracking_uri')}"
+
+
 def status_of(report: Report) -> int:
     """Return the exit status that a report stands for."""
     if report.outcome.interrupted:
@@ -88,7 +94,6 @@ def show(report: Report, plan: Plan, store: Store, summary: Summary, options: ar
     """Print how a `run` ended: what it did, the summary, where everything lies, and what to do next."""
     outcome = report.outcome
     here = carried(options, "out", "registry", "profile")
-    stored = carried(options, "out", "registry", "tracking_uri")
     analysis = f"python -m analysis tables{carried(options, 'out', 'registry', 'profile', 'tracking_uri')}"
     for run in report.not_retried:
         print(f"not tried again: {run.name}: {run.reason} ({outlook(run.failure or '')})")
@@ -99,7 +104,8 @@ def show(report: Report, plan: Plan, store: Store, summary: Summary, options: ar
         print(f"{report.started} runs {how}{there}; python -m suite status{here} shows them")
         if report.needs:
             print(f"start any number of workers, anywhere: {report.needs}")
-        print(f"when they are done: python -m suite sync{stored}, then {analysis}")
+        items = " --items" if options.items else ""
+        print(f"when they are done: {_sync_command(options)}{items}, then {analysis}")
         return
     print(counted(report, plan))
     if report.stale:
@@ -144,7 +150,11 @@ def to_json(report: Report) -> dict[str, object]:
         "executed": outcome.executed,
         "failed": [{"key": run.key, "run": run.name} for run in outcome.failed],
         "not_retried": [{"key": run.key, "run": run.name, "reason": run.reason} for run in report.not_retried],
+        "cancelled": outcome.cancelled,
         "left": outcome.left,
+        "detached": report.detached,
+        "started": report.started,
+        "needs": report.needs if report.detached else "",
         "interrupted": outcome.interrupted,
         "already_done": report.already_done,
         "stale": report.stale,

@@ -21,7 +21,7 @@ def execute(options: argparse.Namespace) -> int:
         mirror = Mirror(options.out, uri, experiment, with_items=options.items)
         pushed = mirror.push()
         gone = mirror.gone()
-        pruned = mirror.forget(gone) if options.prune else 0
+        pruned = mirror.forget(dict.fromkeys(gone, "")) if options.prune else 0
     except TrackingUnavailable as error:
         print(f"error: {error}", file=sys.stderr)
         return FAILED

@@ -77,9 +77,10 @@ def _search(options: argparse.Namespace, registry: Registry, tuning: Tuning, sto
             return run.status_of(first)
         tuning = make_tuning(registry, selection_of(options), store, queued(store))
     if missing := tuning.open_runs():
+        again = "the same command without --choose" if options.choose else "the same command"
         print(
             f"error: nothing is chosen while runs are missing: {len(missing)}, {missing[0].name} the first of them; "
-            "the same command without --choose executes them",
+            f"{again} executes them",
             file=sys.stderr,
         )
         return FAILED
@@ -181,6 +182,6 @@ def _show_stages(tuning: Tuning, registry: Registry, options: argparse.Namespace
     if tuning.choices:
         show_choices(tuning.choices)
     print("\nstage 2 of 2: what is declared and what validation chooses, with the evaluation seeds")
-    show_plan(tuning.evaluation, registry, every_run=False)
+    show_plan(tuning.evaluation, registry, Store(options.out), every_run=False)
     if tuning.undecided:
         print(f"and of what will be chosen at most {tuning.undecided} runs, {clock(tuning.undecided_s)} of one worker")

@@ -95,7 +95,8 @@ def ended(run: Run, outcome: str, store: Store) -> str:
     if outcome == "failed":
         failure: Mapping[str, Any] = record.failure() or {"class": "?", "message": "?"}
         message = str(failure["message"]).splitlines()[0]
-        return f"failed  {run.name}  {failure['class']}: {message}  (python -m suite logs {run.key[:12]})"
+        logs = f"python -m suite logs {run.key[:12]}{store.option()}"
+        return f"failed  {run.name}  {failure['class']}: {message}  ({logs})"
     result: Mapping[str, Any] = record.result() or {"metrics": {}, "seconds": {}}
     split = "val" if run.purpose == "selection" else "test"  # what is chosen with a seed is not looked at on test
     name = f"{split}/{run.metric['name']}"

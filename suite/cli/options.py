@@ -79,7 +79,7 @@ def _take_slice(registry: Registry, options: argparse.Namespace) -> None:
 
 def _say_what_slices_leave(registry: Registry, options: argparse.Namespace) -> None:
     """Say where an option names a slice that selects more than the option takes from it."""
-    for option in SELECTION:
+    for option in SELECTION if hasattr(options, "slice") else ():
         for name in registry.document.slices.keys() & set(getattr(options, option) or ()):
             others = [other for other in registry.document.slices[name].parts() if other != option]
             if others and name != options.slice:
@@ -88,11 +88,12 @@ def _say_what_slices_leave(registry: Registry, options: argparse.Namespace) -> N
 
 
 def say_registry(registry: Registry, options: argparse.Namespace) -> None:
-    """Print which registry is in use, on standard error; nothing where a program reads or nobody does."""
+    """Print which registry is in use and what of a slice is not, on standard error; nothing where nobody reads."""
     if not getattr(options, "json", False) and not getattr(options, "quiet", False):
         is_own = registry.file != shipped() / registry.file.name
         name = relative(registry.file) if is_own else "the suite's own"
         print(f"registry  {name} (experiment {registry.document.experiment})", file=sys.stderr)
+        _say_what_slices_leave(registry, options)
 
 
 def carried(options: argparse.Namespace, *names: str) -> str:
@@ -123,8 +124,6 @@ def plan_of(options: argparse.Namespace) -> tuple[Registry, Plan, Store]:
     registry, store = _loaded(options), Store(options.out)
     made = make_plan(registry, selection_of(options), store, queued(store))
     say_registry(registry, options)
-    if not getattr(options, "json", False) and not getattr(options, "quiet", False):
-        _say_what_slices_leave(registry, options)
     return registry, made, store
 
 

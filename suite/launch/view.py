@@ -28,7 +28,7 @@ def queued(store: Store) -> dict[str, str]:
     """Return the runs that a launch has in hand, each with what is known of the array task that has it."""
     here = [launch for launch in live_launches(store) if not launch.is_on_cluster]
     found = {
-        key: f"launch {launch.id} waits for workers: python -m suite worker"
+        key: f"launch {launch.id} waits for workers: python -m suite worker{store.option()}"
         for launch in pools(store)
         for key in launch.open_keys(store)
     }
@@ -54,7 +54,13 @@ def status_json(plan: Plan, store: Store) -> dict[str, Any]:
     cells = [{"benchmark": b, "loss": loss, **states} for (b, loss), states in matrix(plan).items()]
     launches = [{"id": launch.id, "workers": [vars(w) for w in launch.workers()]} for launch in live_launches(store)]
     summary = plan.to_json()["summary"]
-    return {"matrix": cells, "summary": summary, "launches": launches, "cluster": vars(cluster(store))}
+    failed = [
+        {"key": run.key, "run": run.name, "reason": run.reason, "outlook": outlook(run.failure or "")}
+        for run in plan.runs
+        if run.state == "failed"
+    ]
+    seen = {"launches": launches, "cluster": vars(cluster(store))}
+    return {"matrix": cells, "summary": summary, "failed": failed, **seen}
 
 
 @dataclass(frozen=True)

@@ -327,7 +327,7 @@ def find_key(store: Store, word: str) -> str:
         found = dict.fromkeys((key for key in store.keys() | queued.keys() if key.startswith(word)), "")
         none, meaning = f"no run has a key that begins with {word!r}", f"have keys that begin with {word!r}"
     if not found:
-        raise LookupError(f"{none}; python -m suite plan --runs shows keys and names")
+        raise LookupError(f"{none}; python -m suite plan --runs{store.option()} shows keys and names")
     if len(found) > 1:
         listed = ", ".join(f"{key[:12]}{profile}" for key, profile in sorted(found.items())[:5])
         raise LookupError(f"{len(found)} runs {meaning}: {listed}{' ...' * (len(found) > 5)}; give more of its key")

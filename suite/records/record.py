@@ -10,16 +10,19 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from suite.records.files import held, is_held, read_json, write_json
 
 SCHEMA = 1
+DEFAULT: Final = Path("results")
+"""Where commands look without ``--out``."""
 CHECKPOINTS = ("checkpoint.pt", "checkpoint.previous.pt")
 """The last one, and the one before it, for when that is damaged."""
 
@@ -143,6 +146,13 @@ class Store:
     def record(self, key: str) -> Record:
         """Return the record of a key, whether or not it exists yet."""
         return Record(self.runs / key)
+
+    def option(self) -> str:
+        """Return `` --out DIR`` for a command about this folder; nothing where it is the default, ``results`` here."""
+        if self.out == DEFAULT.absolute():
+            return ""
+        seen = os.path.relpath(self.out)
+        return f" --out {shlex.quote(str(self.out) if seen.startswith('..') else seen)}"
 
     def keys(self) -> set[str]:
         """Return the keys that have a record."""

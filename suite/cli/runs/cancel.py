@@ -17,7 +17,8 @@ def execute(options: argparse.Namespace) -> int:
     store = Store(options.out)
     prefixes = [text for text in options.keys if not is_override(text)]
     options.overrides = [text for text in options.keys if is_override(text)]
-    is_selection = any((options.benchmarks, options.losses, options.seeds, options.slice, options.overrides))
+    named = (options.benchmarks, options.losses, options.seeds, options.slice, options.profile)
+    is_selection = any((*named, options.overrides))
     if prefixes and is_selection:
         raise InputError([Problem(COMMAND_LINE, " ".join(prefixes), "give keys or a selection, not both")])
     keys = {found_key(store, prefix) for prefix in prefixes} if prefixes else None

@@ -9,7 +9,7 @@ import sys
 from collections import Counter
 
 from suite.cli.arguments import FAILED, OK
-from suite.cli.options import agreed, found_key, is_override, load_registry, plan_of
+from suite.cli.options import agreed, carried, found_key, is_override, load_registry, plan_of
 from suite.cli.table import show_table
 from suite.launch.view import queued
 from suite.problems import COMMAND_LINE, InputError, Problem
@@ -34,7 +34,7 @@ def execute(options: argparse.Namespace) -> int:
         print(json.dumps({"found": [record.key for record in free], "removed": 0, "in_mlflow": 0}, indent=1))
         return OK
     if not options.json:
-        _show(free, len(records) - len(free))
+        _show(free, len(records) - len(free), store)
     if not free or not (options.yes or agreed(f"Forget these {len(free)} runs for good?")):
         return OK
     removed = [record.key for record in free if _removed(record)]
@@ -42,7 +42,8 @@ def execute(options: argparse.Namespace) -> int:
         mirrored = Mirror(options.out, default_uri(options.out, options.tracking_uri), experiment).forget(removed)
     except TrackingUnavailable as error:
         print(f"error: {len(removed)} records are removed, but {error}", file=sys.stderr)
-        print("python -m suite sync --prune removes them from MLflow, too", file=sys.stderr)
+        here = carried(options, "out", "registry", "tracking_uri")
+        print(f"python -m suite sync --prune{here} removes them from MLflow, too", file=sys.stderr)
         return FAILED
     if options.json:
         print(json.dumps({"found": [r.key for r in free], "removed": len(removed), "in_mlflow": mirrored}, indent=1))
@@ -65,7 +66,7 @@ def _chosen(options: argparse.Namespace, store: Store) -> tuple[set[str], str]:
     return {run.key for run in plan.runs}, registry.document.experiment
 
 
-def _show(records: list[Record], in_use: int) -> None:
+def _show(records: list[Record], in_use: int, store: Store) -> None:
     counted: Counter[tuple[str, str, str]] = Counter()
     for record in records:
         run = record.run() or {}
@@ -78,7 +79,7 @@ def _show(records: list[Record], in_use: int) -> None:
     else:
         print("nothing to forget: no record of these runs" + (" that is not in use" if in_use else ""))
     if in_use:
-        print(f"{in_use} more are running or queued: python -m suite cancel ends them")
+        print(f"{in_use} more are running or queued: python -m suite cancel{store.option()} ends them")
 
 
 def _removed(record: Record) -> bool:

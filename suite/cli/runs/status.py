@@ -79,9 +79,8 @@ def show(plan: Plan, store: Store) -> None:
     print(f"{len(plan.runs)} runs at profile {plan.profile}: {counted}")
     for run in plan.runs:
         if run.state == "failed":
-            print(
-                f"failed: {run.name}: {run.reason}; {outlook(run.failure or '')} (python -m suite logs {run.key[:12]})"
-            )
+            logs = f"python -m suite logs {run.key[:12]}{store.option()}"
+            print(f"failed: {run.name}: {run.reason}; {outlook(run.failure or '')} ({logs})")
     stopped = Counter(run.reason for run in plan.runs if run.state == "missing" and run.reason)
     for reason, number in stopped.items():
         print(f"{number} of the missing were {reason}, and go on from their checkpoints")
@@ -95,7 +94,8 @@ def show(plan: Plan, store: Store) -> None:
             print(f"launch {launch.id}, {who}: {name}{worker.phase}{steps}{since if has_joined(worker.number) else ''}")
     for launch in pools(store):
         number, at_work = len(list(launch.open_keys(store))), len(launch.workers())
-        print(f"launch {launch.id} is open to workers: {number} runs to do, {at_work} workers: python -m suite worker")
+        worker = f"python -m suite worker{store.option()}"
+        print(f"launch {launch.id} is open to workers: {number} runs to do, {at_work} workers: {worker}")
 
 
 def _show_array_tasks(store: Store) -> None:
@@ -105,7 +105,8 @@ def _show_array_tasks(store: Store) -> None:
         silence = f"{found.silent} does not answer: {found.silence}"
         print(f"{silence}. What its jobs do is unknown; nothing is submitted again meanwhile")
     for one in found.stillborn:
-        print(f"array task {one['job']} ended without having begun: python -m suite logs {one['key'][:12]} --task")
+        logs = f"python -m suite logs {one['key'][:12]} --task{store.option()}"
+        print(f"array task {one['job']} ended without having begun: {logs}")
     if not tasks:
         return
     rows = [

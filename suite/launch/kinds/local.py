@@ -124,7 +124,8 @@ class LocalJobs:
             self.launch.remove()
             raise LaunchError(
                 f"{self.parallel()} workers of earlier launches are at work: without --detach this command waits for "
-                "its turn; launcher.workers=N allows more workers; python -m suite cancel stops them"
+                "its turn; launcher.workers=N allows more workers; "
+                f"python -m suite cancel{self._store.option()} stops them"
             )
 
     def tend(self, open_runs: Mapping[str, Run], is_getting_on: bool) -> None:

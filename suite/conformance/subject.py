@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -124,6 +124,7 @@ def outcome(loss: Callable[[Pairs], Tensor], pairs: EmbeddedPairs, batch: Batch)
     with seeded():
         value = differentiable(loss(pairs))
     similarity = pairs.similarity  # the very tensor that the loss used, unless it went through blocks
+    named: Iterable[tuple[str, torch.nn.Parameter]]
     named = loss.named_parameters() if isinstance(loss, torch.nn.Module) else ()
     parameters = {name: parameter for name, parameter in named if parameter.requires_grad}
     inputs = [similarity, *batch.embeddings, *parameters.values()]

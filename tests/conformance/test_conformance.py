@@ -106,7 +106,8 @@ def test_a_loss_with_state_parameters_schedule_and_stop_gradients_conforms() -> 
 
 
 def test_a_loss_may_freeze_its_parameters() -> None:
-    for make in (Counted, LearnableTemperature):
+    makers: tuple[Callable[[], Loss], ...] = (Counted, LearnableTemperature)
+    for make in makers:
 
         def frozen(make: Callable[[], Loss] = make) -> Loss:
             return make().requires_grad_(False)

@@ -225,12 +225,15 @@ def _load(options: argparse.Namespace, all_runs: bool = False) -> Loaded:
         experiment=options.experiment,
         registry=options.registry,
     )
+    if options.profile is not None:
+        profiles = sorted(logged.runs["profile"].dropna().unique())
+        if options.profile not in profiles:
+            other = f"no run of profile {options.profile!r}; it has {', '.join(profiles)}"
+            raise NothingToShow(f"{logged.origin} holds {other}")
+        logged = logged.of_profile(options.profile)
     collected = collect(logged.runs, options.profile, options.keep_stale, logged.declared.searched)
     if not collected.profiles and not all_runs:
-        profiles = sorted(logged.runs["profile"].dropna().unique())
-        unknown = options.profile is not None and options.profile not in profiles
-        other = f"no run of profile {options.profile!r}; it has {', '.join(profiles)}"
-        raise NothingToShow(f"{logged.origin} holds {other if unknown else 'no finished run'}")
+        raise NothingToShow(f"{logged.origin} holds no finished run")
     return Loaded(logged, collected, out, options.accept_changes)
 
 

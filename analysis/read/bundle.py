@@ -58,7 +58,7 @@ def write(logged: Logged, folder: Path) -> list[Path]:
     Returns
     -------
     list of Path
-        The two files; and ``items.parquet``, if runs kept the outcomes of their test items.
+        The two files; and ``items.parquet``, if evaluation runs kept the outcomes of their test items.
     """
     runs = _ordered(logged.runs).reset_index(drop=True)
     table = _table(runs)
@@ -69,7 +69,8 @@ def write(logged: Logged, folder: Path) -> list[Path]:
         digests[name] = digest(lists)
         curves |= {f"{CURVE}{name}.{part}": column for part, column in lists.items()}
     declared = logged.declared.to_json()
-    outcomes = items.table_of(logged.outcomes(), list(runs["run_id"]))
+    evaluated = list(runs.loc[runs["purpose"].eq("evaluation"), "run_id"])  # nothing is made of those of a search
+    outcomes = items.table_of(logged.outcomes(evaluated), evaluated)
     manifest = {
         "schema": SCHEMA,
         "experiment": logged.experiment,

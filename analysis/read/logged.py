@@ -96,6 +96,10 @@ class Logged:
         """
         return self.read_outcomes(sorted(set(self.runs["run_id"] if run_ids is None else run_ids)))
 
+    def of_profile(self, profile: str) -> Logged:
+        """Return the same with the runs of one profile alone."""
+        return replace(self, runs=self.runs[self.runs["profile"].eq(profile)].reset_index(drop=True))
+
     def holding(self, run_ids: Iterable[str]) -> Logged:
         """Return the same with the curves of some runs read already, and of no others: for several who ask for them."""
         points = self.curves(list(run_ids))

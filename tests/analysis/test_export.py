@@ -67,6 +67,19 @@ def test_a_colleague_s_bundle_and_ones_own_runs_become_one_bundle(out: Path, tmp
     assert own == [7] and both.count(7) == 1 and len(both) == 10
 
 
+def test_a_profile_alone_is_exported_and_published(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "results"
+    for seed, profile in enumerate(("mini", "paper", "paper")):
+        write_run(folder, "image", "infonce", seed, test=0.5 + seed / 10, profile=profile)
+    Mirror(folder, default_uri(folder), "first").push()
+    assert main(["export", "--profile", "paper", "--to", "bundle"]) == 0
+    assert "2 runs of" in capsys.readouterr().out and read_seeds(tmp_path / "bundle") == [1, 2]
+    assert main(["publish", "--profile", "paper", "--to", "sent.zip"]) == 0
+    zipfile.ZipFile("sent.zip").extractall()
+    assert read_seeds(tmp_path / "sent") == [1, 2]
+    assert main(["export", "--profile", "large", "--to", "none"]) != 0 and not (tmp_path / "none").exists()
+
+
 def read_seeds(bundle: Path) -> list[int]:
     return list(pd.read_parquet(bundle / "runs.parquet", columns=["seed"])["seed"])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from analysis.evidence.items import Items
 from analysis.read.bundle import write
 from analysis.read.collect import collect
 from analysis.read.items import ByRun
+from analysis.read.load import load
 from analysis.read.logged import Logged
 from analysis.statistics.items import crossed_interval, item_weights
 from analysis.tables.items import HEADING
@@ -103,6 +105,14 @@ def bundle(folder: Path, with_items: bool) -> Path:
     if not with_items:
         rest[-1].unlink()
     return runs
+
+
+def test_a_bundle_has_the_outcomes_of_evaluation_runs_alone(tmp_path: Path) -> None:
+    logged, _ = campaign()
+    runs = logged.runs.assign(purpose=["selection", *["evaluation"] * (len(logged.runs) - 1)])
+    assert len(logged.outcomes()) == len(runs)
+    file = write(replace(logged, runs=runs), tmp_path)[0]
+    assert load([str(file)]).outcomes().keys() == set(runs["run_id"][1:])
 
 
 @pytest.mark.parametrize("with_items", [True, False])

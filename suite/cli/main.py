@@ -68,6 +68,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         advice = f". {permission_advice(error)}" if isinstance(error, PermissionError) else ""
         print(f"error: {error.strerror or error}{where}; nothing that was computed is lost{advice}", file=sys.stderr)
         return FAILED
+    except Exception as error:
+        from suite.data import DataError  # which takes as long as all other imports of this module
+
+        if not isinstance(error, DataError):
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return FAILED
 
 
 def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -83,6 +90,8 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
             problems.append(Problem(COMMAND_LINE, text, f"no such option; {hint}"))
         elif hasattr(options, "datasets"):  # argparse takes the names that stand together, with no option between
             options.datasets = [*options.datasets, text]
+        elif hasattr(options, "keys"):
+            options.keys = [*options.keys, text]
         elif not hasattr(options, "overrides"):
             problems.append(Problem(COMMAND_LINE, text, "is one argument too many"))
         else:

@@ -6,14 +6,13 @@ import argparse
 import shlex
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Final
 
 from suite.launch.view import queued
 from suite.plan.plan import Plan, Selection, make_plan
 from suite.problems import COMMAND_LINE, InputError, Problem, choices
 from suite.records.launch import find_key
-from suite.records.record import Store
+from suite.records.record import DEFAULT, Store
 from suite.registry.load import load, shipped
 from suite.registry.places import relative
 from suite.registry.registry import Registry
@@ -21,7 +20,7 @@ from suite.text.masking import masked
 
 SELECTION: Final = ("benchmarks", "losses", "seeds")
 DEFAULT_PROFILE: Final = "mini"
-DEFAULTS: Final[Mapping[str, object]] = {"out": Path("results"), "profile": DEFAULT_PROFILE}
+DEFAULTS: Final[Mapping[str, object]] = {"out": DEFAULT, "profile": DEFAULT_PROFILE}
 
 
 def is_override(text: str) -> bool:
@@ -79,7 +78,7 @@ def _take_slice(registry: Registry, options: argparse.Namespace) -> None:
 
 def _say_what_slices_leave(registry: Registry, options: argparse.Namespace) -> None:
     """Say where an option names a slice that selects more than the option takes from it."""
-    for option in SELECTION:
+    for option in SELECTION if hasattr(options, "slice") else ():
         for name in registry.document.slices.keys() & set(getattr(options, option) or ()):
             others = [other for other in registry.document.slices[name].parts() if other != option]
             if others and name != options.slice:
@@ -88,11 +87,12 @@ def _say_what_slices_leave(registry: Registry, options: argparse.Namespace) -> N
 
 
 def say_registry(registry: Registry, options: argparse.Namespace) -> None:
-    """Print which registry is in use, on standard error; nothing where a program reads or nobody does."""
+    """Print which registry is in use and what of a slice is not, on standard error; nothing where nobody reads."""
     if not getattr(options, "json", False) and not getattr(options, "quiet", False):
         is_own = registry.file != shipped() / registry.file.name
         name = relative(registry.file) if is_own else "the suite's own"
         print(f"registry  {name} (experiment {registry.document.experiment})", file=sys.stderr)
+        _say_what_slices_leave(registry, options)
 
 
 def carried(options: argparse.Namespace, *names: str) -> str:
@@ -123,8 +123,6 @@ def plan_of(options: argparse.Namespace) -> tuple[Registry, Plan, Store]:
     registry, store = _loaded(options), Store(options.out)
     made = make_plan(registry, selection_of(options), store, queued(store))
     say_registry(registry, options)
-    if not getattr(options, "json", False) and not getattr(options, "quiet", False):
-        _say_what_slices_leave(registry, options)
     return registry, made, store
 
 

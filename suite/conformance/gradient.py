@@ -48,7 +48,7 @@ class _Differences:
         value = self._value(loss, similarity)
         if value.dtype != torch.float64:
             raise Failed(f"the result is {value.dtype} for similarities in float64: keep the dtype of pairs.similarity")
-        self._parameters = dict(loss.named_parameters())
+        self._parameters = {name: one for name, one in loss.named_parameters() if one.requires_grad}
         gradients = torch.autograd.grad(value, [similarity, *self._parameters.values()], allow_unused=True)
         tensors = [similarity, *self._parameters.values()]
         filled = [torch.zeros_like(t) if g is None else g for t, g in zip(tensors, gradients, strict=True)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -41,7 +41,7 @@ class Outcome:
     similarity, of_similarity : Tensor [anchors, candidates]
         The cosines and their gradient.
     of_parameters : mapping of name to Tensor or None
-        The gradients of the loss's own parameters.
+        The gradients of the loss's own parameters, but for those that are frozen (``requires_grad=False``).
     """
 
     value: Tensor
@@ -124,7 +124,9 @@ def outcome(loss: Callable[[Pairs], Tensor], pairs: EmbeddedPairs, batch: Batch)
     with seeded():
         value = differentiable(loss(pairs))
     similarity = pairs.similarity  # the very tensor that the loss used, unless it went through blocks
-    parameters = dict(loss.named_parameters()) if isinstance(loss, torch.nn.Module) else {}
+    named: Iterable[tuple[str, torch.nn.Parameter]]
+    named = loss.named_parameters() if isinstance(loss, torch.nn.Module) else ()
+    parameters = {name: parameter for name, parameter in named if parameter.requires_grad}
     inputs = [similarity, *batch.embeddings, *parameters.values()]
     of_similarity, *rest = torch.autograd.grad(value, inputs, allow_unused=True)
     count = len(batch.embeddings)

@@ -61,7 +61,7 @@ def survives_a_checkpoint(subject: Subject) -> str:
 
 def _train(subject: Subject, loss: Loss, convention: str, start: int, stop: int) -> list[list[Tensor]]:
     """Train a loss's own parameters; returns value and gradients of each step."""
-    parameters = list(loss.parameters())
+    parameters = [parameter for parameter in loss.parameters() if parameter.requires_grad]
     trace = []
     for number in range(start, stop):
         loss.start(TRAINING.step(number))

@@ -18,7 +18,7 @@ def describe(files: Sequence[Path]) -> str:
     """
     import yaml
 
-    name = re.sub(r"\W+", "_", files[0].stem.lower()).strip("_") or "data"
+    name = re.sub(r"[^a-z0-9]+", "_", files[0].stem.lower()).strip("_") or "data"  # what a catalogue takes
     described = {file: _digest(file) for file in files}
     entry = {
         "title": name,

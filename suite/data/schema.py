@@ -74,7 +74,8 @@ class _Reader:
         import yaml
 
         try:
-            root = yaml.compose(self.path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+            loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # where PyYAML was built without libyaml
+            root = yaml.compose(self.path.read_text(encoding="utf-8"), Loader=loader)
         except OSError as error:
             self._note(1, f"cannot be read: {error.strerror}")
             return {}

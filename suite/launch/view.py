@@ -65,7 +65,11 @@ def status_json(plan: Plan, store: Store) -> dict[str, Any]:
     cells = [{"benchmark": b, "loss": loss, **states} for (b, loss), states in matrix(plan).items()]
     launches = [{"id": launch.id, "workers": [vars(w) for w in launch.workers()]} for launch in live_launches(store)]
     summary = plan.to_json()["summary"]
-    failed = [{"key": run.key, "run": run.name, "reason": run.reason} for run in plan.runs if run.state == "failed"]
+    failed = [
+        {"key": run.key, "run": run.name, "reason": run.reason, "outlook": outlook(run.failure or "")}
+        for run in plan.runs
+        if run.state == "failed"
+    ]
     waiting = [{"id": launch.id, "to_do": len(list(launch.open_keys(store)))} for launch in pools(store)]
     said = {"matrix": cells, "summary": summary, "failed": failed, "launches": launches}
     return {**said, "open_to_workers": waiting, "cluster": vars(cluster(store))}

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from suite.plan.estimates import Estimates
-from suite.plan.run import STATES, Run, expand
+from suite.plan.run import STATES, Run, expand, run_of
 from suite.problems import COMMAND_LINE, InputError, Problem, choices
 from suite.provenance.machine import changed_modules
 from suite.records.failures import HOPELESS
@@ -56,8 +56,8 @@ class Plan:
         states = {"missing", *rerun}
         return [run for run in self.runs if run.state in states or (run.failure and run.failure not in HOPELESS)]
 
-    def to_json(self) -> dict[str, Any]:
-        """Return what ``plan --json`` prints."""
+    def to_json(self, rerun: Sequence[str] = ()) -> dict[str, Any]:
+        """Return what ``plan --json`` prints; `rerun` as for :meth:`to_do`."""
         listed = [
             {
                 "key": run.key,
@@ -73,7 +73,7 @@ class Plan:
             }
             for run in self.runs
         ]
-        seconds = sum(run.estimate_s for run in self.to_do())
+        seconds = sum(run.estimate_s for run in self.to_do(rerun))
         summary = {"runs": len(self.runs), **self.count(), "to_do_s": round(seconds, 3)}
         return {"runs": listed, "summary": summary}
 
@@ -239,12 +239,11 @@ def find_run(
     `queued` is that of :func:`make_plan`.
     """
     known = store.record(key).run() or planned(store, key)
-    if known is None or known["benchmark"] not in registry.document.benchmarks:
+    if known is None:
         return None
-    losses = (REFERENCES,) if known["kind"] == "reference" else (known["loss"],)
-    selection = Selection((known["benchmark"],), losses, (str(known["seed"]),), known["profile"])
+    where = (known["benchmark"], known["loss"], known["kind"], known["seed"], known["profile"])
     try:
-        made = make_plan(registry, selection, store, queued)
-    except InputError:
+        run = run_of(registry, *where)
+    except LookupError:
         return None
-    return next((run for run in made.runs if run.key == key), None)
+    return next(with_states([run], registry, store, queued)) if run.key == key else None

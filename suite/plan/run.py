@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 from suite.provenance import targets
 from suite.records.specs import RunSpec
 from suite.registry.registry import Registry
+from suite.registry.search import TRIAL
 from suite.registry.selection import REFERENCES
 
 State = Literal["missing", "queued", "running", "done", "failed", "stale"]
@@ -113,7 +114,7 @@ def run_of(
     Raises
     ------
     LookupError
-        If the registry has no such benchmark, profile, loss or reference.
+        If the registry has no such benchmark, profile, loss or reference, or the benchmark's search no such trial.
     """
     entries = registry.document.benchmarks
     if benchmark not in entries:
@@ -123,6 +124,20 @@ def run_of(
     if kind == "loss" and loss not in registry.losses:  # the name that it had before its sweep grew
         members = (name for name, entry in registry.losses.items() if entry.sweep_of == loss.partition("@")[0])
         loss = next((name for name in members if registry.identity(name, benchmark, profile) == loss), loss)
+    if kind == "loss":
+        registry = _with_trial(registry, loss)
     if loss not in (registry.losses if kind == "loss" else entries[benchmark].references):
         raise LookupError(f"the registry has no {kind} {loss!r}" + (f" of {benchmark}" if kind == "reference" else ""))
+    if kind == "loss" and not registry.offers(loss, benchmark):
+        raise LookupError(f"the registry has no {kind} {loss!r} of {benchmark}")
     return next(_runs(registry, benchmark, loss, kind, [seed], profile))
+
+
+def _with_trial(registry: Registry, loss: str) -> Registry:
+    """Return a registry whose budget holds a trial: `tune` may have had a larger one, which adds to the trials."""
+    name, _, trial = loss.partition(f"@{TRIAL}=")
+    if loss in registry.losses or name not in registry.losses or not trial.isdecimal():
+        return registry
+    entry = replace(registry.losses[name], name=loss, sweep_of=name, trial=int(trial))
+    document = replace(registry.document, budget=max(registry.document.budget, int(trial) + 1))
+    return replace(registry, document=document, losses={**registry.losses, loss: entry}, _trials={})

@@ -86,13 +86,13 @@ class Tuning:
         """Return the runs of the selection stage that may yet be done: nothing is chosen before."""
         return [run for run in self.selection.runs if run.state in OPEN]
 
-    def to_json(self) -> dict[str, Any]:
-        """Return what ``tune --dry-run --json`` prints."""
+    def to_json(self, rerun: Sequence[str] = ()) -> dict[str, Any]:
+        """Return what ``tune --dry-run --json`` prints; `rerun` as for :meth:`suite.plan.plan.Plan.to_do`."""
         return {
-            "selection": self.selection.to_json(),
+            "selection": self.selection.to_json(rerun),
             "choices": [asdict(choice) for choice in self.choices],
             "evaluation": {
-                **self.evaluation.to_json(),
+                **self.evaluation.to_json(rerun),
                 "undecided": {"runs": self.undecided, "estimate_s": round(self.undecided_s, 3)},
             },
         }

@@ -16,11 +16,13 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from suite.records.files import held, is_held, read_json, write_json
 
 SCHEMA = 1
+DEFAULT: Final = Path("results")
+"""Where commands look without ``--out``."""
 CHECKPOINTS = ("checkpoint.pt", "checkpoint.previous.pt")
 """The last one, and the one before it, for when that is damaged."""
 
@@ -144,7 +146,7 @@ class Store:
     @property
     def option(self) -> str:
         """What a further command has to be given to mean this folder; nothing where it means it by itself."""
-        return "" if self.out == Path("results").absolute() else f" --out {shlex.quote(str(self.out))}"
+        return "" if self.out == DEFAULT.absolute() else f" --out {shlex.quote(str(self.out))}"
 
     def record(self, key: str) -> Record:
         """Return the record of a key, whether or not it exists yet."""

@@ -53,13 +53,16 @@ def extended(content: Mapping[str, Any], suite: Path, lines: Lines) -> dict[str,
 
 @contextlib.contextmanager
 def folder_of(file: Path, content: Mapping[str, Any], is_extended: bool) -> Iterator[Path]:
-    """Yield the folder where Hydra finds a registry: its own, or inside the block one with the merged file."""
-    if not is_extended:
+    """Yield the folder where Hydra finds a registry: its own, or inside the block one with the merged file.
+
+    Hydra looks for ``NAME.yaml`` alone: a registry that is called ``NAME.yml`` is copied, too.
+    """
+    if not is_extended and file.suffix == ".yaml":
         yield file.parent
         return
     with tempfile.TemporaryDirectory() as folder:
         text = yaml.safe_dump(dict(content), sort_keys=False, allow_unicode=True)
-        Path(folder, file.name).write_text(text, encoding="utf-8")
+        Path(folder, f"{file.stem}.yaml").write_text(text, encoding="utf-8")
         yield Path(folder)
 
 
@@ -79,7 +82,7 @@ def _wrong_keep(keep: Any, base: Mapping[str, Any], lines: Lines) -> Iterator[Pr
         path = (KEEP, section)
         if section not in KEPT:
             yield Problem(lines(path), dotted(path), f"no such section; {choices(section, KEPT)}")
-        elif not isinstance(names, list):
+        elif not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             yield Problem(lines(path), dotted(path), "expected a list of names, as in [image, graph]")
         else:
             for index, name in enumerate(names):

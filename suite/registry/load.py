@@ -6,6 +6,7 @@ import copy
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
@@ -63,13 +64,14 @@ def load(file: Path | None = None, overrides: Sequence[str] = (), launcher: str 
         With every problem found.
     """
     file = (file or default_registry()).absolute()
-    lines = Lines(overrides)
+    chosen = {o: o.partition("=")[2] for o in overrides if re.fullmatch(r"launcher(s@launcher)?=[^{}\[\]]*", o)}
+    named = {f"--launcher {launcher}": launcher} if launcher else {}
+    others = [o for o in overrides if o not in chosen]  # a launcher that is named sets no key: what it holds has a line
+    lines = Lines(others)
     content = lines.read(file)
     import_from([str(file.parent)])  # a study's own losses lie beside its registry
     _check_syntax(overrides)
-    chosen = {o: o.partition("=")[2] for o in overrides if re.fullmatch(r"launcher(s@launcher)?=[^{}\[\]]*", o)}
-    named = {f"--launcher {launcher}": launcher} if launcher else {}
-    composed = _compose(file, content, [o for o in overrides if o not in chosen], {**chosen, **named}, lines)
+    composed = _compose(file, content, others, {**chosen, **named}, lines)
     document, problems = _document(composed, lines)
     return checked_registry(document, file, lines, problems)
 
@@ -320,8 +322,7 @@ def _known_keys(path: KeyPath, composed: Mapping[str, Any]) -> list[str]:
         (4, "claims"): Trials,
         (5, "benchmarks"): _OF_ENTRIES.get(path[2] if len(path) > 2 else "", Resources),
     }
-    fields = tables.get((len(path), path[0]), Document).__dataclass_fields__  # type: ignore[attr-defined]
-    names = [name for name in fields if not name.startswith("__")]
+    names = [field.name for field in fields(tables.get((len(path), path[0]), Document))]
     return names if path[0] == "launcher" else [_WRITTEN.get(name, name) for name in names]
 
 

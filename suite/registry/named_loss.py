@@ -14,6 +14,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
 from suite.problems import COMMAND_LINE, InputError, Problem, choices
+from suite.process import import_from
 from suite.provenance import targets
 from suite.registry.binding import bind, interpolate
 from suite.registry.registry import LossEntry, Registry
@@ -81,11 +82,12 @@ def find(name: str, parameters: Sequence[str] = (), registry: Path | None = None
     InputError
         With every problem found.
     """
+    from suite.registry.load import default_registry, load
+
     given, problems = _parsed(parameters)
     if "." in name and "@" not in name:
+        import_from([str((registry or default_registry()).absolute().parent)])  # as for the registry's own losses
         return _bound(name, _resolved(name), given, problems)
-    from suite.registry.load import load
-
     known = load(registry)
     if name not in known.losses:
         short = targets.short_names(GROUP)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from suite.problems import choices
@@ -121,7 +121,20 @@ def _combine(texts: Iterable[str], expand: Callable[[str], Iterable[str]], every
 
 
 def _split(texts: Sequence[str]) -> list[str]:
-    return [part.strip() for text in texts for part in text.split(",") if part.strip()]
+    return [part.strip() for text in texts for part in _at_commas(text) if part.strip()]
+
+
+def _at_commas(text: str) -> Iterator[str]:
+    """Split at commas, but for those of a value in brackets, as in ``mine@widths=[8, 16]``."""
+    part, depth = "", 0
+    for sign in text:
+        depth += (sign in "[({") - (sign in "])}")
+        if sign == "," and depth <= 0:
+            yield part
+            part = ""
+        else:
+            part += sign
+    yield part
 
 
 def _not_empty(kind: str, chosen: list[T], texts: Sequence[str]) -> list[T]:

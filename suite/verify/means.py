@@ -35,7 +35,7 @@ class Mean:
     logged, found : float
         NaN where a run lacks the metric.
     allowed : float
-        How much they may differ.
+        How much they may differ; 0 where what was logged is not finite.
     freedom : int
         Degrees of freedom of the scatter over seeds that it follows from; 0 where a constant stands in.
     """
@@ -109,7 +109,7 @@ def _mean(
         quantile = float(special.stdtrit(freedom, 1 - alpha / 2))
         allowed = quantile * std * math.sqrt(2 / len(members))
     else:
-        allowed, freedom = tolerance * (1 + abs(before)), 0
+        allowed, freedom = tolerance * (1 + abs(before)) if math.isfinite(before) else 0.0, 0
     seeds = tuple(sorted(one.logged.seed for one in members))
     return Mean(first.benchmark, first.loss, first.profile, metric, is_primary, seeds, before, now, allowed, freedom)
 

@@ -105,3 +105,7 @@ def test_list_shows_the_registry(project: Project) -> None:
     listed = json.loads(project.suite("list", "--json")[1])
     assert listed["seeds"] == [0, 1, 2, 3]
     assert "cosine@scale=10.0" in listed["losses"]
+    metric = {"name": "accuracy", "goal": "maximise", "margin": 0.01, "margin_reason": ""}
+    assert listed["metrics"] == {"blobs": metric, "nothing": metric}
+    assert listed["classes"]["blobs"] == "tests.toys.Blobs" and listed["data"]["blobs"] == []
+    assert listed["arguments"]["infonce"] == {"temperature": "${host_temperature}"}

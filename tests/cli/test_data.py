@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from suite.cli.setup import data as command
-from suite.data import describe
+from suite.data import describe, load_catalogue
 from tests.conftest import Project
 
 SETS = ("small", "large", "spare")
@@ -122,3 +123,28 @@ def test_a_large_download_is_asked_about_at_a_terminal(
     assert asked == ([] if answer is None else ["Download up to 50 bytes? [y/N] "])
     assert status == (0 if fetched else 1)
     assert (with_sets.folder / "cache/small/small.bin").exists() == fetched
+
+
+@pytest.mark.parametrize("action", [("data", "list"), ("data", "verify"), ("doctor",)], ids=" ".join)
+def test_damaged_checksums_are_an_error_and_no_traceback(with_sets: Project, action: tuple[str, ...]) -> None:
+    mine = with_sets.folder / "mine.yaml"
+    mine.write_text(re.sub("sha256: [0-9a-f]{64}", "sha256: recorded", mine.read_text(), count=1))
+    (with_sets.folder / "cache").mkdir()
+    (with_sets.folder / "cache/recorded.json").write_text("{")
+    status, _, errors = with_sets.suite(*action)
+    assert status == 1
+    assert f"error: {with_sets.folder / 'cache/recorded.json'} is damaged" in errors
+    assert "Put a copy of it back, or remove it" in errors
+
+
+def test_a_file_is_described_as_a_catalogue_takes_it(project: Project) -> None:
+    for folder in ("train", "test", "train/Größe 2"):
+        (project.folder / folder).mkdir(parents=True)
+        (project.folder / folder / "Messgröße 2.csv").write_text(folder)
+    status, out, _ = project.suite("data", "describe", "train/Messgröße 2.csv", "train/Messgröße 2.csv")
+    assert status == 0
+    project.write(out, "mine.yaml")
+    assert list(load_catalogue(project.folder / "mine.yaml")) == ["messgr_e_2"]
+    status, out, errors = project.suite("data", "describe", "train/Messgröße 2.csv", "test/Messgröße 2.csv")
+    assert (status, out) == (2, "")
+    assert "Messgröße 2.csv: 2 files have this name" in errors

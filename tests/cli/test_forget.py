@@ -84,3 +84,10 @@ def test_sync_notices_records_that_are_gone(ran: Project) -> None:
     assert "1 runs whose records are gone were deleted" in ran.suite("sync", "--prune")[1]
     assert len(logged(ran)) == 3
     assert "gone" not in ran.suite("sync")[1]
+
+
+def test_keys_may_stand_on_both_sides_of_an_option(ran: Project) -> None:
+    first, second, *_ = sorted(Store(ran.folder / "results").keys())
+    status, out, errors = ran.suite("forget", first[:10], "--json", second[:10])
+    assert status == 0, errors
+    assert json.loads(out)["found"] == [first, second]

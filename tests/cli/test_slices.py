@@ -53,3 +53,12 @@ def test_what_comes_next_carries_the_profile_of_the_slice(sliced: Project) -> No
     status, out, errors = sliced.suite("run", "--slice", "mine", "--launcher", "debug")
     assert status == 0, errors
     assert "next      python -m analysis tables --profile smoke" in out
+
+
+def test_tune_says_so_too(project: Project) -> None:
+    project.edit("sweep: {scale: [2.0, 10.0]}", "search: {scale: {low: 2.0, high: 9.0}}")
+    project.write((project.folder / "benchmarks.yaml").read_text() + "  one: {losses: [cosine], seeds: 1-2}\n")
+    status, _, errors = project.suite("tune", "--dry-run", "--losses", "one", "--benchmarks", "nothing")
+    assert status == 0, errors
+    assert "--losses one takes the losses of slice one alone; --slice one takes its seeds, too" in errors
+    assert "warning" not in project.suite("tune", "--dry-run", "--slice", "one", "--benchmarks", "nothing")[2]

@@ -35,6 +35,8 @@ def test_a_failure_is_tried_again_where_it_is_said(failed: Project, loss: str, s
     again = json.loads(failed.suite("run", "--json", *chosen, "--launcher", "debug")[1])
     assert (len(again["failed"]), len(again["not_retried"])) == ((1, 0) if loss == "raises" else (0, 1))
     assert (planned["summary"]["to_do_s"] > 0) == (loss == "raises")
+    (told,) = json.loads(failed.suite("status", "--json", *chosen)[1])["failed"]
+    assert told["run"] == f"blobs/{loss}/seed0" and sentence == f"{told['reason']}; {told['outlook']}"
 
 
 @pytest.fixture

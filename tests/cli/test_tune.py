@@ -193,3 +193,13 @@ def test_told_to_choose_it_starts_no_selection_run(folder: Path) -> None:
     assert done.returncode == 1
     assert "nothing is chosen while runs are missing: 16, blobs/cosine/seed10 the first of them" in done.stderr
     assert not metrics(folder)
+
+
+def test_what_is_to_be_run_again_is_in_the_cost(folder: Path, done: dict[str, Any]) -> None:
+    arguments = ["tune", *BASICS, *LOSSES, "--dry-run"]
+    planned = json.loads(suite_here(folder, *arguments, "--json").stdout)
+    again = json.loads(suite_here(folder, *arguments, "--rerun", "done", "--json").stdout)
+    for stage in ("selection", "evaluation"):
+        assert planned[stage]["summary"]["to_do_s"] == 0 < again[stage]["summary"]["to_do_s"]
+    shown = suite_here(folder, *arguments, "--rerun", "done").stdout
+    assert shown.count("to do: ") == 2, "a line a stage"

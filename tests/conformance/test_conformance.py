@@ -105,6 +105,16 @@ def test_a_loss_with_state_parameters_schedule_and_stop_gradients_conforms() -> 
     assert_conforms(Counted, QUICK)
 
 
+def test_a_loss_may_freeze_its_parameters() -> None:
+    makers: tuple[Callable[[], Loss], ...] = (Counted, LearnableTemperature)
+    for make in makers:
+
+        def frozen(make: Callable[[], Loss] = make) -> Loss:
+            return make().requires_grad_(False)
+
+        assert_conforms(frozen, QUICK)
+
+
 @pytest.mark.parametrize(
     ("make", "failed", "reason"),
     [

@@ -206,3 +206,8 @@ def test_all_problems_of_all_files_come_at_once(tmp_path: Path) -> None:
     assert found == [("first.yaml", 3), ("first.yaml", 7), ("second.yaml", 2), ("binary.yaml", 1), ("absent.yaml", 1)]
     assert f"already defined at {first}:2" in str(caught.value)
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+
+
+def test_a_catalogue_is_read_without_libyaml_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr("yaml.CSafeLoader")
+    assert list(load_catalogue(written(tmp_path, GOOD))) == ["mine"]

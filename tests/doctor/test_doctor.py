@@ -144,7 +144,11 @@ def test_data_that_is_missing_or_damaged_is_told_apart(tmp_path: Path, monkeypat
     assert (missing.state, missing.what) == (
         "warning", "points is not in the cache (10 bytes unpacked): the first run of it fetches it"
     )  # fmt: skip
-    assert missing.advice.startswith("python -m suite data fetch points, which tries ") and str(file) in missing.advice
+    fetch = f"python -m suite data fetch points --registry {registry_file}"
+    assert missing.advice.startswith(f"{fetch}, which tries ") and str(file) in missing.advice
+    monkeypatch.chdir(registry_file.parent)
+    (missing,) = [finding for finding in data.findings(registry) if finding.state != "ok"]
+    assert missing.advice.startswith("python -m suite data fetch points, which tries ")
     registry.data.fetch(["points"], offline=True)
     assert states(data.findings(registry)) == {}
     cached = tmp_path / "cache" / "points" / "points.bin"
@@ -153,6 +157,38 @@ def test_data_that_is_missing_or_damaged_is_told_apart(tmp_path: Path, monkeypat
     monkeypatch.setattr(data, "space", lambda folder: Space(3, None))
     (_, room) = states(data.findings(registry)).items()
     assert room == (f"what is missing needs 10 bytes, more than is free in {registry.data.root}", "problem")
+
+
+def test_data_that_is_put_there_by_hand_is_neither_fetched_nor_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine.yaml").write_text(
+        "points: {title: Points, licence: CC0, origin: 'https://example.org/points', reference: Me 2024,\n"
+        "  members: {points.bin: {sha256: recorded, about: 10}}}\n"
+    )
+    registry_file = toy_registry(tmp_path)
+    text = registry_file.read_text().replace("  blobs:\n", "  blobs:\n    data: [points]\n")
+    registry_file.write_text(f"catalogues: [mine.yaml]\n{text}")
+    monkeypatch.setenv("SUITE_DATA_DIR", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    from suite.doctor import data
+
+    registry = load(registry_file, [], None)
+    folder = tmp_path / "cache" / "points"
+    (missing,) = [finding for finding in data.findings(registry) if finding.state != "ok"]
+    assert missing.what == "points is not in the cache (10 bytes unpacked), nor fetched by a run"
+    assert missing.advice == (
+        f"no program may download it: see https://example.org/points, and put its files into {folder}; "
+        "then python -m suite data fetch points"
+    )
+    folder.mkdir(parents=True)
+    (folder / "points.bin").write_bytes(b"0123456789")
+    what = f"points was put into {folder} by hand: its first use records what it is"
+    assert states(data.findings(registry)) == {what: "warning"}
+    registry.data.fetch(["points"], offline=True)
+    assert states(data.findings(registry)) == {}
+    (folder / "points.bin").write_bytes(b"9876543210")
+    assert states(data.findings(registry)) == {f"points is damaged in {folder}": "problem"}
 
 
 @pytest.mark.parametrize(

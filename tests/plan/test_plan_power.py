@@ -96,7 +96,7 @@ def test_the_block_is_a_line_and_a_row_a_benchmark(project: Project) -> None:
     assert "4 evaluation seeds: the exact sign-flip test gives no p below 0.125" in out
     assert "Holm's correction over the 2 benchmarks of a claim, it takes 7 seeds" in out
     assert re.search(r"blobs +0\.01 +0\.005 \(from 6 runs\) +\d+", out)
-    assert re.search(r"nothing +0\.01 +unknown: no finished runs", out)
+    assert re.search(r"nothing +0\.01 +unknown: too few finished runs", out)
     power = json.loads(project.suite("plan", "--profile", "smoke", "--json")[1])["power"]
     assert (power["seeds"], power["can_reject"], power["seeds_to_reject"]) == (4, False, 7)
     assert power["needed"][1] == {"benchmark": "nothing", "margin": 0.01, "std": None, "runs": 0, "seeds": None}

@@ -10,8 +10,9 @@ import pytest
 from suite.plan.run import expand
 from suite.problems import InputError
 from suite.registry.load import load
+from suite.registry.named_loss import find
 from suite.registry.registry import Registry
-from tests.conftest import forget_sources
+from tests.conftest import Project, forget_sources
 
 STUDY = """\
 extends: suite
@@ -100,6 +101,7 @@ def test_the_keys_of_what_a_study_leaves_alone_are_the_suite_s(study: Path, ship
         ("extends: suite", "extends: sweet", ("mine.yaml:1: extends: 'sweet' will not do",)),
         ("experiment: mine\n", "", ("mine.yaml:1: experiment: is missing",)),
         ("[graph]", "[graf]", ("mine.yaml:2: keep.benchmarks: the suite has no benchmark 'graf'; did you mean",)),
+        ("[graph]", "[graph: {}]", ("mine.yaml:2: keep.benchmarks: expected a list of names",)),
         ("claims: []", "losses: []", ("mine.yaml:2: keep.losses: no such section; Valid: benchmarks, claims",)),
         ("{benchmarks: [graph], claims: []}", "graph", ("mine.yaml:2: keep: expected names by section",)),
         ("margin: 0.02", "margin: -1", ("mine.yaml:10: benchmarks.graph.metric.margin",)),
@@ -124,3 +126,15 @@ def test_a_mistake_in_the_suite_s_part_is_reported_in_the_suite_s_file(study: Pa
         load(study)
     places = [problem.where for problem in error.value.problems if problem.key.startswith("losses.")]
     assert places and all("benchmarks.yaml:" in place and "mine.yaml" not in place for place in places)
+
+
+def test_a_registry_may_end_in_yml(study: Path, project: Project) -> None:
+    other = study.with_suffix(".yml")
+    study.rename(other)
+    assert list(load(other).document.benchmarks) == ["graph"]
+    (project.folder / "benchmarks.yaml").rename(project.folder / "toy.yml")
+    assert load(project.folder / "toy.yml", ["seeds=3"]).seeds == [3]
+
+
+def test_a_loss_beside_the_registry_is_checked_from_another_folder(study: Path) -> None:
+    assert str(find("my_squares.Square", ["scale=2.0"], study)) == "my_squares.Square(scale=2.0)"

@@ -83,3 +83,12 @@ def test_launcher_that_the_registry_names_but_nobody_wrote(project: Project) -> 
 def test_launcher_settings_in_the_registry_are_located_there(project: Project) -> None:
     project.edit("experiment: toy", "experiment: toy\nlauncher: {workers: 0}")
     rejected(project, ((f"{F}:3: launcher.workers", "must be >= 1 or 'auto'"),), "plan")
+
+
+@pytest.mark.parametrize("named", ["launcher=mine", "launchers@launcher=mine"])
+def test_a_mistake_in_a_launcher_that_an_override_names_is_located_in_its_file(project: Project, named: str) -> None:
+    project.write("kind: local\nworker: 2\n", "launchers/mine.yaml")
+    status, _, errors = project.suite("plan", named)
+    assert status == 2
+    assert "  launchers/mine.yaml:2: launcher.worker: unknown key; did you mean 'workers'?" in errors
+    assert "Valid: kind, threads," in errors, "and nothing that may not stand in a file"

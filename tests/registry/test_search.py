@@ -6,7 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from suite.plan.run import Run, expand
+from suite.plan.plan import find_run
+from suite.plan.run import Run, expand, run_of
+from suite.records.files import write_json
+from suite.records.record import Store
 from suite.registry.load import load
 from suite.registry.registry import Registry
 from suite.registry.search import Axis, Overrides, Range, draw
@@ -176,3 +179,28 @@ def test_every_problem_of_a_hosts_search_and_sweep_is_reported_at_once(project: 
         "benchmarks.yaml:15: benchmarks.blobs.sweep.pause_s: 3 will not do: expected a list of values",
     ):
         assert line in errors, errors
+
+
+def test_a_trial_of_a_larger_budget_is_the_run_that_it_was(project: Project) -> None:
+    searched(project)
+    (made,) = expand(load(None, ["budget=16"]), ["blobs"], ["infonce@trial=12"], [10], "smoke")
+    found = run_of(load(), "blobs", "infonce@trial=12", "loss", 10, "smoke")
+    assert (found.key, found.name) == (made.key, "blobs/infonce@trial=12/seed10")
+    store = Store(project.folder / "results")
+    store.record(made.key).folder.mkdir(parents=True)
+    write_json(store.record(made.key).folder / "run.json", made.to_json())
+    known = find_run(load(), store, made.key)
+    assert known is not None and known.key == made.key, "`why` knows what `tune --budget 16` has run"
+
+
+def test_a_trial_that_no_search_draws_is_said_to_be_missing(project: Project) -> None:
+    searched(project)
+    project.edit("search: {temperature: {low: 0.05, high: 1.0, scale: log}}", "search: {temperature: [0.1, 0.2, 0.3]}")
+    registry = load()
+    for loss, benchmark in (
+        ("infonce@trial=5", "nothing"),
+        ("infonce@trial=12", "nothing"),
+        ("infonce@trial=x", "blobs"),
+    ):
+        with pytest.raises(LookupError, match=f"the registry has no loss '{loss}'"):
+            run_of(registry, benchmark, loss, "loss", 10, "smoke")

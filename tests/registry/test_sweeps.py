@@ -1,6 +1,9 @@
 """Members of sweeps, of a loss's parameters and of a benchmark's settings, side by side, and kept as a sweep grows."""
 
+from suite.plan.plan import find_run
 from suite.plan.run import expand, run_of
+from suite.records.files import write_json
+from suite.records.record import Store
 from suite.registry.load import load
 from suite.registry.selection import select_losses
 from tests.conftest import Project
@@ -97,3 +100,30 @@ def test_a_name_that_two_sweeps_make_is_refused(project: Project) -> None:
     status, _, errors = project.suite("plan")
     assert status == 2
     assert "benchmarks.blobs.sweep: cosine@scale=2.0 is a member of the sweep of cosine, too" in errors
+
+
+MIXED = """\
+from suite.losses import LogitLoss
+
+
+class Mixed(LogitLoss):
+    def __init__(self, weights: list[list[float]]) -> None:
+        super().__init__()
+"""
+
+
+def test_a_member_whose_value_is_a_list_is_selected_by_its_name(project: Project) -> None:
+    project.write(MIXED, "my_mixed.py")
+    mixed = "my_mixed.Mixed, weights: [], sweep: {weights: [[[1.0, 2.0], [3.0]], [[4.0]]]}"
+    project.edit("losses:\n", f"losses:\n  mixed: {{_target_: {mixed}}}\n")
+    registry = load()
+    first, second = "mixed@weights=[[1.0, 2.0], [3.0]]", "mixed@weights=[[4.0]]"
+    assert select_losses(registry, [first]) == [first]
+    assert select_losses(registry, [f"{first},{second}, infonce"]) == [first, second, "infonce"]
+    assert select_losses(registry, ["mixed*", f"~{first}"]) == ["mixed", second]
+    (run,) = expand(registry, ["blobs"], [first], [0], "smoke")
+    store = Store(project.folder / "results")
+    store.record(run.key).folder.mkdir(parents=True)
+    write_json(store.record(run.key).folder / "run.json", run.to_json())
+    found = find_run(registry, store, run.key)
+    assert found is not None and found.loss == first, "so that `why` knows what it is"

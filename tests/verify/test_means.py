@@ -1,5 +1,6 @@
 """How far means may lie apart that two kinds of machine computed."""
 
+import json
 import math
 from collections.abc import Sequence
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from suite.cli.runs.verify import to_json
 from suite.verify.means import Mean, compare_means
 from suite.verify.results import LoggedRun
 from suite.verify.verification import Numbers, Verified
@@ -72,6 +74,8 @@ def test_a_metric_that_is_missing_or_not_finite_on_one_side_differs() -> None:
     new, old = compare([Verified(runs[0], "other bits", found={"test/other": 1.0})], runs)
     assert (old.metric, new.metric) == ("test/other", "test/accuracy")
     assert not old.agrees and not new.agrees
+    printed = json.loads(json.dumps(to_json([], [new, old]), allow_nan=False))
+    assert [mean["logged"] for mean in printed["means"]] == [0.1, "nan"]
     (same,) = compare([verified(logged("a", 0, math.nan), math.nan)], runs)
     assert same.agrees
 

@@ -16,12 +16,10 @@ def execute(options: argparse.Namespace) -> int:
     key = found_key(store, options.key)
     if options.task:
         file = task_log(store, key)
-        print(
-            file.read_text(errors="replace", encoding="utf-8")
-            if file is not None
-            else "no array task has had this run\n",
-            end="",
-        )
+        if file is None:
+            print("no array task has had this run")
+        else:
+            print(file.read_text(errors="replace", encoding="utf-8"), end="")
         return OK
     record = store.record(key)
     if not record.log.exists():

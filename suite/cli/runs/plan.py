@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from suite.cli.arguments import OK
 from suite.cli.display import clock
@@ -33,28 +33,28 @@ def execute(options: argparse.Namespace) -> int:
     return OK
 
 
-def show(plan: Plan, registry: Registry, store: Store, every_run: bool) -> None:
-    """Print a plan: a row a benchmark and loss, or with `every_run` a row a run."""
+def show(plan: Plan, registry: Registry, store: Store, every_run: bool, rerun: Sequence[str] = ()) -> None:
+    """Print a plan: a row a benchmark and loss, or with `every_run` a row a run; `rerun` as for `Plan.to_do`."""
     if every_run:
         rows = [(r.key[:12], r.name, r.purpose, r.state, clock(r.estimate_s), r.reason) for r in plan.runs]
         show_table(("key", "run", "purpose", "state", "estimate", "why"), rows)
     else:
-        show_table(("benchmark", "loss", "runs", "states", "to do"), _rows(plan))
+        show_table(("benchmark", "loss", "runs", "states", "to do"), _rows(plan, rerun))
     for reason in sorted({f"stale: {r.benchmark}/{r.loss}: {r.reason}" for r in plan.runs if r.state == "stale"}):
         print(reason)
     for run in plan.runs:
         if run.state == "failed" and not every_run:
             logs = f"python -m suite logs {run.key[:12]}{store.option}"
             print(f"failed: {run.name}: {run.reason}; {outlook(run.failure or '')} ({logs})")
-    summary = plan.to_json()["summary"]
+    summary = plan.to_json(rerun)["summary"]
     counted = ", ".join(f"{number} {state}" for state, number in plan.count().items() if number)
     seconds = summary["to_do_s"]
     print(f"{len(plan.runs)} runs at profile {plan.profile}: {counted}")
     if seconds:
-        print(f"to do: {clock(seconds)} of one worker, {kind_of(registry).cost(plan.to_do(), registry, clock)}")
+        print(f"to do: {clock(seconds)} of one worker, {kind_of(registry).cost(plan.to_do(rerun), registry, clock)}")
         if plan.profile == "paper":
             print(f"that is about {seconds / 3600:.1f} GPU hours: {ASSUMED}")
-    if summary["stale"]:
+    if summary["stale"] and "stale" not in rerun:
         print("stale runs are run again only when asked: --rerun stale")
 
 
@@ -74,13 +74,13 @@ def _needed(one: Needed) -> tuple[str, str]:
     from suite.plan.power import SEEDS_LIMIT
 
     if one.std is None:
-        return "unknown: no finished runs", ""
+        return "unknown: too few finished runs", ""
     return f"{one.std:.2g} (from {one.runs} runs)", f"more than {SEEDS_LIMIT}" if one.seeds is None else str(one.seeds)
 
 
-def _rows(plan: Plan) -> Iterable[tuple[str, ...]]:
+def _rows(plan: Plan, rerun: Sequence[str]) -> Iterable[tuple[str, ...]]:
     costs: dict[tuple[str, str], float] = {}
-    for run in plan.to_do():
+    for run in plan.to_do(rerun):
         costs[run.benchmark, run.loss] = costs.get((run.benchmark, run.loss), 0.0) + run.estimate_s
     for (benchmark, loss), states in matrix(plan).items():
         counted = ", ".join(f"{number} {state}" for state, number in states.items())

@@ -156,9 +156,9 @@ def _remark(one: Choice) -> str:
     return "; ".join(said)
 
 
-def _rows(plan: Plan) -> Iterator[tuple[str, ...]]:
+def _rows(plan: Plan, rerun: Sequence[str]) -> Iterator[tuple[str, ...]]:
     """Yield a row a benchmark and loss: members of one search together."""
-    to_do = {one.key for one in plan.to_do()}
+    to_do = {one.key for one in plan.to_do(rerun)}
     groups: dict[tuple[str, str], list[Run]] = {}
     for one in plan.runs:
         groups.setdefault((one.benchmark, one.loss.partition("@")[0]), []).append(one)
@@ -170,18 +170,19 @@ def _rows(plan: Plan) -> Iterator[tuple[str, ...]]:
 
 def _show_stages(tuning: Tuning, registry: Registry, options: argparse.Namespace) -> None:
     """Print both stages with their cost."""
+    rerun = rerun_states(options.rerun)
     if options.json:
-        print(json.dumps(tuning.to_json(), indent=1))
+        print(json.dumps(tuning.to_json(rerun), indent=1))
         return
     print(f"stage 1 of 2: {_searched(tuning)}, with the selection seeds")
-    show_table(("benchmark", "loss", "configurations", "runs", "states", "to do"), _rows(tuning.selection))
-    to_do = tuning.selection.to_do()
+    show_table(("benchmark", "loss", "configurations", "runs", "states", "to do"), _rows(tuning.selection, rerun))
+    to_do = tuning.selection.to_do(rerun)
     if to_do:
         seconds = clock(sum(one.estimate_s for one in to_do))
         print(f"to do: {seconds} of one worker, {kind_of(registry).cost(to_do, registry, clock)}")
     if tuning.choices:
         show_choices(tuning.choices)
     print("\nstage 2 of 2: what is declared and what validation chooses, with the evaluation seeds")
-    show_plan(tuning.evaluation, registry, Store(options.out), every_run=False)
+    show_plan(tuning.evaluation, registry, Store(options.out), every_run=False, rerun=rerun)
     if tuning.undecided:
         print(f"and of what will be chosen at most {tuning.undecided} runs, {clock(tuning.undecided_s)} of one worker")

@@ -13,7 +13,7 @@ from typing import Any
 
 from suite.cli.arguments import FAILED, OK
 from suite.cli.display import PlainDisplay, clock
-from suite.cli.options import load_registry, plan_of
+from suite.cli.options import carried, load_registry, plan_of
 from suite.cli.table import show_table
 from suite.launch.data import FetchLines, show_downloads
 from suite.problems import COMMAND_LINE, InputError, Problem
@@ -79,9 +79,11 @@ def verify(
     if spread:
         _say(f"{spread} runs are spread over several processes and cannot be verified here")
     if not candidates:
-        where = str(options.bundle) if options.bundle else str(options.out)
-        message = "no run of the selection is done: there is nothing to verify; python -m suite status shows what is"
-        raise InputError([Problem(where, "", message)])
+        message = "no run of the selection is done: there is nothing to verify"
+        if options.bundle is not None:
+            raise InputError([Problem(str(options.bundle), "", message)])
+        here = carried(options, "out", "registry", "profile")
+        raise InputError([Problem(str(options.out), "", f"{message}; python -m suite status{here} shows what is")])
     drawn = candidates if options.all else draw(candidates, options.sample, options.seed)
     estimates = [_estimate(registry, run) for run in drawn]
     _say(f"verifying {len(drawn)} of {len(candidates)} finished runs, about {clock(sum(estimates))}")
@@ -171,7 +173,9 @@ def show(done: Sequence[Verified], means: Sequence[Mean]) -> None:
 def _show_means(done: Sequence[Verified], means: Sequence[Mean]) -> None:
     """Print what another kind of machine computed: the means of primary metrics, and all that differ too much."""
     for kind, count in Counter("; ".join(one.machine) for one in done if one.machine).items():
-        print(f"{count} of them were made on another kind of machine ({kind}): their means are compared")
+        has_others = any(one.numbers == "other bits" for one in done if "; ".join(one.machine) == kind)
+        then = "their means are compared" if has_others else "all bits are the same"
+        print(f"{count} of them were made on another kind of machine ({kind}): {then}")
     shown = [mean for mean in means if mean.is_primary or not mean.agrees]
     if not shown:
         return

@@ -60,7 +60,11 @@ def _problems(options: argparse.Namespace, store: Store) -> Iterator[Problem]:
     if options.workers is not None and options.workers < 1:
         yield Problem(COMMAND_LINE, "--workers", "must be at least 1")
     if not store.out.is_dir():
-        yield Problem(COMMAND_LINE, "--out", f"there is no folder {store.out}; python -m suite run --launcher pool")
+        yield Problem(
+            COMMAND_LINE,
+            "--out",
+            f"there is no folder {store.out}; python -m suite run --launcher pool{store.option}",
+        )
     elif options.launch is not None:
         known = [launch.id for launch in all_launches(store)]
         if options.launch not in known:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -126,7 +127,11 @@ def _names(registry: Registry, options: argparse.Namespace) -> list[str]:
 def _described(files: list[str]) -> str:
     if not files:
         raise InputError([Problem(COMMAND_LINE, "data describe", "name the files that make up the data set")])
-    missing = [file for file in files if not Path(file).is_file()]
-    if missing:
-        raise InputError(Problem(COMMAND_LINE, file, "no such file") for file in missing)
-    return describe([Path(file) for file in files])
+    problems = [Problem(COMMAND_LINE, file, "no such file") for file in files if not Path(file).is_file()]
+    for name, number in Counter(Path(file).name for file in dict.fromkeys(files)).items():
+        if number > 1:
+            message = f"{number} files have this name: the files of a data set lie in one folder, give them other names"
+            problems.append(Problem(COMMAND_LINE, name, message))
+    if problems:
+        raise InputError(problems)
+    return describe([Path(file) for file in dict.fromkeys(files)])

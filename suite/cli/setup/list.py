@@ -6,6 +6,7 @@ import argparse
 import json
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
 from suite.cli.arguments import OK
@@ -29,7 +30,11 @@ def to_json(registry: Registry) -> dict[str, Any]:
     document, declared = registry.document, registry.declared.to_json()
     return {
         "benchmarks": {name: sorted(entry.profiles) for name, entry in document.benchmarks.items()},
+        "classes": {name: entry.target for name, entry in document.benchmarks.items()},
+        "metrics": {name: asdict(entry.metric) for name, entry in document.benchmarks.items()},
+        "data": {name: entry.data for name, entry in document.benchmarks.items()},
         "losses": {name: registry.losses[name].target.path for name in registry.losses},
+        "arguments": {name: dict(registry.losses[name].arguments) for name in document.losses},
         "slices": {name: {k: v for k, v in vars(s).items() if v is not None} for name, s in document.slices.items()},
         "claims": declared["claims"],
         "published": declared["published"],

@@ -15,6 +15,7 @@ from suite.conformance import gradient, training, values
 from suite.conformance.conventions import CONVENTIONS
 from suite.conformance.subject import Failed, Subject, Unsupported, told
 from suite.losses import Loss
+from suite.problems import choices
 
 __all__ = ["CHECKS", "Result", "assert_conforms", "check"]
 
@@ -72,7 +73,14 @@ def check(make: Callable[[], Loss], names: Collection[str] = CHECKS.keys()) -> S
     -------
     sequence of Result
         One for each check, in the order of :data:`CHECKS`.
+
+    Raises
+    ------
+    ValueError
+        If there is no such check.
     """
+    if unknown := sorted(set(names) - CHECKS.keys()):
+        raise ValueError("; ".join(f"there is no check {name!r}; {choices(name, CHECKS)}" for name in unknown))
     first, *rest = (name for name in CHECKS if name == "scalar" or name in names)
     try:
         subject = Subject(make)

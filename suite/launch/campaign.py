@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from suite.launch.interruption import MIRROR_S, SIGNALS
+from suite.launch.interruption import MIRROR_S, SIGNALS, handling
 from suite.launch.jobs import Jobs
 from suite.plan.run import Run
 from suite.records.failures import identity, is_final
@@ -223,9 +222,5 @@ class Campaign:
             self._interrupts += 1
             self._interrupted_at = self._interrupted_at or time.monotonic()
 
-        handlers = [signal.signal(number, interrupt) for number in SIGNALS]
-        try:
+        with handling(dict.fromkeys(SIGNALS, interrupt)):
             yield
-        finally:
-            for number, handler in zip(SIGNALS, handlers, strict=True):
-                signal.signal(number, handler)

@@ -9,8 +9,8 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
-from typing import Final
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
 
 from suite.process import leave
 
@@ -52,6 +52,24 @@ def ending_in_time(kill: Callable[[], None]) -> Iterator[None]:
         tells.close()
         watch.join()
         told.close()
+
+
+@contextlib.contextmanager
+def handling(handlers: Mapping[int, Any]) -> Iterator[None]:
+    """Have signals handled otherwise in the block, as :func:`signal.signal` says.
+
+    Only the main thread may say so. A campaign in another one, as of a notebook's own server, is not interrupted: no
+    signal is meant for it.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _watch(told: socket.socket, kill: Callable[[], None]) -> None:

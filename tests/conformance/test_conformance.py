@@ -170,6 +170,11 @@ def test_a_test_of_a_loss_of_ones_own_says_what_is_wrong_with_it() -> None:
         assert_conforms(Idle, ["parameters"])
 
 
+def test_a_check_that_there_is_not_is_named() -> None:
+    with pytest.raises(ValueError, match=r"there is no check 'gradeint'.*gradient"):
+        assert_conforms(InfoNCE, ["gradeint"])
+
+
 def test_what_fails_first_leaves_the_rest_unchecked() -> None:
     first, *rest = check(Vector, QUICK)
     assert (first.name, first.state) == ("scalar", "fail")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
@@ -68,6 +69,15 @@ def test_a_campaign_from_python_is_that_of_the_command_line(project: Project, ca
     assert suite.run(registry, again).already_done == 2
     with pytest.raises(InputError, match="cosine"):
         suite.make_plan(registry, "blobs", "cosin")
+
+
+@pytest.mark.parametrize("launcher", ["debug", "local"])
+def test_a_campaign_may_be_run_from_another_thread_than_the_main_one(project: Project, launcher: str) -> None:
+    registry = suite.load_registry("benchmarks.yaml", launcher=launcher)
+    plan = suite.make_plan(registry, "blobs", "cosine", seeds=0, profile="smoke")
+    with ThreadPoolExecutor(1) as other:
+        report = other.submit(suite.run, registry, plan, quiet=True).result()
+    assert report.outcome.executed == 1
 
 
 def test_a_plan_is_carried_out_as_things_stand_when_it_is_used_again(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
+from suite.launch.interruption import handling
 from suite.launch.jobs import Jobs
 from suite.launch.kinds.local import LocalLauncher
 from suite.plan.run import Run
@@ -74,13 +75,6 @@ class DebugJobs:
         """Do nothing."""
 
 
-@contextlib.contextmanager
-def _interruptible_at_once() -> Iterator[None]:
+def _interruptible_at_once() -> AbstractContextManager[None]:
     """Let Ctrl-C raise and TERM end the process: the work is here, and no worker is asked to save."""
-    given: dict[int, Any] = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
-    handlers = {number: signal.signal(number, handler) for number, handler in given.items()}
-    try:
-        yield
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
+    return handling({signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL})

@@ -8,13 +8,14 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt
 
-from suite.launch.interruption import WORKERS_S
+from suite.launch.interruption import WORKERS_S, handling
 from suite.launch.jobs import Jobs, LaunchError, kill, unpatterned
 from suite.launch.kind import Kind
 from suite.launch.packing import deal
@@ -276,13 +277,6 @@ def _streams_to(file: Path) -> Iterator[None]:
             os.close(duplicate)
 
 
-@contextlib.contextmanager
-def _outliving() -> Iterator[None]:
+def _outliving() -> AbstractContextManager[None]:
     """Let processes started in the block outlive a Ctrl-C and a closed terminal."""
-    signals = [signal.SIGINT, signal.SIGHUP]
-    handlers = [signal.signal(number, signal.SIG_IGN) for number in signals]
-    try:
-        yield
-    finally:
-        for number, handler in zip(signals, handlers, strict=True):
-            signal.signal(number, handler)
+    return handling(dict.fromkeys((signal.SIGINT, signal.SIGHUP), signal.SIG_IGN))

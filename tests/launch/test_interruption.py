@@ -105,7 +105,8 @@ def test_a_server_that_never_answers_does_not_hold_it(tmp_path: Path) -> None:
         said, _ = process.communicate(timeout=PATIENCE_S)
     assert time.monotonic() - began < PROMISED_S * UNDER_LOAD, said
     assert process.returncode == 130, said
-    assert f"python -m suite sync --tracking-uri {uri} completes it" in said
+    places = f"--out {tmp_path / 'results'} --registry {tmp_path / 'benchmarks.yaml'}"
+    assert f"python -m suite sync {places} --tracking-uri {uri} completes it" in said
     until(lambda: not left_over(tmp_path), "nothing is left running")
 
 

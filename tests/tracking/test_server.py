@@ -191,7 +191,8 @@ def test_two_launchers_with_a_results_folder_each_survive_an_outage_of_the_serve
     node.gate.touch()
     printed = ended(launchers[0])
     assert "2 runs done" in printed and NOT_UP_TO_DATE in printed
-    assert f"python -m suite sync --tracking-uri {uri} completes it" in printed
+    places = f"--out {node.folder / 'results'} --registry {node.folder / 'benchmarks.yaml'}"
+    assert f"python -m suite sync {places} --tracking-uri {uri} completes it" in printed
     laboratory.server.start()
     other.gate.touch()
     assert NOT_UP_TO_DATE not in ended(launchers[1])

@@ -80,7 +80,8 @@ def test_what_failed_in_a_launch_that_goes_on_is_said_to_have_failed(project: Pr
         kept = project.suite("forget", failed, "--yes")[1]
     assert status == 1
     assert (said["summary"]["failed"], said["summary"]["queued"]) == (1, 1)
-    assert said["failed"] == [{"key": failed, "run": plan.runs[0].name, "reason": "user_code: no"}]
+    told = {"reason": "user_code: no", "outlook": "the next run tries it again"}
+    assert said["failed"] == [{"key": failed, "run": plan.runs[0].name, **told}]
     assert "1 more are running or queued" in kept and store.record(failed).failure() is not None
 
 

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
+from analysis.evidence.comparison import described
 from analysis.evidence.gather import Evidence
 from analysis.evidence.series import MOST_SEEDS, of_losses
 from analysis.figures.style import COLUMN, DPI, PAGE
@@ -210,6 +212,17 @@ def _ticks(axis: Axes, unit: float) -> list[float]:
 def metric_label(metric: str, goal: str) -> str:
     """Name a metric with the arrow of its direction."""
     return f"{metric} {ARROWS.get(goal, '')}".rstrip()
+
+
+def label_panel(axis: Axes, evidence: Evidence, benchmark: str, across: str) -> None:
+    """Name a panel after its benchmark, its horizontal axis `across`, and its vertical one after the primary metric."""
+    metric, goal, _ = described(evidence.rows[evidence.rows["benchmark"] == benchmark])
+    axis.set(title=wrapped(benchmark, 26), xlabel=across, ylabel=wrapped(metric_label(metric, goal), 26))
+
+
+def rows_in(evidence: Evidence, found: pd.DataFrame) -> list[str]:
+    """Return the rows of losses that have something to draw, in the order of the tables."""
+    return [label for label in evidence.labels if label in set(found["row"])]
 
 
 def number(value: float, form: str = "g") -> str:

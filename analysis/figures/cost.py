@@ -10,10 +10,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from analysis.evidence.choice import MEDIAN, VALIDATED
-from analysis.evidence.comparison import described
 from analysis.evidence.gather import Evidence
 from analysis.evidence.searches.trials import TUNED
-from analysis.figures.canvas import Drawing, NothingToDraw, counted, legend, metric_label, number, panels, wrapped
+from analysis.figures.canvas import Drawing, NothingToDraw, counted, label_panel, legend, number, panels, rows_in
 from analysis.figures.style import handle, look, styled
 
 SECONDS = "seconds/training"
@@ -67,14 +66,13 @@ def figure(evidence: Evidence) -> Drawing:
     found = points(evidence)
     if found.empty:
         raise NothingToDraw("No run of a loss logged the seconds of its training.")
-    rows = [label for label in evidence.labels if label in set(found["row"])]
+    rows = rows_in(evidence, found)
     benchmarks = [name for name in evidence.benchmarks if (found["benchmark"] == name).any()]
     with styled(evidence.labels):
         drawn, axes = panels(len(benchmarks), 2.1)
         for axis, benchmark in zip(axes, benchmarks, strict=True):
             _panel(axis, found[found["benchmark"] == benchmark], rows)
-            metric, goal, _ = described(evidence.rows[evidence.rows["benchmark"] == benchmark])
-            axis.set(title=wrapped(benchmark, 26), xlabel="seconds", ylabel=wrapped(metric_label(metric, goal), 26))
+            label_panel(axis, evidence, benchmark, "seconds")
         legend(drawn, [*(handle(row, lined=False) for row in rows), *_KEY])
     return Drawing(
         drawn,

@@ -110,8 +110,9 @@ def as_it_stands(plan: Plan, registry: Registry, store: Store, queued: Mapping[s
 
     `queued` is that of :func:`make_plan`.
     """
-    bare = {"state": "missing", "reason": "", "failure": None, "replaces": None, "goes_on": False}
-    unknown = [replace(run, **bare) for run in plan.runs]  # type: ignore[arg-type]
+    unknown = [
+        replace(run, state="missing", reason="", failure=None, replaces=None, goes_on=False) for run in plan.runs
+    ]
     return replace(plan, runs=tuple(with_states(unknown, registry, store, queued)))
 
 

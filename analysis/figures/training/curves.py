@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from analysis.evidence.choice import natural
 from analysis.evidence.gather import Evidence
 from analysis.evidence.series import LOSS, NEGATIVE, POSITIVE, by_row
-from analysis.figures.canvas import Drawing, NothingToDraw, grid, legend, seeds, wrapped
+from analysis.figures.canvas import Drawing, NothingToDraw, grid, legend, rows_in, seeds, wrapped
 from analysis.figures.style import handle, look, styled
 
 PANELS = {LOSS: "training loss / its first value", POSITIVE: "cosine of positives", NEGATIVE: "cosine of negatives"}
@@ -56,7 +56,7 @@ def figure(evidence: Evidence, curves: pd.DataFrame) -> Drawing:
     if averaged.empty:
         raise NothingToDraw("No training loss and no cosine of positives or negatives was logged over training.")
     benchmarks = sorted(averaged["benchmark"].unique(), key=natural)
-    rows = [label for label in evidence.labels if label in set(averaged["row"])]
+    rows = rows_in(evidence, averaged)
     parts = dict(iter(averaged.groupby(["benchmark", "name"])))
     with styled(evidence.labels):
         drawn, lines = grid(len(benchmarks), len(PANELS), 1.45)

@@ -12,7 +12,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 from analysis.evidence.choice import natural
 from analysis.evidence.gather import Evidence
 from analysis.evidence.series import ALIGNMENT, EFFECTIVE_RANK, UNIFORMITY, by_row
-from analysis.figures.canvas import MOST, Drawing, NothingToDraw, grid, legend, seeds, wrapped
+from analysis.figures.canvas import MOST, Drawing, NothingToDraw, grid, legend, rows_in, seeds, wrapped
 from analysis.figures.style import COLUMN, PAGE, handle, look, styled
 
 SERIES = (ALIGNMENT, UNIFORMITY, EFFECTIVE_RANK)
@@ -63,7 +63,7 @@ def figure(evidence: Evidence, curves: pd.DataFrame) -> Drawing:
     ends = last_points(evidence, curves)
     if ends.empty:
         raise NothingToDraw("No benchmark logged uniformity together with alignment or effective rank.")
-    rows = [label for label in evidence.labels if label in set(ends["row"])]
+    rows = rows_in(evidence, ends)
     shown = [
         [(across, name) for name in sorted(ends.loc[ends["across"] == across, "benchmark"].unique(), key=natural)]
         for across in AXES

@@ -20,6 +20,7 @@ from analysis.figures.canvas import (
     panels,
     percent,
     row_height,
+    rows_in,
     say,
     seeds,
     wrapped,
@@ -80,7 +81,7 @@ def figure(evidence: Evidence, curves: pd.DataFrame) -> Drawing:
     if spread.empty:
         raise NothingToDraw("No run logged histograms of its cosines (runs of an older version do not).")
     benchmarks = sorted(spread["benchmark"].unique(), key=natural)
-    rows = [label for label in evidence.labels if label in set(spread["row"])]
+    rows = rows_in(evidence, spread)
     with styled(evidence.labels):
         drawn, axes = panels(len(benchmarks), 0.6 + row_height(rows, 0.36) * len(rows), sharey=True)
         for axis, benchmark in zip(axes, benchmarks, strict=True):

@@ -6,10 +6,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from analysis.evidence.comparison import described
 from analysis.evidence.gather import Evidence
 from analysis.evidence.series import LOGGED, by_row, of_primary_metrics
-from analysis.figures.canvas import Drawing, NothingToDraw, legend, metric_label, panels, seeds, wrapped
+from analysis.figures.canvas import Drawing, NothingToDraw, label_panel, legend, panels, rows_in, seeds
 from analysis.figures.style import handle, look, styled
 
 
@@ -50,15 +49,13 @@ def figure(evidence: Evidence, curves: pd.DataFrame) -> Drawing:
     averaged = means(evidence, curves)
     if averaged.empty:
         raise NothingToDraw("No benchmark logged its primary metric over training, as train/ and its name.")
-    rows = [label for label in evidence.labels if label in set(averaged["row"])]
+    rows = rows_in(evidence, averaged)
     benchmarks = [name for name in evidence.benchmarks if (averaged["benchmark"] == name).any()]
     with styled(evidence.labels):
         drawn, axes = panels(len(benchmarks), 2.1)
         for axis, benchmark in zip(axes, benchmarks, strict=True):
             _panel(axis, averaged[averaged["benchmark"] == benchmark], rows)
-            metric, goal, _ = described(evidence.rows[evidence.rows["benchmark"] == benchmark])
-            label = wrapped(metric_label(metric, goal), 26)
-            axis.set(title=wrapped(benchmark, 26), xlabel="training step", ylabel=label)
+            label_panel(axis, evidence, benchmark, "training step")
         legend(drawn, [handle(row) for row in rows])
     return Drawing(
         drawn,

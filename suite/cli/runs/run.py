@@ -57,8 +57,8 @@ def perform(
         None if that is not possible here, having printed why.
     """
     states, uri = rerun_states(options.rerun), default_uri(options.out, options.tracking_uri)
-    given = (states, options.detach, options.offline, uri, options.mirror, options.items)
-    chosen = RunOptions(*given, sync=_sync_command(options))
+    sync = _sync_command(options)
+    chosen = RunOptions(states, options.detach, options.offline, uri, options.mirror, options.items, sync)
     is_silent = options.quiet or options.json
     display = make_display(store, is_silent)
     if summary is not None and not is_silent:

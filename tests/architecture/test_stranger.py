@@ -11,6 +11,7 @@ from pathlib import Path
 from tests.conftest import ROOT, Project
 
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
+FORMS = ("md", "tex", "csv", "html")
 LOSS = """\
 from suite.losses import LogitLoss
 from suite.parameters import Positive
@@ -77,5 +78,6 @@ def test_a_table_is_one_file(tmp_path: Path) -> None:
         [sys.executable, "-m", "analysis", *command, "--out", "made"], cwd=tmp_path, capture_output=True, text=True
     )
     assert ended.returncode == 0, ended.stderr
-    for form in ("md", "tex", "csv", "html"):
-        assert "image" in (tmp_path / "made" / "tables" / "mini" / f"counts.{form}").read_text()
+    made = {form: (tmp_path / "made" / "tables" / "mini" / f"counts.{form}").read_text() for form in FORMS}
+    assert "image" in made["csv"]
+    assert all("Fashion-MNIST (SimCLR)" in made[form] for form in ("md", "tex", "html"))  # for readers, its label

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -66,7 +66,19 @@ def reproductions(
     """
     here = [name for name in published if (rows["benchmark"] == name).any()]
     of_benchmark = {name: rows[rows["benchmark"] == name] for name in here}
-    return [_hold(name, one, of_benchmark[name], tested, profile) for name in here for one in published[name]]
+    return [
+        _hold(name, one, of_benchmark[name], tested, profile)
+        for name in here
+        for one in published[name]
+        if not _is_held_elsewhere(one, published[name], profile)
+    ]
+
+
+def _is_held_elsewhere(one: Published, all_of_them: Sequence[Published], profile: str) -> bool:
+    """Whether a figure is of another profile, and stands once more among a benchmark's figures for this one."""
+    if one.profile in (None, profile):
+        return False
+    return any(other.profile == profile and replace(other, profile=one.profile) == one for other in all_of_them)
 
 
 def _hold(benchmark: str, one: Published, here: pd.DataFrame, tested: pd.DataFrame, profile: str) -> Reproduction:

@@ -45,21 +45,28 @@ def _setting(evidence: Evidence, losses: pd.DataFrame) -> Iterator[str]:
         mine = [one for one in evidence.choices if one.loss == loss]
         settings, chosen = max(one.settings for one in mine), max(one.seeds for one in mine)
         yield f"Parameters of {loss} were chosen on validation among {settings} settings with {chosen} selection seeds."
-    for loss, trials in budgets(evidence.searches).items():
-        tuned = set(losses.loc[losses["row"] == tuned_label(loss, trials), "benchmark"])
-        seeds_of_selection = [
-            len(one.seeds) for one in evidence.searches if one.loss == loss and one.benchmark in tuned
-        ]
-        if tuned:
-            where = "" if set(metrics.index) <= tuned else f" on {', '.join(sorted(tuned, key=natural))}"
-            yield (
-                f"{loss} was tuned{where} on validation among {trials} configurations, the declared one and "
-                f"{trials - 1} drawn from its search space and the benchmark's, with "
-                f"{_several(max(seeds_of_selection), 'selection seed')}."
-            )
+    yield from _tuning(evidence, losses)
     left_out = len(evidence.collected.left_out)
     if left_out:
         yield f"{_several(left_out, 'logged run')} of the profile {'does' if left_out == 1 else 'do'} not count."
+
+
+def _tuning(evidence: Evidence, losses: pd.DataFrame) -> Iterator[str]:
+    """Yield a sentence for all losses that were tuned alike."""
+    alike: dict[tuple[int, str, int], list[str]] = {}
+    for loss, trials in budgets(evidence.searches).items():
+        tuned = set(losses.loc[losses["row"] == tuned_label(loss, trials), "benchmark"])
+        where = "" if set(losses["benchmark"]) <= tuned else f" on {', '.join(sorted(tuned, key=natural))}"
+        seeds = [len(one.seeds) for one in evidence.searches if one.loss == loss and one.benchmark in tuned]
+        if seeds:
+            alike.setdefault((trials, where, max(seeds)), []).append(loss)
+    for (trials, where, seeds_of_selection), names in alike.items():
+        listed = " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
+        yield (
+            f"Tuned{where} on validation: {listed}, with {trials} configurations of each loss, the declared one and "
+            f"{trials - 1} drawn from its search space and the benchmark's, and "
+            f"{_several(seeds_of_selection, 'selection seed')}."
+        )
 
 
 def _claims(evidence: Evidence) -> Iterator[str]:

@@ -50,6 +50,13 @@ def test_another_protocol_does_not_compare() -> None:
     assert other.label == "not comparable" and other.reason == "no run of infonce has test/f1"
 
 
+def test_a_figure_that_two_profiles_follow_is_held_against_each_alone() -> None:
+    rows = [row("graph", "infonce", seed, 0.8, margin=0.01) for seed in range(3)]
+    published = [Published("infonce", "accuracy", 0.8, "a paper", profile=name) for name in ("paper", "mini")]
+    found = gather(collect(logged(*rows)), Declared("infonce", published={"graph": published}), "mini").reproductions
+    assert [(one.published.profile, one.n) for one in found] == [("mini", 3)]
+
+
 def test_a_failed_seed_is_no_missing_value_of_ours() -> None:
     runs = [row("graph", "infonce", seed, 0.8, margin=0.01, **{"test/f1": 0.8 + 1e-3 * seed}) for seed in range(6)]
     lost = {"status": "FAILED", "failure": "non_finite", "test/accuracy": None, "test/f1": None}

@@ -2,7 +2,7 @@
 
 Simulates 10,000 runs in an MLflow store (SQLite) and times the way from there to tables and back from a bundle; then
 the same for 100,000 runs in a bundle, in a process of its own, with its peak memory. ``--items`` times the resampling
-of test items, and the report, for the reference campaign with outcomes. Run it on an idle machine, and compare figures
+of test items, and the report, for the reference campaign. Run it on an idle machine, and compare figures
 of one machine only.
 """
 
@@ -13,6 +13,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -34,7 +35,6 @@ from analysis.processes.pool import beside  # noqa: E402
 from analysis.read.collect import Collected, collect  # noqa: E402
 from analysis.read.load import keep_text_in_numpy, load  # noqa: E402
 from analysis.read.logged import Logged  # noqa: E402
-from suite.outcomes import Outcomes  # noqa: E402
 from suite.tracking import create_store, default_uri  # noqa: E402
 
 EXPERIMENT = "simulated"
@@ -46,14 +46,6 @@ BENCHMARKS = {
     "image": ("knn_accuracy", 0.86),
     "recommendation": ("ndcg_10", 0.11),
     "text": ("spearman", 0.75),
-}
-#: Statistic, parts and test items of the primary metric at the size `mini`.
-ITEMS = {
-    "anomaly": ("roc_auc", 3, 10_000),
-    "graph": ("mean", 1, 2_708),
-    "image": ("mean", 1, 10_000),
-    "recommendation": ("mean", 1, 943),
-    "text": ("spearman", 1, 1_379),
 }
 SWEPT = ("infonce", "dystress")
 OTHERS = ("temperature_free", "macl", "learnable_temperature", "dcl", "dclw", "siglip", "isogclr")
@@ -239,37 +231,19 @@ def from_bundle(file: Path) -> None:
         everything(*collected_from([str(file)], None, file.parent), file.parent / "tables")
 
 
-def outcomes_of(runs: pd.DataFrame) -> dict[str, dict[str, Outcomes]]:
-    """Return simulated outcomes of test items, by run id and primary metric."""
-    found = {}
-    for benchmark, of_benchmark in runs.groupby("benchmark"):
-        statistic, parts, items = ITEMS[str(benchmark)]
-        draws = np.random.default_rng(0)
-        truth = draws.integers(0, 26, (parts, items)) / 5
-        if statistic == "roc_auc":
-            truth = draws.integers(0, 10, (parts, items)) != 0  # one class in ten is the normal one
-        for run_id, metric in of_benchmark[["run_id", "metric"]].to_numpy():
-            values = (truth + draws.normal(size=truth.shape)).astype(np.float32)
-            of_run = Outcomes("mean", values > 1) if statistic == "mean" else Outcomes(statistic, values, truth)
-            found[run_id] = {metric: of_run}
-    return found
-
-
 def from_items(folder: Path) -> None:
-    """Time the reference campaign with outcomes: their resampling alone, and the report from a bundle."""
+    """Time the reference campaign: resampling the test items of each benchmark, the report, and one without items."""
     from analysis.evidence.items import Items
-    from analysis.read.bundle import write
 
-    logged = load([str(ROOT / "results" / "reference" / "runs.parquet")])
+    for file in (ROOT / "results" / "reference").glob("*.*"):
+        shutil.copy(file, folder)
+    logged = load([str(folder / "runs.parquet")])
     chosen = logged.runs["kind"].eq("loss") & logged.runs["purpose"].eq("evaluation")
-    found = outcomes_of(logged.runs[chosen])
-    logged = dataclasses.replace(logged, read_outcomes=lambda ids: {one: found[one] for one in ids if one in found})
     for benchmark, runs in logged.runs[chosen & logged.runs["profile"].eq("mini")].groupby("benchmark"):
-        of_benchmark = list(runs.drop_duplicates(["loss", "seed"])["run_id"][:25])
+        of_benchmark = list(runs["run_id"])
         with timed(f"  {len(of_benchmark)} runs of {benchmark}"):
             Items(logged.outcomes, of_benchmark).between(of_benchmark, of_benchmark, runs["metric"].iloc[0])
-    file = write(logged, folder)[0]
-    command = [sys.executable, "-m", "analysis", "report", "--from", file, "--out", folder, "--json"]
+    command = [sys.executable, "-m", "analysis", "report", "--from", folder / "runs.parquet", "--out", folder, "--json"]
     with timed("report"):
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     (folder / "items.parquet").unlink()
@@ -299,7 +273,7 @@ def main() -> None:
     """Measure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--bundle", type=Path, help="time this one alone")
-    parser.add_argument("--items", action="store_true", help="time the reference campaign with outcomes of test items")
+    parser.add_argument("--items", action="store_true", help="time the reference campaign and its test items")
     parser.add_argument("--seeds", type=int, default=50, help="of each loss (default: 50, which makes 10,000 runs)")
     options = parser.parse_args()
     keep_text_in_numpy()  # as every command does

@@ -56,7 +56,7 @@ def test_without_a_search_the_page_says_nothing_of_it(made: Evidence, tmp_path: 
 
 def test_the_paragraph_says_how_losses_were_tuned(made: Evidence) -> None:
     expected = (
-        r"infonce was tuned on validation among 9 configurations, the declared one and 8 drawn .* 3 selection seeds"
+        "Tuned on validation: infonce and temperature_free, with 9 configurations .* 8 drawn .* 3 selection seeds"
     )
     assert re.search(expected, paragraph(made))
 

@@ -1,4 +1,4 @@
-"""Problems of what the user gave: gathered, located, reported together."""
+"""What ends a command: problems of what the user gave, gathered and located, and data that cannot be had."""
 
 from __future__ import annotations
 
@@ -35,6 +35,12 @@ class InputError(Exception):
         count = len(self.problems)
         heading = f"error: {count} problem{'s' if count > 1 else ''} in what was given; nothing was done"
         return "\n".join([heading, *(f"  {problem}" for problem in self.problems)])
+
+
+class DataError(Exception):
+    """Data cannot be had as described; the message says what, where and what to do."""
+
+    failure_class = "data"
 
 
 def _natural(problem: Problem) -> tuple[str, int, str, str]:

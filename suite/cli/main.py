@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from suite.cli.arguments import BAD_INPUT, FAILED, INTERRUPTED, OK, make_parser
-from suite.problems import COMMAND_LINE, InputError, Problem, choices
+from suite.problems import COMMAND_LINE, DataError, InputError, Problem, choices
 from suite.process import escape_what_cannot_be_shown, have_a_home, name_files_in_utf_8
 from suite.records.permissions import follow_sharing, permission_advice
 
@@ -68,11 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         advice = f". {permission_advice(error)}" if isinstance(error, PermissionError) else ""
         print(f"error: {error.strerror or error}{where}; nothing that was computed is lost{advice}", file=sys.stderr)
         return FAILED
-    except Exception as error:
-        from suite.data import DataError  # which takes as long as all other imports of this module
-
-        if not isinstance(error, DataError):
-            raise
+    except DataError as error:
         print(f"error: {error}", file=sys.stderr)
         return FAILED
 

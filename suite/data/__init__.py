@@ -10,10 +10,11 @@ from pathlib import Path
 
 from suite.data.dataset import Dataset, Member, Package, Source
 from suite.data.describe import describe
-from suite.data.errors import CatalogueError, DataError, Problem
+from suite.data.errors import CatalogueError, Problem
 from suite.data.fetching import OnProgress, Progress
 from suite.data.schema import load_catalogue
 from suite.data.store import CATALOGUE, Finding, Status, Store, cache_dir, catalogue
+from suite.problems import DataError
 
 __all__ = [
     "CATALOGUE",

@@ -8,11 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-
-class DataError(Exception):
-    """Data cannot be had as described; the message says what, where and what to do."""
-
-    failure_class = "data"
+from suite.problems import DataError
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,11 @@ from suite.data import mirrors
 from suite.data.checks import check
 from suite.data.dataset import Dataset, Member, Package, Source
 from suite.data.download import Download
-from suite.data.errors import AbsentError, DataError, SourceError, writing
+from suite.data.errors import AbsentError, SourceError, writing
 from suite.data.installing import Installer, pieces_of_folder
 from suite.data.sources import download, opened, place_in
 from suite.data.unpack import Piece, is_archive, plain, unpacked
+from suite.problems import DataError
 from suite.records.files import held
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from suite.data.dataset import Dataset, Member
-from suite.data.errors import DataError, writing
+from suite.data.errors import writing
+from suite.problems import DataError
 from suite.records.files import held, write_json
 
 FILE = "recorded.json"

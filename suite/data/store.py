@@ -10,11 +10,10 @@ from pathlib import Path
 
 from suite.data.checks import check
 from suite.data.dataset import Dataset, Member
-from suite.data.errors import DataError
 from suite.data.fetching import Fetch, OnProgress
 from suite.data.recorded import Recorded
 from suite.data.schema import did_you_mean, load_catalogue
-from suite.problems import InputError, Problem
+from suite.problems import DataError, InputError, Problem
 
 CATALOGUE = Path(__file__).with_name("catalogue.yaml")
 

@@ -86,6 +86,13 @@ def test_sync_notices_records_that_are_gone(ran: Project) -> None:
     assert "gone" not in ran.suite("sync")[1]
 
 
+def test_sync_makes_no_folder_of_a_mistyped_name(ran: Project) -> None:
+    status, _, errors = ran.suite("sync", "--out", "result")
+    assert status == 2
+    assert "there is no folder result" in errors
+    assert not (ran.folder / "result").exists()
+
+
 def test_keys_may_stand_on_both_sides_of_an_option(ran: Project) -> None:
     first, second, *_ = sorted(Store(ran.folder / "results").keys())
     status, out, errors = ran.suite("forget", first[:10], "--json", second[:10])

@@ -148,6 +148,8 @@ def test_a_loss_of_which_every_run_fails_stays_as_declared(folder: Path) -> None
     assert done.returncode == 1
     (choice,) = json.loads(done.stdout)["choices"]
     assert (choice["trial"], choice["mean"], choice["failed"]) == (0, None, [0, 1, 2, 3])
+    text = suite_here(folder, "tune", *BASICS, "--losses", "explodes").stdout
+    assert "every one failed" in text and "level with" not in text
 
 
 @pytest.mark.parametrize(

@@ -185,7 +185,10 @@ def test_only_the_benchmarks_and_the_launch_that_were_asked_for_are_taken(place:
     one = ["--losses", "cosine", "--seeds", "0", "--profile", "smoke"]
     suite_here(place.folder, "run", *POOL, *one, "--detach")
     (launch,) = all_launches(place.store)
-    assert "nothing is left to take" in place.ended(place.start("worker", "--benchmarks", "blub*,image"), 0)
+    said = place.ended(place.start("worker", "--benchmarks", "blub*,image"), 0)
+    assert "nothing is left to take" in said
+    assert "no launch has a benchmark 'blub*'; did you mean 'blobs'?" in said
+    assert "no launch has a benchmark 'image'; Valid: blobs" in said
     assert metrics(place.folder) == {}
     refused = place.ended(place.start("worker", "--launch", "20", "--time", "soon", "--workers", "0"), 2)
     assert "--launch" in refused and "--time" in refused and "must be at least 1" in refused

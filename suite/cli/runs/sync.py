@@ -7,14 +7,23 @@ import sys
 
 from suite.cli.arguments import FAILED, OK
 from suite.cli.options import load_registry
+from suite.problems import COMMAND_LINE, InputError, Problem
 from suite.text.masking import masked
 from suite.tracking import Mirror, TrackingUnavailable, default_uri
 from suite.tracking.store import check_whole
 
 
 def execute(options: argparse.Namespace) -> int:
-    """Mirror every record that MLflow lacks, and say how many."""
+    """Mirror every record that MLflow lacks, and say how many.
+
+    Raises
+    ------
+    InputError
+        If there is no results folder: one that is mistyped is not made.
+    """
     experiment = load_registry(options).document.experiment
+    if not options.out.is_dir():
+        raise InputError([Problem(COMMAND_LINE, "--out", f"there is no folder {options.out}")])
     uri = default_uri(options.out, options.tracking_uri)
     try:
         check_whole(uri)

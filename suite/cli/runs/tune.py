@@ -151,7 +151,8 @@ def show_choices(choices: Sequence[Choice]) -> None:
 
 
 def _remark(one: Choice) -> str:
-    said = [f"level with {', '.join(map(str, one.tied))}: the first counts"] if one.tied else []
+    are_level = one.tied and one.mean is not None
+    said = [f"level with {', '.join(map(str, one.tied))}: the first counts"] if are_level else []
     said += [f"failed: {', '.join(map(str, one.failed))}"] if one.failed else []
     return "; ".join(said)
 

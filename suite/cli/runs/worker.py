@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from suite.cli.arguments import FAILED, INTERRUPTED, OK, WORK_LEFT
 from suite.launch.allocation import Allocation, Terms
@@ -14,6 +14,7 @@ from suite.problems import COMMAND_LINE, InputError, Problem, choices
 from suite.records.launch import all_launches
 from suite.records.record import Store
 from suite.registry.launchers import seconds
+from suite.work.worker import is_among
 
 
 def execute(options: argparse.Namespace) -> int:
@@ -31,7 +32,16 @@ def execute(options: argparse.Namespace) -> int:
     if allocation.interrupted:
         return INTERRUPTED
     print("left with work to do: others go on with it" if allocation.runs_left else "nothing is left to take")
+    _warn_of_names(terms.benchmarks, store)
     return WORK_LEFT if allocation.runs_left else OK
+
+
+def _warn_of_names(wanted: Sequence[str], store: Store) -> None:
+    """Say which names no launch knows: a launch that does may have ended, or the name is mistyped."""
+    known = sorted({run.benchmark for launch in all_launches(store) for run in launch.spec.runs.values()})
+    for name in wanted:
+        if known and not any(is_among(one, [name]) for one in known):
+            print(f"warning: no launch has a benchmark {name!r}; {choices(name, known)}", file=sys.stderr)
 
 
 def _terms(options: argparse.Namespace, store: Store) -> Terms:

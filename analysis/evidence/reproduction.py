@@ -54,7 +54,7 @@ def reproductions(
 
     The published value is taken as it stands, without an error of its own: how many repetitions are behind it is
     seldom said. A failed seed has the primary metric that it counts as; by those that did not fail no other metric is
-    reproduced.
+    reproduced. A figure that stands there for this profile, too, is held once, as this profile's.
 
     Parameters
     ----------
@@ -70,11 +70,11 @@ def reproductions(
         _hold(name, one, of_benchmark[name], tested, profile)
         for name in here
         for one in published[name]
-        if not _is_held_elsewhere(one, published[name], profile)
+        if not _stands_for_this_too(one, published[name], profile)
     ]
 
 
-def _is_held_elsewhere(one: Published, all_of_them: Sequence[Published], profile: str) -> bool:
+def _stands_for_this_too(one: Published, all_of_them: Sequence[Published], profile: str) -> bool:
     """Whether a figure is of another profile, and stands once more among a benchmark's figures for this one."""
     if one.profile in (None, profile):
         return False

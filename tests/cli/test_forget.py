@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -86,11 +87,15 @@ def test_sync_notices_records_that_are_gone(ran: Project) -> None:
     assert "gone" not in ran.suite("sync")[1]
 
 
-def test_sync_makes_no_folder_of_a_mistyped_name(ran: Project) -> None:
+def test_sync_makes_no_folder_of_a_mistyped_name_and_has_nothing_to_do_before_the_first_run(
+    ran: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     status, _, errors = ran.suite("sync", "--out", "result")
     assert status == 2
     assert "there is no folder result" in errors
     assert not (ran.folder / "result").exists()
+    monkeypatch.chdir(tmp_path)
+    assert ran.suite("sync", "--registry", str(ran.folder / "benchmarks.yaml"))[0] == 0
 
 
 def test_keys_may_stand_on_both_sides_of_an_option(ran: Project) -> None:

@@ -8,6 +8,7 @@ import sys
 from suite.cli.arguments import FAILED, OK
 from suite.cli.options import load_registry
 from suite.problems import COMMAND_LINE, InputError, Problem
+from suite.records.record import Store
 from suite.text.masking import masked
 from suite.tracking import Mirror, TrackingUnavailable, default_uri
 from suite.tracking.store import check_whole
@@ -19,10 +20,10 @@ def execute(options: argparse.Namespace) -> int:
     Raises
     ------
     InputError
-        If there is no results folder: one that is mistyped is not made.
+        If the folder that ``--out`` names is missing: one that is mistyped is not made.
     """
     experiment = load_registry(options).document.experiment
-    if not options.out.is_dir():
+    if Store(options.out).option and not options.out.is_dir():
         raise InputError([Problem(COMMAND_LINE, "--out", f"there is no folder {options.out}")])
     uri = default_uri(options.out, options.tracking_uri)
     try:

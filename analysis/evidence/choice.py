@@ -94,9 +94,16 @@ class Choice:
 
 def members(runs: pd.DataFrame) -> pd.DataFrame:
     """Return the runs of sweep members, with the columns ``base`` and ``setting`` added."""
-    parts = runs["loss"].str.extract(MEMBER)
+    parts = parts_of(runs["loss"], MEMBER)
     swept = parts["loss"].notna() & (runs["kind"] == "loss")
     return runs[swept].assign(base=parts["loss"][swept], setting=parts["setting"][swept])
+
+
+def parts_of(losses: pd.Series, pattern: re.Pattern[str]) -> pd.DataFrame:
+    """Return the groups of a pattern in each of many names, of which few differ; NaN where it does not match."""
+    found = {name: match for name in losses.unique() if (match := pattern.search(str(name)))}
+    parts = {group: {name: match[group] for name, match in found.items()} for group in pattern.groupindex}
+    return pd.DataFrame({group: losses.map(of_name).astype(object) for group, of_name in parts.items()})
 
 
 def own_members(runs: pd.DataFrame) -> pd.DataFrame:

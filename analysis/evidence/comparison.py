@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from analysis.evidence.choice import natural
 from analysis.evidence.failures import Failed
 from analysis.evidence.items import Items, OfItems
-from analysis.evidence.rows import ROW_COLUMNS, by_seed
+from analysis.evidence.rows import ROW_COLUMNS
 from analysis.statistics.differences import MarginTests, Paired, holm, margin_tests, paired
 from analysis.statistics.items import crossed_interval
 from analysis.statistics.paired import CONFIDENCE
@@ -79,8 +81,15 @@ class Comparison:
         return crossed_interval(one.mean, one.std, one.n, self.of_items.variance, self.level)
 
 
+def by_benchmark(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return what comparisons need of rows, benchmark by benchmark in their natural order."""
+    needed = [*ROW_COLUMNS, *(name for name in ("start", "metric", "goal", "margin") if name in rows)]
+    parts = {str(benchmark): here for benchmark, here in rows[needed].groupby("benchmark")}
+    return {benchmark: parts[benchmark] for benchmark in sorted(parts, key=natural)}
+
+
 def compare(
-    rows: pd.DataFrame,
+    here: pd.DataFrame,
     benchmark: str,
     row: str,
     against: str,
@@ -91,25 +100,22 @@ def compare(
 
     Parameters
     ----------
-    rows : DataFrame
-        From :func:`analysis.evidence.rows.rows_of`.
+    here : DataFrame
+        The benchmark's rows, from :func:`by_benchmark`.
     failures : mapping of (benchmark, row) to seeds, optional
         Failed seeds, whether they are among the rows or not.
     items : Items, optional
         The outcomes of the runs' test items.
     """
-    kept = [*ROW_COLUMNS, *(name for name in ("start", "metric", "goal", "margin") if name in rows)]
-    here = rows.loc[rows["benchmark"] == benchmark, kept]
     metric, goal, margin = described(here)
     sign = -1.0 if goal == "minimise" else 1.0
-    difference = (sign * (by_seed(here, benchmark, row) - by_seed(here, benchmark, against))).dropna()
-    values = difference.to_numpy(dtype=float)
-    seeds = tuple(int(seed) for seed in difference.index)
+    first, second = (_by_seed(here, name) for name in (row, against))
+    seeds = tuple(
+        sorted(seed for seed in first.keys() & second.keys() if first[seed].is_known and second[seed].is_known)
+    )
+    values = np.array([sign * (first[seed].test - second[seed].test) for seed in seeds])
     failed, failed_against = ((failures or {}).get((benchmark, name), ()) for name in (row, against))
-    known = set(here.loc[here["row"].isin([row, against]), "seed"]).union(failed, failed_against)
-    are_among = [_are_among(here, name, seeds) for name, seeds in ((row, failed), (against, failed_against))]
-    first, second = (frozenset(here.loc[here["row"] == name, "run_id"]) for name in (row, against))
-    ids = _run_ids(here, row, seeds), _run_ids(here, against, seeds)
+    ids, others = ([one[seed].run_id for seed in seeds] for one in (first, second))
     return Comparison(
         benchmark,
         metric,
@@ -122,21 +128,21 @@ def compare(
         paired(values),
         margin_tests(values, margin),
         p_holm=math.nan,
-        is_same=bool(first) and first == second,
+        is_same=bool(first) and {one.run_id for one in first.values()} == {one.run_id for one in second.values()},
         failed=failed,
         failed_against=failed_against,
-        is_imputed=bool(failed or failed_against) and all(are_among),
-        of=len(known),
-        of_items=None if items is None else items.between(*ids, metric),
+        is_imputed=bool(failed or failed_against) and {*failed} <= first.keys() and {*failed_against} <= second.keys(),
+        of=len({*first, *second, *failed, *failed_against}),
+        of_items=None if items is None else items.between(ids, others, metric),
     )
 
 
 def described(here: pd.DataFrame) -> tuple[str, str, float]:
     """Return the name, the goal and the margin of the primary metric of one benchmark's runs; NaN without a margin."""
-    columns = ["start", "run_id", "metric", "goal", *(["margin"] if "margin" in here else [])]
-    newest = here[columns].sort_values(["start", "run_id"]).iloc[-1]
-    margin = float(newest["margin"]) if "margin" in here and pd.notna(newest["margin"]) else math.nan
-    return str(newest["metric"]), str(newest["goal"]), margin
+    latest = here.loc[here["start"] == here["start"].max(), "run_id"]
+    newest = here.loc[max(zip(latest, latest.index, strict=True))[1] if len(latest) else here.index[-1]]
+    margin = newest.get("margin")
+    return str(newest["metric"]), str(newest["goal"]), math.nan if pd.isna(margin) else float(margin)
 
 
 def families(comparisons: Sequence[Comparison]) -> list[Comparison]:
@@ -152,10 +158,17 @@ def families(comparisons: Sequence[Comparison]) -> list[Comparison]:
     return [replace(one, p_holm=corrected[place]) for place, one in enumerate(comparisons)]
 
 
-def _run_ids(here: pd.DataFrame, row: str, seeds: Sequence[int]) -> list[str]:
-    mine = here.loc[here["row"] == row].set_index("seed")["run_id"]
-    return [str(mine[seed]) for seed in seeds]
+class _Tested(NamedTuple):
+    run_id: str
+    test: float
+
+    @property
+    def is_known(self) -> bool:
+        return not math.isnan(self.test)
 
 
-def _are_among(here: pd.DataFrame, row: str, seeds: Sequence[int]) -> bool:
-    return set(seeds) <= set(here.loc[here["row"] == row, "seed"])
+def _by_seed(here: pd.DataFrame, row: str) -> dict[int, _Tested]:
+    """Return the runs of a row by seed; arrays are walked, as small frames take longer to cut than to read."""
+    mine = np.flatnonzero(here["row"].to_numpy() == row)
+    columns = (here[name].to_numpy()[mine] for name in ("seed", "run_id", "test"))
+    return {int(seed): _Tested(str(run_id), float(test)) for seed, run_id, test in zip(*columns, strict=True)}

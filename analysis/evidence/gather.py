@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from analysis.evidence.choice import VALIDATED, Choice, choose, incomplete, natural
-from analysis.evidence.comparison import Comparison, compare, families
+from analysis.evidence.comparison import Comparison, by_benchmark, compare, families
 from analysis.evidence.confounding import confounding
 from analysis.evidence.failures import COUNTED, Failed, failures_of, with_failures
 from analysis.evidence.items import Items
@@ -148,8 +148,8 @@ def gather(
     apart = machines(mine, lambda part: gather(part, declared, profile, accept_changes))
     items = Items(outcomes, rows.loc[rows["kind"] == "loss", "run_id"])
     compared = [
-        compare(here, str(benchmark), label, baseline, failed, items)
-        for benchmark, here in sorted(rows.groupby("benchmark"), key=lambda part: natural(str(part[0])))
+        compare(here, benchmark, label, baseline, failed, items)
+        for benchmark, here in by_benchmark(rows).items()
         for label in labels
         if label != baseline and {label, baseline} <= set(here["row"].unique())
     ]
@@ -219,6 +219,7 @@ def _confounded(
 ) -> dict[tuple[str, str, str], str]:
     """Return by benchmark and the two rows of a claim what their runs differ in beside the loss."""
     found = {}
+    rows = rows[[*ROW_COLUMNS, "failed"]]
     for claim in declared.claims.values():
         row, against = label_of(rows, claim.loss, claim.loss_at, most), label_of(rows, claim.than, claim.at, most)
         both = rows[rows["row"].isin([row, against])]

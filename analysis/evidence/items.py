@@ -1,4 +1,4 @@
-"""What test items add to the noise of two rows' difference: statistics of resampled items, computed once a run."""
+"""What test items add to the noise of two rows' difference: what each does to a run's metric, computed once a run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.read.items import OutcomesReader
-from analysis.statistics.items import item_variance, item_weights, resampled
+from analysis.statistics.items import influence, item_variance
 from suite.outcomes import Outcomes
 
 
@@ -41,7 +41,7 @@ class Items:
 
     def __init__(self, read: OutcomesReader, run_ids: Iterable[str]) -> None:
         self._found = read(sorted(set(run_ids)))
-        self._resampled: dict[tuple[str, str], np.ndarray] = {}
+        self._influences: dict[tuple[str, str], np.ndarray] = {}
 
     def between(self, first: Sequence[str], second: Sequence[str], metric: str) -> OfItems | None:
         """Return what items add to the noise of the mean difference of a metric between runs, paired in their order.
@@ -57,9 +57,9 @@ class Items:
         return OfItems(known[0][1].items, item_variance(differences))
 
     def _of_run(self, run_id: str, metric: str, outcomes: Outcomes) -> np.ndarray:
-        if (run_id, metric) not in self._resampled:
-            self._resampled[run_id, metric] = resampled(outcomes, item_weights(outcomes.items))
-        return self._resampled[run_id, metric]
+        if (run_id, metric) not in self._influences:
+            self._influences[run_id, metric] = influence(outcomes)
+        return self._influences[run_id, metric]
 
 
 def _are_alike(one: Outcomes, other: Outcomes) -> bool:

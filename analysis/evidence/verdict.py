@@ -12,7 +12,7 @@ from scipy import special
 
 from analysis.evidence import words
 from analysis.evidence.choice import natural
-from analysis.evidence.comparison import Comparison, compare
+from analysis.evidence.comparison import Comparison, by_benchmark, compare
 from analysis.evidence.failures import COUNTED, Failed
 from analysis.evidence.items import Items
 from analysis.evidence.rows import label_of
@@ -123,7 +123,7 @@ def judge(claims: Mapping[str, Claim], rows: pd.DataFrame, given: Circumstances)
         From :func:`analysis.evidence.rows.rows_of`.
     given : Circumstances
     """
-    of_benchmark = dict(iter(rows.groupby("benchmark")))
+    of_benchmark = by_benchmark(rows)
     benchmarks = sorted(rows.loc[rows["kind"] == "loss", "benchmark"].unique(), key=natural)
     if rows.loc[rows["kind"] == "loss", "row"].nunique() < 2:
         return []

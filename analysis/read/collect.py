@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -179,11 +179,17 @@ def machines_of(runs: pd.DataFrame) -> pd.Series:
 
 def _are_of_host(runs: pd.DataFrame) -> pd.Series:
     """Return which runs are of members that set something of the benchmark: of a learning rate, say."""
-    losses = runs["loss"].astype(str)
     found = pd.Series(False, index=runs.index)
+    losses = runs["loss"].unique()
     for name in (str(name) for name in runs.columns if str(name).startswith("param.benchmark.")):
-        found |= losses.str.contains(f"@{name.removeprefix('param.benchmark.')}=", regex=False) & runs[name].notna()
+        if members := _named_by(losses, name.removeprefix("param.benchmark.")):
+            found |= runs["loss"].isin(members) & runs[name].notna()
     return found
+
+
+def _named_by(losses: Iterable[object], setting: str) -> list[str]:
+    """Return the losses that are named by a setting of theirs."""
+    return [str(loss) for loss in losses if f"@{setting}=" in str(loss)]
 
 
 def _superseded(runs: pd.DataFrame, keep_stale: bool, searched: Mapping[str, Collection[str]]) -> pd.Series:
@@ -212,14 +218,16 @@ def _own_settings(
 ) -> dict[str, pd.Series]:
     """Return by column which runs set it for themselves: trials of a search, and members of a sweep of settings."""
     own = {}
-    losses = runs["loss"].astype(str)
-    is_trial = losses.str.contains(f"@{TRIAL}=", regex=False)
+    losses = runs["loss"].unique()
+    is_trial = runs["loss"].isin(_named_by(losses, TRIAL))
     for name in names:
         setting = name.removeprefix("param.benchmark.")
         benchmarks = [benchmark for benchmark, settings in searched.items() if setting in settings]
-        sets_it = (is_trial & runs["benchmark"].isin(benchmarks)) | losses.str.contains(f"@{setting}=", regex=False)
-        if sets_it.any():
-            own[name] = sets_it
+        members = _named_by(losses, setting)
+        if members or benchmarks:
+            sets_it = runs["loss"].isin(members) | (is_trial & runs["benchmark"].isin(benchmarks))
+            if sets_it.any():
+                own[name] = sets_it
     return own
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import special, stats
+from scipy import special
 
 CONFIDENCE = 0.95
 
@@ -109,4 +109,4 @@ def block_test(layout: np.ndarray) -> BlockTest:
     residual /= within
     exact = math.inf if effect > 0 else math.nan
     f = effect / between / residual if residual > 0 else exact
-    return BlockTest(f, float(stats.f.sf(f, between, within)), between, within, math.sqrt(residual))
+    return BlockTest(f, float(special.fdtrc(between, within, f)), between, within, math.sqrt(residual))

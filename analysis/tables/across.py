@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 
-from analysis.evidence.comparison import described
+from analysis.evidence.comparison import by_benchmark, described
 from analysis.evidence.gather import Evidence
-from analysis.evidence.rows import by_seed
 from analysis.statistics.aggregates import Aggregate, hierarchical_bootstrap, improvement
 from analysis.statistics.ranks import Ranks, ranks
 from analysis.tables.table import MISSING, Block, Cell, Table, interval_cell
@@ -28,9 +29,10 @@ def across_table(evidence: Evidence) -> Table | None:
     order = sorted(zip(ranked.mean_ranks, ranked.names, strict=True))
     base = evidence.baseline
     nemenyi = ranked.nemenyi[base].drop(base).to_dict() if base in ranked.nemenyi else {}
+    tested = _scores(evidence)
     rows, data = [], []
     for rank, name in order:
-        aggregate, chance = _aggregate(evidence, name), _improvement(evidence, name)
+        aggregate, chance = _aggregate(evidence, name), _improvement(tested, name, base)
         p = nemenyi.get(name, math.nan)
         cells = [Cell(f"{rank:.2f}", value=rank), Cell(MISSING if math.isnan(p) else f"{p:.2g}", value=p)]
         cells += [Cell(MISSING)] * 4 if aggregate is None else _in_margins(aggregate)
@@ -91,17 +93,18 @@ def _aggregate(evidence: Evidence, row: str) -> Aggregate | None:
     return hierarchical_bootstrap({one.benchmark: one.differences / one.margin for one in mine})
 
 
-def _improvement(evidence: Evidence, row: str) -> float:
-    if row == evidence.baseline:
-        return math.nan
-    pairs = []
-    for benchmark in evidence.benchmarks:
-        here = evidence.rows[evidence.rows["benchmark"] == benchmark]
+def _scores(evidence: Evidence) -> dict[str, dict[str, np.ndarray]]:
+    """Return the scores of rows by benchmark and row, higher is better."""
+    found = {}
+    for benchmark, here in by_benchmark(evidence.rows).items():
         sign = -1.0 if described(here)[1] == "minimise" else 1.0
-        both = [sign * by_seed(here, benchmark, name).to_numpy() for name in (row, evidence.baseline)]
-        if all(map(len, both)):
-            pairs.append((both[0], both[1]))
-    return improvement(pairs)
+        found[benchmark] = {str(row): sign * test.to_numpy(dtype=float) for row, test in here.groupby("row")["test"]}
+    return found
+
+
+def _improvement(scores: Mapping[str, Mapping[str, np.ndarray]], row: str, baseline: str) -> float:
+    both = [(here[row], here[baseline]) for here in scores.values() if row in here and baseline in here]
+    return math.nan if row == baseline else improvement(both)
 
 
 def _in_margins(found: Aggregate) -> list[Cell]:

@@ -9,7 +9,7 @@ from scipy import stats
 
 from analysis.statistics.aggregates import hierarchical_bootstrap
 from analysis.statistics.differences import paired
-from analysis.statistics.ranks import _friedman, critical_difference, rank_power, ranks
+from analysis.statistics.ranks import _friedman, critical_difference, range_tail, rank_power, ranks
 from analysis.tables.across import across_table
 from tests.analysis import evidences
 
@@ -50,6 +50,14 @@ def test_nemenyi_is_the_studentised_range_of_mean_ranks() -> None:
         assert found.nemenyi.loc[first, second] == pytest.approx(expected, abs=1e-9)
     theirs = scikit_posthocs.posthoc_nemenyi_friedman(SCORES)
     pd.testing.assert_frame_equal(found.nemenyi, theirs.loc[list(found.names), list(found.names)], check_names=False)
+
+
+@pytest.mark.parametrize("rows", [2, 3, 10, 40])
+def test_the_tail_of_a_range_is_scipys_and_of_two_that_of_their_difference(rows: int) -> None:
+    q = np.array([0.0, 1e-3, 1.0, 3.0, 5.0, 8.0])
+    np.testing.assert_allclose(range_tail(q, rows), stats.studentized_range.sf(q, rows, math.inf), atol=1e-9)
+    far = np.array([8.0, 12.0])
+    np.testing.assert_allclose(range_tail(far, 2), 2 * stats.norm.sf(far / math.sqrt(2)), rtol=1e-9)
 
 
 def test_a_gap_of_the_critical_difference_has_a_p_of_five_per_cent() -> None:

@@ -1,15 +1,16 @@
-"""Resampled items against brute force, and the interval over seeds and items where its answer is known."""
+"""What items do to a metric against brute force, and the interval over seeds and items where its answer is known."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from analysis.statistics.items import crossed_interval, item_variance, item_weights, resampled
+from analysis.statistics.items import crossed_interval, influence, item_variance
 from analysis.statistics.paired import Difference
 from suite.outcomes import Outcomes
 
@@ -18,68 +19,83 @@ ITEMS = 30
 SCORES = RNG.normal(size=(2, ITEMS)).round(1)  # with ties
 TRUTH = RNG.random((2, ITEMS)) < 0.4
 GOLD = RNG.integers(0, 5, ITEMS).astype(float)
-WEIGHTS = item_weights(ITEMS, 50)
+COUNTS = RNG.integers(0, 4, ITEMS)
+Metric = Callable[..., float]
 
 
-def drawn(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    return np.repeat(values, weights, axis=-1)
+def spearman(values: np.ndarray, truth: np.ndarray) -> float:
+    return float(stats.spearmanr(values, truth).statistic)
 
 
-def test_resamples_are_draws_with_replacement_of_as_many_items() -> None:
-    assert (WEIGHTS.sum(axis=1) == ITEMS).all()
-    assert item_weights(ITEMS) is item_weights(ITEMS)
-    assert item_weights(2000).std() == pytest.approx(1.0, abs=0.01)
+def area(values: np.ndarray, truth: np.ndarray) -> float:
+    return float(roc_auc_score(truth, values))
 
 
-def test_means_of_resampled_items_are_those_of_the_copied_items() -> None:
-    counts = RNG.integers(0, 4, ITEMS)
-    found = resampled(Outcomes("mean", SCORES[0], weights=counts), WEIGHTS)
-    expected = [np.average(drawn(SCORES[0], w), weights=drawn(counts, w)) for w in WEIGHTS]
-    np.testing.assert_allclose(found, expected, atol=1e-12)
+def mean(values: np.ndarray, weights: np.ndarray | None = None) -> float:
+    return float(np.average(values, weights=weights))
 
 
-@pytest.mark.parametrize("positives", [TRUTH, ~TRUTH], ids=["few-positives", "many-positives"])
-def test_auc_of_resampled_items_is_that_of_the_copied_items(positives: np.ndarray) -> None:
-    found = resampled(Outcomes("roc_auc", SCORES, positives), WEIGHTS)
-    expected = [
-        np.mean(
-            [roc_auc_score(drawn(truth, w), drawn(scores, w)) for scores, truth in zip(SCORES, positives, strict=True)]
-        )
-        for w in WEIGHTS
+CASES = [
+    (Outcomes("mean", SCORES[0]), mean),
+    (Outcomes("mean", SCORES[0], weights=COUNTS), mean),
+    (Outcomes("roc_auc", SCORES[0], TRUTH[0]), area),
+    (Outcomes("roc_auc", SCORES[0], ~TRUTH[0]), area),
+    (Outcomes("roc_auc", SCORES, TRUTH), area),
+    (Outcomes("spearman", SCORES[0], GOLD), spearman),
+    (Outcomes("spearman", GOLD, SCORES[0]), spearman),
+]
+IDS = ["mean", "weighted-mean", "auc", "auc-of-many-positives", "auc-of-parts", "spearman", "spearman-of-few-values"]
+
+
+def copied(outcomes: Outcomes, metric: Metric, times: np.ndarray) -> float:
+    """Return a metric, the mean over parts, of items that are there so many times."""
+    arrays = {name: np.atleast_2d(np.repeat(array, times, axis=-1)) for name, array in outcomes.arrays().items()}
+    parts = range(len(arrays["values"]))
+    return float(np.mean([metric(**{name: array[part] for name, array in arrays.items()}) for part in parts]))
+
+
+@pytest.mark.parametrize(("outcomes", "metric"), CASES, ids=IDS)
+def test_the_influence_of_an_item_is_what_one_more_and_one_less_of_it_among_many_copies_make(
+    outcomes: Outcomes, metric: Metric
+) -> None:
+    copies, found = 500, influence(outcomes)
+    for item in range(ITEMS):
+        more, less = np.full((2, ITEMS), copies)
+        more[item] += 1
+        less[item] -= 1
+        expected = (copied(outcomes, metric, more) - copied(outcomes, metric, less)) * copies / 2
+        assert found[item] == pytest.approx(expected, abs=1e-6)
+    assert found.sum() == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize(("outcomes", "metric"), CASES, ids=IDS)
+def test_the_variance_is_that_of_resampled_items(outcomes: Outcomes, metric: Metric) -> None:
+    """Of twenty times as many items than there are, which is what it is to first order in."""
+    many = Outcomes(
+        outcomes.statistic, **{name: np.repeat(array, 20, axis=-1) for name, array in outcomes.arrays().items()}
+    )
+    rng = np.random.default_rng(1)
+    drawn = [
+        copied(many, metric, np.bincount(rng.integers(many.items, size=many.items), minlength=many.items))
+        for _ in range(1500)
     ]
-    np.testing.assert_allclose(found, expected, atol=1e-12)
+    assert item_variance(influence(many)) == pytest.approx(np.var(drawn, ddof=1), rel=0.12)
 
 
-def test_rank_correlations_of_resampled_items_are_those_of_the_copied_items() -> None:
-    found = resampled(Outcomes("spearman", SCORES[0], GOLD), WEIGHTS)
-    expected = [stats.spearmanr(drawn(SCORES[0], w), drawn(GOLD, w)).statistic for w in WEIGHTS]
-    np.testing.assert_allclose(found, expected, atol=1e-12)
+def test_the_variance_of_a_mean_is_the_usual_one_and_that_of_an_area_delongs() -> None:
+    values = RNG.normal(size=ITEMS)
+    found = item_variance(influence(Outcomes("mean", values)))
+    assert found == pytest.approx(values.var(ddof=1) / ITEMS, rel=1e-12)
+    assert math.isnan(item_variance(influence(Outcomes("mean", values[:1]))))
+    positives, negatives = SCORES[0][TRUTH[0]], SCORES[0][~TRUTH[0]]
+    in_order = np.greater.outer(positives, negatives) + np.equal.outer(positives, negatives) / 2
+    delong = in_order.mean(axis=1).var() / len(positives) + in_order.mean(axis=0).var() / len(negatives)
+    found = item_variance(influence(Outcomes("roc_auc", SCORES[0], TRUTH[0])))
+    assert found == pytest.approx(delong * ITEMS / (ITEMS - 1), rel=1e-12)
 
 
-@pytest.mark.parametrize(
-    "outcomes",
-    [Outcomes("mean", SCORES), Outcomes("roc_auc", SCORES, TRUTH), Outcomes("spearman", SCORES[0], GOLD)],
-)
-def test_every_item_once_gives_the_statistic_itself(outcomes: Outcomes) -> None:
-    assert resampled(outcomes, np.ones((1, ITEMS)))[0] == pytest.approx(outcomes.value(), abs=1e-12)
-
-
-@pytest.mark.parametrize(
-    "outcomes",
-    [Outcomes("mean", SCORES), Outcomes("roc_auc", SCORES, TRUTH), Outcomes("spearman", SCORES[0], GOLD)],
-)
-def test_no_more_weights_at_one_time_than_memory_allows(outcomes: Outcomes, monkeypatch: pytest.MonkeyPatch) -> None:
-    at_once = resampled(outcomes, WEIGHTS)
-    monkeypatch.setattr("analysis.statistics.items.AT_ONCE", 7 * ITEMS + 1)
-    np.testing.assert_allclose(resampled(outcomes, WEIGHTS), at_once, rtol=1e-14)
-
-
-def test_what_orders_nothing_has_no_correlation_and_what_lacks_a_class_no_auc() -> None:
-    assert (resampled(Outcomes("spearman", np.zeros(ITEMS), GOLD), WEIGHTS) == 0).all()
-    rare = np.arange(ITEMS) == 3
-    found = resampled(Outcomes("roc_auc", SCORES[0], rare), WEIGHTS)
-    assert (np.isnan(found) == (WEIGHTS[:, 3] == 0)).all()
-    assert math.isfinite(item_variance(found))
+def test_what_orders_nothing_has_no_correlation_whatever_the_items() -> None:
+    assert (influence(Outcomes("spearman", np.zeros(ITEMS), GOLD)) == 0).all()
 
 
 def test_the_interval_is_that_over_seeds_where_items_do_not_matter_and_never_narrower() -> None:
@@ -99,15 +115,14 @@ def test_variances_are_those_of_a_crossed_layout() -> None:
     """Of means in the model a_seed + b_item + e: the items' part is var(b) / items plus the e of all cells."""
     seeds, items = 6, 400
     cells = RNG.normal(size=(seeds, 1)) + 2 * RNG.normal(size=items) + 3 * RNG.normal(size=(seeds, items))
-    weights = item_weights(items, 4000)
-    found = item_variance(np.mean([resampled(Outcomes("mean", row), weights) for row in cells], axis=0))
-    assert found == pytest.approx(cells.mean(axis=0).var() / items, rel=0.1)
+    found = item_variance(np.mean([influence(Outcomes("mean", row)) for row in cells], axis=0))
+    assert found == pytest.approx(cells.mean(axis=0).var(ddof=1) / items, rel=1e-12)
 
 
 def test_the_pigeonhole_bootstrap_counts_the_interaction_once_more() -> None:
     seeds, items = 8, 200
     cells = RNG.normal(size=(seeds, items))  # nothing but interaction
-    of_items = item_variance(np.mean([resampled(Outcomes("mean", row), item_weights(items, 4000)) for row in cells], 0))
+    of_items = item_variance(np.mean([influence(Outcomes("mean", row)) for row in cells], axis=0))
     ours = cells.mean(axis=1).var(ddof=1) / seeds + of_items
     draws = []
     for _ in range(2000):

@@ -25,8 +25,9 @@ from analysis.evidence.words import (
     word,
 )
 from analysis.statistics.best import may_be_best
-from analysis.statistics.items import crossed_interval, item_variance, item_weights
+from analysis.statistics.items import crossed_interval, influence, item_variance
 from analysis.statistics.paired import Difference
+from suite.outcomes import Outcomes
 from tests.analysis import budget_simulations
 
 PAGE = Path(__file__).parents[2] / "docs" / "simulations.md"
@@ -108,7 +109,7 @@ def crossed_coverage(draw: Draw, n: int, noise: str, over_items: bool, repetitio
     for _ in range(repetitions):
         layout = draw(rng, (n, 1)) + of_item * rng.normal(size=ITEMS) + of_both * rng.normal(size=(n, ITEMS))
         seeds = Difference.of(layout.mean(axis=1))
-        of_items = item_variance(item_weights(ITEMS) @ layout.mean(axis=0) / ITEMS) if over_items else 0.0
+        of_items = item_variance(influence(Outcomes("mean", layout.mean(axis=0)))) if over_items else 0.0
         low, high = crossed_interval(seeds.mean, seeds.std, n, of_items, 0.95)
         covered += low <= 0 <= high
     return covered / repetitions

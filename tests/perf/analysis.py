@@ -1,8 +1,8 @@
 """Print what the analysis of many runs costs: ``python tests/perf/analysis.py``.
 
 Simulates 10,000 runs in an MLflow store (SQLite) and times the way from there to tables and back from a bundle; then
-the same for 100,000 runs in a bundle, in a process of its own, with its peak memory. ``--items`` times the resampling
-of test items, and the report, for the reference campaign. Run it on an idle machine, and compare figures
+the same for 100,000 runs in a bundle, in a process of its own, with its peak memory. ``--items`` times what is
+made of test items, and the report, for the reference campaign. Run it on an idle machine, and compare figures
 of one machine only.
 """
 
@@ -232,7 +232,7 @@ def from_bundle(file: Path) -> None:
 
 
 def from_items(folder: Path) -> None:
-    """Time the reference campaign: resampling the test items of each benchmark, the report, and one without items."""
+    """Time the reference campaign: the test items of each benchmark, the report, and one without items."""
     from analysis.evidence.items import Items
 
     for file in (ROOT / "results" / "reference").glob("*.*"):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis.evidence.choice import SECONDS, natural
+from analysis.evidence.choice import SECONDS, natural, parts_of
 from suite.plan.choice import best_trial
 from suite.registry.claims import At, Trials
 from suite.registry.search import TRIAL
@@ -95,8 +95,9 @@ def searches(selection: pd.DataFrame) -> list[Search]:
         Runs with selection seeds, the failed ones with the column `failed` among them, as
         :func:`analysis.evidence.failures.with_failures` returns them.
     """
-    losses = selection[(selection["kind"] == "loss") & (selection["purpose"] == "selection")]
-    named = losses["loss"].str.extract(MEMBER)
+    needed = ["benchmark", "loss", "seed", "metric", "goal", "val", "test", "failed", *_timed(selection)]
+    losses = selection.loc[(selection["kind"] == "loss") & (selection["purpose"] == "selection"), needed]
+    named = parts_of(losses["loss"], MEMBER)
     is_trial = named["trial"].notna()
     base, trial = named["loss"].where(is_trial, losses["loss"]), pd.to_numeric(named["trial"]).fillna(0).astype(int)
     losses = losses.assign(base=base, trial=trial)
@@ -119,9 +120,8 @@ def _search(benchmark: str, loss: str, seeds: list[int], runs: pd.DataFrame) -> 
         layout.pivot(index="trial", columns="seed", values=name).reindex(range(trials), columns=seeds).to_numpy(float)
         for name in ("val", "test")
     )
-    timed = [name for name in SECONDS if name in runs]
     of_trial = runs.assign(
-        finished=~runs["failed"].astype(bool), seconds=runs[timed].astype(float).sum(axis=1, min_count=1)
+        finished=~runs["failed"].astype(bool), seconds=runs[_timed(runs)].astype(float).sum(axis=1, min_count=1)
     ).groupby("trial")
     finished = of_trial["finished"].sum().reindex(range(trials), fill_value=0)
     seconds = of_trial["seconds"].sum(min_count=1).reindex(range(trials))
@@ -136,6 +136,10 @@ def _search(benchmark: str, loss: str, seeds: list[int], runs: pd.DataFrame) -> 
         tuple(map(int, finished)),
         tuple(map(float, seconds)),
     )
+
+
+def _timed(runs: pd.DataFrame) -> list[str]:
+    return [name for name in SECONDS if name in runs]
 
 
 def budgets(found: Sequence[Search]) -> dict[str, int]:

@@ -112,10 +112,12 @@ def _ridge(axis: Axes, counts: np.ndarray, place: int, shown: Look, is_positive:
     ground = place + 0.35
     heights = ground - HEIGHT * counts / counts[fullest]
     order = 2.0 + place
+    # as stairs(), whose patch would be measured curve by curve
+    across, up = np.repeat(EDGES, 2), np.concatenate([[ground], np.repeat(heights, 2), [ground]])
     if is_positive:
-        axis.stairs(heights, EDGES, baseline=ground, color=shown.colour, linewidth=1.0, zorder=order + 0.2)
+        axis.plot(across, up, color=shown.colour, linewidth=1.0, zorder=order + 0.2)
     else:
-        axis.stairs(heights, EDGES, baseline=ground, color=shown.colour, alpha=0.3, fill=True, zorder=order)
+        axis.fill_between(across, up, ground, color=shown.colour, alpha=0.3, linewidth=0, zorder=order)
     mean = float((counts * CENTRES).sum() / counts.sum())
     face = shown.colour if is_positive else "white"
     axis.plot([mean], [ground], **shown.marks, markerfacecolor=face, markersize=3.5, zorder=order + 0.4, clip_on=False)

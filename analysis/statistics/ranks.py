@@ -123,8 +123,8 @@ def range_tail(q: np.ndarray, rows: int) -> np.ndarray:
     """Return the probability that so many standard normal numbers spread over more than q [...].
 
     The studentised range with infinitely many degrees of freedom: the integral over the smallest number x of
-    rows φ(x) [(1 - Φ(x))^(rows - 1) - (Φ(x + q) - Φ(x))^(rows - 1)]. ``scipy.stats.studentized_range`` has it, too, but
-    takes longer to import than a tenth of a report.
+    rows φ(x) [(1 - Φ(x))^(rows - 1) - (Φ(x + q) - Φ(x))^(rows - 1)]. ``scipy.stats.studentized_range`` has it, too,
+    and takes a second to import.
     """
     # the trapezium rule, whose error falls exponentially for what is smooth and vanishes at both ends
     smallest, step = np.linspace(-RANGE_ENDS, RANGE_ENDS, 257, retstep=True)

@@ -17,6 +17,14 @@ from analysis.tables.table import decimals_for, interval_text
 from analysis.tables.tuning import price
 
 
+def nothing_judged(evidence: Evidence) -> str:
+    """Say why there is no verdict: no claim, or nothing that one could be judged by."""
+    if not evidence.declared.claims:
+        return "The registry declares no claim."
+    compared = f"the only row of a loss is {evidence.labels[0]}" if evidence.labels else "no loss was run"
+    return f"No claim is judged: {compared}, and a verdict compares two."
+
+
 def lines(evidence: Evidence) -> Iterator[str]:
     """Yield the claims with their verdicts, what tuning takes, then published figures beside ours."""
     for verdict in evidence.verdicts:
@@ -25,7 +33,7 @@ def lines(evidence: Evidence) -> Iterator[str]:
         else:
             yield from _headline(verdict)
     if not evidence.verdicts:
-        yield "The registry declares no claim."
+        yield nothing_judged(evidence)
     yield from price.lines(evidence)
     if evidence.reproductions:
         yield ""

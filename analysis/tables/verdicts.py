@@ -18,6 +18,7 @@ from analysis.statistics.seeds import POWER
 from analysis.tables.across import aggregate_cells
 from analysis.tables.items import COLUMNS, HEADING, OVER_BOTH, OVER_SEEDS, crossed_cell, crossed_figures, has_items
 from analysis.tables.table import MISSING, Block, Cell, Table, decimals_for, interval_cell
+from analysis.tables.verdict_text import nothing_judged
 from suite.plan.power import detectable, power, seeds_for_p, seeds_needed, smallest_flip_p
 
 VERDICT_COLUMNS = [
@@ -65,7 +66,7 @@ def verdicts_table(evidence: Evidence) -> Table:
             "reason",
         ],
         blocks,
-        list(_verdict_notes(evidence)) if blocks else ["The registry declares no claim."],
+        list(_verdict_notes(evidence)) if blocks else [nothing_judged(evidence)],
         pd.DataFrame(data, columns=columns)[columns if crossed else VERDICT_COLUMNS],
         is_titled=True,
     )

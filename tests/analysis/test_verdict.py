@@ -9,6 +9,7 @@ from scipy import stats
 from analysis.evidence.gather import Evidence, gather
 from analysis.evidence.verdict import Verdict
 from analysis.read.collect import collect
+from analysis.tables.verdict_text import lines
 from suite.registry.claims import Claim, Declared
 from tests.analysis.frames import logged, row
 
@@ -38,6 +39,13 @@ def evidence(rows: list[dict], **claims: Claim) -> Evidence:
 
 def judged(rows: list[dict], **claims: Claim) -> dict[str, Verdict]:
     return {verdict.benchmark: verdict for verdict in evidence(rows, **claims).verdicts}
+
+
+def test_where_one_loss_was_run_it_is_said_that_nothing_is_judged_and_not_that_nothing_is_claimed() -> None:
+    alone = [row("image", "infonce", seed, 0.7, margin=MARGIN) for seed in range(3)]
+    said = {name: next(lines(evidence(alone, **claims))) for name, claims in (("none", {}), ("one", {"a": NOT_WORSE}))}
+    assert said["none"] == "The registry declares no claim."
+    assert said["one"] == "No claim is judged: the only row of a loss is infonce, and a verdict compares two."
 
 
 @pytest.mark.parametrize(

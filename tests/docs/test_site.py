@@ -104,7 +104,7 @@ def test_formulas_are_shown_without_a_script(site: Path) -> None:
 
 def test_a_broken_link_fails_the_build(tmp_path: Path) -> None:
     checkout = tmp_path / "checkout"
-    for name in ("docs", "results/reference", "results/first", "suite", "launchers"):
+    for name in ("docs", "results/reference", "results/first", "results/citeseer", "suite", "launchers"):
         shutil.copytree(ROOT / name, checkout / name, ignore=shutil.ignore_patterns("__pycache__"))
     for file in [*ROOT.glob("*.md"), ROOT / "mkdocs.yml"]:
         shutil.copy(file, checkout)

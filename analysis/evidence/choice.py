@@ -103,6 +103,7 @@ def parts_of(losses: pd.Series, pattern: re.Pattern[str]) -> pd.DataFrame:
     """Return the groups of a pattern in each of many names, of which few differ; NaN where it does not match."""
     found = {name: match for name in losses.unique() if (match := pattern.search(str(name)))}
     parts = {group: {name: match[group] for name, match in found.items()} for group in pattern.groupindex}
+    # objects, as pandas takes a column of NaN alone for numbers
     return pd.DataFrame({group: losses.map(of_name).astype(object) for group, of_name in parts.items()})
 
 

@@ -110,9 +110,7 @@ def compare(
     metric, goal, margin = described(here)
     sign = -1.0 if goal == "minimise" else 1.0
     first, second = (_by_seed(here, name) for name in (row, against))
-    seeds = tuple(
-        sorted(seed for seed in first.keys() & second.keys() if first[seed].is_known and second[seed].is_known)
-    )
+    seeds = tuple(sorted(first.keys() & second.keys()))
     values = np.array([sign * (first[seed].test - second[seed].test) for seed in seeds])
     failed, failed_against = ((failures or {}).get((benchmark, name), ()) for name in (row, against))
     ids, others = ([one[seed].run_id for seed in seeds] for one in (first, second))
@@ -161,10 +159,6 @@ def families(comparisons: Sequence[Comparison]) -> list[Comparison]:
 class _Tested(NamedTuple):
     run_id: str
     test: float
-
-    @property
-    def is_known(self) -> bool:
-        return not math.isnan(self.test)
 
 
 def _by_seed(here: pd.DataFrame, row: str) -> dict[int, _Tested]:

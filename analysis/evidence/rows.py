@@ -196,10 +196,10 @@ def reference_order(name: str) -> tuple[object, ...]:
     return (REFERENCES.index(name) if name in REFERENCES else len(REFERENCES), natural(name))
 
 
-def by_seed(rows: pd.DataFrame, benchmark: str, row: str, split: str = "test") -> pd.Series:
-    """Return a row's primary metric in one benchmark by seed."""
-    mine = rows.loc[(rows["benchmark"] == benchmark) & (rows["row"] == row), ["seed", split]]
-    return mine.set_index("seed")[split].astype(float).sort_index()
+def by_seed(rows: pd.DataFrame, benchmark: str, row: str) -> pd.Series:
+    """Return a row's primary test metric in one benchmark by seed."""
+    mine = rows.loc[(rows["benchmark"] == benchmark) & (rows["row"] == row), ["seed", "test"]]
+    return mine.set_index("seed")["test"].astype(float).sort_index()
 
 
 def unchosen(rows: pd.DataFrame, choices: Iterable[Choice]) -> list[tuple[Choice, str]]:

@@ -22,7 +22,7 @@ def beside(modules: Sequence[str]) -> Iterator[Executor]:
     them, is not safe to fork. An interruption is left to this process; what nobody has begun is then not done.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["analysis.processes.uninterrupted", *modules])
+    context.set_forkserver_preload(["analysis.processes.prepared", *modules])
     pool = ProcessPoolExecutor(min(MOST, cores()), context)
     starter = ThreadPoolExecutor(1)
     try:

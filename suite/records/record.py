@@ -144,9 +144,14 @@ class Store:
         self.superseded = self.out / "superseded"
 
     @property
+    def is_default(self) -> bool:
+        """Whether commands mean this folder where nothing is said."""
+        return self.out == DEFAULT.absolute()
+
+    @property
     def option(self) -> str:
         """What a further command has to be given to mean this folder; nothing where it means it by itself."""
-        return "" if self.out == DEFAULT.absolute() else f" --out {shlex.quote(str(self.out))}"
+        return "" if self.is_default else f" --out {shlex.quote(str(self.out))}"
 
     def record(self, key: str) -> Record:
         """Return the record of a key, whether or not it exists yet."""

@@ -23,7 +23,7 @@ def execute(options: argparse.Namespace) -> int:
         If the folder that ``--out`` names is missing: one that is mistyped is not made.
     """
     experiment = load_registry(options).document.experiment
-    if Store(options.out).option and not options.out.is_dir():
+    if not Store(options.out).is_default and not options.out.is_dir():
         raise InputError([Problem(COMMAND_LINE, "--out", f"there is no folder {options.out}")])
     uri = default_uri(options.out, options.tracking_uri)
     try:

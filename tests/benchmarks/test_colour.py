@@ -108,6 +108,15 @@ def test_all_training_images_are_trained_on_and_the_test_has_all_their_labels(sm
     assert torch.equal(supervised.items, task.known)
 
 
+def test_fewer_images_are_trained_on_in_equal_shares_and_nothing_else_changes(small_folder: Path) -> None:
+    plain, fewer = (replace(TINY, train_images=n).task(context(below(small_folder))) for n in (None, 100))
+    assert torch.bincount(fewer.images.labels[fewer.items]).tolist() == [10] * 10
+    assert (fewer.samples, fewer.steps_per_epoch) == (100, 2)
+    for split in ("val", "test"):
+        assert torch.equal(fewer._gallery(split), plain._gallery(split))
+    assert fewer.evaluate("val") == plain.evaluate("val")
+
+
 def test_a_long_tail_is_trained_on_and_the_labelled_images_stay_balanced(small_folder: Path) -> None:
     plain, tailed = (replace(TINY, batch=20, imbalance=i).task(context(below(small_folder))) for i in (1.0, 24.0))
     counts = torch.bincount(tailed.images.labels[tailed.items])
@@ -239,6 +248,7 @@ def test_lars_is_lightly_s() -> None:
         ({"blurred": 0.5, "kernel": 22}, "kernel should be odd"),
         ({"blurred": 0.5, "kernel": 65}, "its half less than 32 pixels"),
         ({"hue": 0.6}, "at most half of the circle"),
+        ({"imbalance": 10.0, "train_images": 100}, "left out with a long tail, got 100"),
         ({"framework": "moco", "queue": 255}, "at least the 256 keys of a step, got 255"),
     ],
 )
@@ -251,6 +261,8 @@ def test_subsets_that_no_class_fills_are_refused(small_folder: Path) -> None:
     task = replace(TINY, gallery_images=1000).task(context(below(small_folder)))
     with pytest.raises(ValueError, match="a multiple of 10 up to 220 expected, got 1000"):
         task.evaluate("val")
+    with pytest.raises(ValueError, match="a multiple of 10 up to 240 expected, got 105"):
+        replace(TINY, train_images=105).task(context(below(small_folder)))
 
 
 def test_every_data_set_is_in_the_catalogue_with_the_members_that_are_asked_for() -> None:

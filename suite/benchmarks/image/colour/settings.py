@@ -52,6 +52,9 @@ class Settings:
         MoCo sets second views against first ones, too.
     chunk : int, optional
         Views to compute at once; see :func:`suite.training.chunks.in_chunks`.
+    train_images : int, optional
+        How many images of a balanced data set to train on, in equal shares of each class, to shorten an epoch; all by
+        default.
     gallery_images, val_images, test_images : int, optional
         How many labelled images, and how many to classify, in equal shares of each class, to shorten the evaluation;
         all by default.
@@ -59,7 +62,8 @@ class Settings:
     Raises
     ------
     ValueError
-        If the data set is unknown, the blur's kernel does not fit, or MoCo's queue would not hold a step's keys.
+        If the data set is unknown, the blur's kernel does not fit, MoCo's queue would not hold a step's keys, or a long
+        tail is to be shortened.
     """
 
     compiles: ClassVar[bool] = True
@@ -91,6 +95,7 @@ class Settings:
     key_momentum: Fraction = 0.99
     symmetric: bool = True
     chunk: Count | None = None
+    train_images: Count | None = None
     gallery_images: Count | None = None
     val_images: Count | None = None
     test_images: Count | None = None
@@ -102,6 +107,8 @@ class Settings:
             raise ValueError(f"kernel should be odd, its half less than {self.size} pixels, got {self.kernel}")
         if self.hue > 0.5:
             raise ValueError(f"hue should be at most half of the circle, 0.5, got {self.hue:g}")
+        if self.imbalance != 1 and self.train_images is not None:
+            raise ValueError(f"train_images should be left out with a long tail, got {self.train_images}")
         keys = self.batch * (2 if self.symmetric else 1)
         if self.framework == "moco" and self.queue < keys:
             raise ValueError(f"queue should hold at least the {keys} keys of a step, got {self.queue}")

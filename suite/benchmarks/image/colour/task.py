@@ -72,7 +72,7 @@ class ColourTask(Task):
     def trained_on(self, labels: Tensor) -> Tensor:
         """Return the numbers of the training images to train on, given the labels of all."""
         if self.benchmark.imbalance == 1:
-            return torch.arange(len(labels))
+            return subsets.first_of_each(labels, self.benchmark.train_images, self.benchmark.classes)
         return subsets.long_tailed(labels, self.benchmark.imbalance, self.benchmark.classes)
 
     def views(self, step: Step) -> tuple[Tensor, Tensor]:

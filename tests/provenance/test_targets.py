@@ -1,15 +1,16 @@
 """What classes take and which code they run, read without importing them."""
 
+import ast
 import sys
 from typing import Annotated, Literal
 
 import pytest
 from annotated_types import Gt
 
-from suite.provenance import targets
+from suite.provenance import modules, targets
 from suite.provenance.targets import REQUIRED, UNKNOWN, Parameter, TargetError, resolve
 from suite.registry.binding import bind
-from tests.conftest import Project, forget_sources
+from tests.conftest import ROOT, Project, forget_sources
 
 
 def parameters(project: Project, text: str, name: str = "Loss") -> tuple[Parameter, ...] | None:
@@ -216,3 +217,35 @@ def test_a_benchmark_and_a_loss_with_lists_for_defaults_are_planned(project: Pro
     status, out, errors = project.suite("plan", "--benchmarks", "nothing", "--json")
     assert status == 0, errors
     assert '"loss": "cosine"' in out
+
+
+def test_imports_are_found_wherever_a_statement_may_stand() -> None:
+    text = """\
+try:
+    import a
+except ImportError:
+    import b
+else:
+    import c
+finally:
+    import d
+for _ in ():
+    import e
+else:
+    import f
+async def outer():
+    async with x:
+        class Inner:
+            match y:
+                case 1:
+                    import g
+                case _ if z:
+                    from h import i
+"""
+    trees = [ast.parse(text), *(ast.parse(file.read_bytes()) for file in (ROOT / "suite").rglob("*.py"))]
+    for tree in trees:
+        expected = {node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)}
+        assert expected <= set(modules._all_statements(tree))
+    assert {node.names[0].name for node in modules._all_statements(trees[0]) if isinstance(node, ast.Import)} == set(
+        "abcdefg"
+    )

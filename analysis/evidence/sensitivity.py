@@ -12,6 +12,10 @@ import pandas as pd
 from analysis.evidence.choice import own_members
 from analysis.evidence.comparison import described
 from analysis.evidence.searches.trials import Search
+from suite.registry.search import TRIAL
+
+COLLAPSE = "non_finite"
+"""The class of failure that a setting is to blame for, and no machine."""
 
 Blind = Mapping[tuple[str, str, bool], str]
 """Why "not worse" says nothing, by benchmark, loss, and whether that is by its search or by its sweep."""
@@ -62,7 +66,8 @@ def sensitivities(
 ) -> list[Sensitivity]:
     """Return the sensitivity of every benchmark to every sweep with at least two complete settings, and every search.
 
-    A setting or a trial with a failed run is the worst that there is: beside it, the spread is infinite.
+    A setting or a trial whose training collapsed is the worst that there is: beside it, the spread is infinite. One
+    with a run that was lost otherwise, with its node or for want of memory, tells nothing.
 
     Parameters
     ----------
@@ -75,7 +80,7 @@ def sensitivities(
     swept = own_members(runs)
     swept = swept[swept["purpose"] == "selection"]
     lost = own_members(failed) if failed is not None and len(failed) else swept[:0]
-    collapsed = set(lost.loc[lost["purpose"] == "selection", ["benchmark", "base"]].itertuples(index=False, name=None))
+    collapsed = set(_collapsed(lost)[["benchmark", "base"]].itertuples(index=False, name=None))
     found = []
     for (benchmark, loss), here in swept.groupby(["benchmark", "base"]):
         by_setting = here.groupby("setting")["val"].agg(["size", "mean"])
@@ -85,12 +90,26 @@ def sensitivities(
             margin = described(here)[2]
             found.append(Sensitivity(str(loss), str(benchmark), len(means), spread, margin))
     for one in searches:
-        if one.trials > 1 and one.chosen(one.trials) is not None:
-            scores = one.validation.mean(axis=1)
-            spread = float(scores.max() - scores.min()) if np.isfinite(scores).all() else math.inf
+        scores = one.validation.mean(axis=1)
+        known = scores[np.isfinite(scores)]
+        if len(known) > 1 and one.chosen(one.trials) is not None:
+            spread = math.inf if _has_collapsed(one, failed) else float(known.max() - known.min())
             margin = described(runs[runs["benchmark"] == one.benchmark])[2]
-            found.append(Sensitivity(one.loss, one.benchmark, one.trials, spread, margin, is_search=True))
+            found.append(Sensitivity(one.loss, one.benchmark, len(known), spread, margin, is_search=True))
     return found
+
+
+def _collapsed(failed: pd.DataFrame) -> pd.DataFrame:
+    """Return the failed selection runs whose setting is to blame."""
+    is_collapse = failed["failure"].fillna("").str.startswith(COLLAPSE) if "failure" in failed else False
+    return failed[(failed["purpose"] == "selection") & is_collapse]
+
+
+def _has_collapsed(search: Search, failed: pd.DataFrame | None) -> bool:
+    if failed is None or failed.empty:
+        return False
+    lost = _collapsed(failed[failed["benchmark"] == search.benchmark])["loss"]
+    return bool(((lost == search.loss) | lost.str.startswith(f"{search.loss}@{TRIAL}=")).any())
 
 
 def blind(found: Iterable[Sensitivity]) -> Blind:

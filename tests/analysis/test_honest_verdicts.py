@@ -274,6 +274,8 @@ def test_a_sweep_with_a_setting_that_failed_could_have_said_otherwise() -> None:
     assert found["a"].label == "equivalent" and found[""].holds is True
     elsewhere = [{**one, "benchmark": "b"} for one in lost]
     assert judged(runs({"a": 0.0, "b": 0.0}) + swept(0.009) + elsewhere)["a"].label == "insensitive"
+    machines = [{**one, "failure": "node_lost: its node went away"} for one in lost]
+    assert judged(runs({"a": 0.0}) + swept(0.009) + machines)["a"].label == "insensitive"
 
 
 @pytest.mark.parametrize("goal", ["maximise", "minimise"])

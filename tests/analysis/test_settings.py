@@ -7,12 +7,16 @@ import pytest
 from scipy import stats
 
 from analysis.evidence.choice import choose
+from analysis.evidence.failures import with_failures
 from analysis.evidence.gather import gather
+from analysis.evidence.searches.trials import searches
 from analysis.evidence.sensitivity import sensitivities
 from analysis.read.collect import collect
 from analysis.tables.tuning.settings import settings_table
 from suite.registry.claims import Declared
 from tests.analysis.frames import logged, row
+from tests.analysis.searches import runs as searched
+from tests.analysis.searches import with_failure
 
 DECLARED = Declared(baseline="infonce")
 RATE = "param.benchmark.learning_rate"
@@ -84,3 +88,18 @@ def test_nothing_is_chosen_of_the_hosts_settings_and_no_benchmark_is_sensitive_b
     assert (choice.setting, choice.settings, choice.seeds, choice.runs) == ("temperature=0.1", 2, 2, 4)
     (one,) = sensitivities(runs)
     assert (one.settings, one.spread) == (2, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("failure", "trials", "is_blind"), [("node_lost: its node went away", 3, True), ("non_finite: the loss", 3, False)]
+)
+def test_a_trial_that_collapsed_is_the_worst_and_one_that_a_machine_lost_tells_nothing(
+    failure: str, trials: int, is_blind: bool
+) -> None:
+    levels = {"infonce": [0.0, 0.001, 0.002, 0.5]}
+    told = with_failure(searched(levels=levels), "graph", "infonce@trial=3", 100)
+    logged_runs = [{**run, "failure": failure} if run["status"] == "FAILED" else run for run in told]
+    mine = collect(logged(*logged_runs))
+    tried = searches(with_failures(mine.runs, mine.failed, "worst", "selection"))
+    found = {one.benchmark: one for one in sensitivities(mine.runs, tried, mine.failed) if one.is_search}
+    assert (found["graph"].settings, found["graph"].is_blind) == (trials, is_blind)

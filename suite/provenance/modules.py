@@ -33,8 +33,8 @@ class Source:
 
     @functools.cached_property
     def lines(self) -> list[str]:
-        """The lines of the file."""
-        return self.file.read_text(encoding="utf-8").splitlines()
+        """The lines of the file as syntax trees count them: a form feed, say, ends none, as it would for splitlines."""
+        return self.file.read_text(encoding="utf-8").split("\n")
 
     @property
     def package(self) -> str:

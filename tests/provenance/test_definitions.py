@@ -150,3 +150,13 @@ def test_two_losses_of_a_module_do_not_make_each_other_stale(lab: Project) -> No
     one, other = code(), dict(definitions.code("mine", "Another"))
     assert one.keys() & other.keys() == {"mine:Base", "mine:cube", "mine:SCALE", "helpers:scaled", "helpers:FACTOR"}
     assert all(one[entry] == other[entry] for entry in one.keys() & other.keys())
+
+
+def test_a_form_feed_which_ends_no_line_moves_no_line(lab: Project) -> None:
+    pages = "\x0c\n" + MODULE.replace("\n\n\ndef cube", "\n\x0c\n\x0c\ndef cube").replace("# x", "\u2028")
+    lab.write(pages, "mine.py")
+    before = code()
+    lab.write(pages.replace("return SCALE * x**3", "return SCALE * x**4"), "mine.py")
+    assert changed_modules(before, code()) == ["mine.cube"]
+    lab.write(pages.replace("OTHER * unrelated", "OTHER + unrelated"), "mine.py")
+    assert not changed_modules(before, code())

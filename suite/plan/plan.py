@@ -15,7 +15,7 @@ from suite.provenance.machine import changed_modules
 from suite.records.failures import HOPELESS
 from suite.records.launch import planned
 from suite.records.record import Record, Store
-from suite.records.specs import unpinned
+from suite.records.specs import changed_data, unpinned
 from suite.registry.registry import Registry
 from suite.registry.selection import REFERENCES, SelectionError, select_benchmarks, select_losses, select_seeds
 
@@ -165,7 +165,7 @@ def with_states(runs: Sequence[Run], registry: Registry, store: Store, queued: M
         if result:
             found = _finished(run, records[run.key], result, registry)
         else:
-            found = _unfinished(run, records.get(run.key), queued)
+            found = _unfinished(run, records.get(run.key), registry, queued)
         yield replace(found, estimate_s=estimates.seconds(run), memory_mib=estimates.memory_mib(run))
 
 
@@ -179,20 +179,11 @@ def _finished(run: Run, record: Record, result: Mapping[str, Any], registry: Reg
 
 
 def _changed_data(run: Run, record: Record, registry: Registry) -> list[str]:
-    """Return the members of data sets that are not pinned and were something else when a run read them."""
     names = unpinned(run.config)
-    if not names:
-        return []
-    read = ((record.run() or {}).get("provenance") or {}).get("data") or {}
-    return [
-        f"data {name}/{member}"
-        for name, members in registry.data.recorded(names).items()
-        for member, sha256 in members.items()
-        if read.get(name, {}).get(member, sha256) != sha256
-    ]
+    return changed_data(record.run() or {}, registry.data.recorded(names)) if names else []
 
 
-def _unfinished(run: Run, record: Record | None, queued: Mapping[str, str]) -> Run:
+def _unfinished(run: Run, record: Record | None, registry: Registry, queued: Mapping[str, str]) -> Run:
     if record is not None and record.is_running():
         return replace(run, state="running")
     if run.key in queued:
@@ -202,13 +193,15 @@ def _unfinished(run: Run, record: Record | None, queued: Mapping[str, str]) -> R
         kind, message = failure["class"], failure["message"].partition("\n")[0]
         return replace(run, state="failed", reason=f"{kind}: {message}", failure=kind)
     before = record.run() if record is not None else None
-    return _interrupted(run, record, before) if record is not None and before is not None else replace(run, reason="")
+    if record is None or before is None:
+        return replace(run, reason="")
+    return _interrupted(run, record, before, registry)
 
 
-def _interrupted(run: Run, record: Record, before: Mapping[str, Any]) -> Run:
+def _interrupted(run: Run, record: Record, before: Mapping[str, Any], registry: Registry) -> Run:
     reasons = [event.get("reason") for event in record.events() if event["event"] == "interrupted"]
     said = f"interrupted ({reasons[-1]})" if reasons and reasons[-1] else "interrupted"
-    changed = changed_modules(before["code"], run.code)
+    changed = [*changed_modules(before["code"], run.code), *_changed_data(run, record, registry)]
     if changed:  # as a worker will find it, too
         return replace(run, reason=f"{said}; it begins anew, since this has changed: {', '.join(changed)}")
     return replace(run, reason=said, goes_on=True)

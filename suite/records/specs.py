@@ -90,6 +90,25 @@ def unpinned(config: Mapping[str, Any]) -> list[str]:
     return [name for name, members in config.get("data", {}).items() if "recorded" in members.values()]
 
 
+def changed_data(run: Mapping[str, Any], recorded: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """Return the members of data sets that were something else when a run read them.
+
+    Parameters
+    ----------
+    run : mapping
+        ``run.json``.
+    recorded : mapping of data set to mapping of member to sha256
+        What is recorded now of the data sets that are not pinned.
+    """
+    read = (run.get("provenance") or {}).get("data") or {}
+    return [
+        f"data {name}/{member}"
+        for name, members in recorded.items()
+        for member, sha256 in members.items()
+        if read.get(name, {}).get(member, sha256) != sha256
+    ]
+
+
 def turns(runs: Iterable[RunSpec]) -> dict[str, int]:
     """Return by key when each run's turn comes, from 0: all runs of a seed before any of the next.
 

@@ -25,7 +25,7 @@ from suite.records.failures import deaths, fruitless_interruptions, record_failu
 from suite.records.launch import Launch, Worker, has_joined
 from suite.records.permissions import follow_sharing
 from suite.records.record import Record, Store
-from suite.records.specs import RunSpec
+from suite.records.specs import RunSpec, changed_data, unpinned
 from suite.work.execution import Execution
 from suite.work.partners import Spread
 from suite.work.setup import prepare_process
@@ -144,12 +144,14 @@ class RunWorker:
         return not self.benchmarks or is_among(self.launch.spec.runs[key].benchmark, self.benchmarks)
 
     def _renew(self, record: Record, run: RunSpec) -> None:
-        """Put aside what cannot be continued: a result to be replaced, or a start made with other code."""
+        """Put aside what cannot be continued: a result to be replaced, or a start made with other code or data."""
         result, before = record.result(), record.run()
         is_replaced = before is not None and before["record"] == run.replaces
         is_other_code = before is not None and machine.changed_modules(before["code"], run.code)
+        names = unpinned(run.config)
+        is_other_data = before is not None and names and changed_data(before, self.data.recorded(names))
         is_unknown = before is None and record.checkpoint.exists()  # which code has made it, nothing tells any more
-        if result is not None or is_replaced or is_other_code or is_unknown:
+        if result is not None or is_replaced or is_other_code or is_other_data or is_unknown:
             record.supersede(self.store.superseded)
 
     def state(self, phase: str, **run: Any) -> Worker:

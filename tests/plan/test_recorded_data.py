@@ -71,6 +71,24 @@ def test_a_run_that_read_something_else_is_stale_and_cannot_be_verified(with_dat
     assert (planned(with_data)["key"], planned(with_data)["state"]) == (now["key"], "done")
 
 
+def test_what_was_begun_on_something_else_begins_anew(with_data: Project) -> None:
+    assert with_data.suite("run", *SELECT, "--quiet", "--launcher", "debug")[0] == 0
+    folder = with_data.folder / "results/runs" / planned(with_data)["key"]
+    (folder / "result.json").unlink()  # as if it had been stopped after its last checkpoint
+    (folder / "checkpoint.pt").write_bytes(b"half trained")
+    assert planned(with_data)["reason"] == "interrupted"
+    (with_data.folder / "points.bin").write_bytes(NEW)
+    (with_data.folder / "cache/points/points.bin").unlink()
+    assert with_data.suite("data", "fetch", "points", "--accept-changed")[0] == 0
+    reason = "interrupted; it begins anew, since this has changed: data points/points.bin"
+    assert planned(with_data)["reason"] == reason
+    assert with_data.suite("run", *SELECT, "--quiet", "--launcher", "debug")[0] == 0
+    (before,) = (with_data.folder / "results" / "superseded").rglob("checkpoint.pt")
+    assert before.read_bytes() == b"half trained"
+    described = json.loads((folder / "run.json").read_text())
+    assert described["provenance"]["data"] == {"points": {"points.bin": hashlib.sha256(NEW).hexdigest()}}
+
+
 def test_what_is_logged_are_the_checksums_of_what_was_read() -> None:
     config = {"data": {"a": {"x": "recorded", "y": "1" * 64}, "b": {"z": "2" * 64}}, "seed": 0}
     assert unpinned(config) == ["a"]

@@ -83,6 +83,8 @@ def make_parser(prog: str = "python -m suite") -> tuple[Parser, dict[str, Parser
     tune.add_argument("--budget", type=_count, metavar="N", help="configurations of each loss; default: the registry's")
     tune.add_argument("--selection-seeds", metavar="SEEDS", help="e.g. 100-102; default: the registry's")
     tune.add_argument("--choose", action="store_true", help="start no selection run: choose, and evaluate")
+    # what --rerun names has been begun by the command that is gone on with
+    tune.add_argument("--goes-on", action="store_true", help=argparse.SUPPRESS)
     tune.add_argument("--dry-run", action="store_true", help="both stages with their cost; nothing is executed")
     plan = add("plan", "what would run, what is done, why something is stale, cost", _selection, _registry, _out)
     plan.add_argument("--runs", action="store_true", help="list every run with its key")

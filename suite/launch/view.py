@@ -18,7 +18,7 @@ from suite.plan.run import Run
 from suite.provenance.definitions import module_of
 from suite.records.arrays import batches, open_launches, task_report
 from suite.records.failures import outlook
-from suite.records.launch import Launch, all_launches, live_launches, pools
+from suite.records.launch import Launch, all_launches, live_launches, planned, pools
 from suite.records.record import Record, Store
 from suite.records.specs import name_of
 from suite.text.masking import masked
@@ -27,10 +27,11 @@ from suite.text.masking import masked
 def queued(store: Store) -> dict[str, str]:
     """Return the runs that a launch has in hand, each with what is known of the array task that has it.
 
-    Without those that have failed in it: what goes on there may be other runs of the same launch.
+    Without those that have ended in it: what goes on there may be other runs of the same launch. A run whose result the
+    launch is to replace is among them.
     """
     held = _held(store)
-    return {key: text for launch, keys, text in held for key in keys if not launch.has_failed(key, store)}
+    return {key: text for launch, keys, text in held for key in keys if not launch.is_settled(key, store)}
 
 
 def in_hand(store: Store) -> set[str]:
@@ -167,10 +168,13 @@ def follow(record: Record, poll_s: float = 0.2) -> Iterator[str]:
         time.sleep(poll_s)
 
 
-def explain(record: Record, plan_run: Run | None) -> list[tuple[str, str]]:
+def explain(record: Record, plan_run: Run | None, store: Store) -> list[tuple[str, str]]:
     """Return what is known of one run: label and text."""
     run, result, failure = record.run(), record.result(), record.failure()
     facts = [("key", record.key)]
+    if run is None and (asked := planned(store, record.key)) is not None:
+        facts.append(("run", f"{name_of(asked)} at profile {asked['profile']}"))
+        facts.extend(_configuration(asked["config"]))
     if run is not None:
         origin = run["provenance"]
         facts.append(("run", f"{name_of(run)} at profile {run['profile']}"))
@@ -178,14 +182,15 @@ def explain(record: Record, plan_run: Run | None) -> list[tuple[str, str]]:
         hardware = origin["hardware"]
         facts.append(("machine", f"{origin['host']}: {hardware['processor']}, {hardware['device']}"))
         facts.extend(_configuration(run["config"]))
-    facts.append(("state", _state_text(record, plan_run, result, failure)))
+    facts.append(("state", _state_text(record, plan_run, queued(store).get(record.key))))
     if result is not None:
         facts.append(("time", f"{sum(result['seconds'].values()):.1f} s, attempt {result['attempt']}"))
         facts.extend((name, f"{value:.6g}") for name, value in result["metrics"].items())
     if failure is not None:
         facts.append(("failure", f"{failure['class']}: {failure['message']}; {outlook(failure['class'])}"))
     facts.extend(_diagnostics(record))
-    facts.append(("folder", str(record.folder)))
+    if run is not None:
+        facts.append(("folder", str(record.folder)))
     return facts
 
 
@@ -208,16 +213,21 @@ def _diagnostics(record: Record) -> Iterator[tuple[str, str]]:
         yield name, f"{value:.6g} at step {step}"
 
 
-def _state_text(
-    record: Record, plan_run: Run | None, result: Mapping[str, Any] | None, failure: Mapping[str, Any] | None
-) -> str:
+def _state_text(record: Record, plan_run: Run | None, waits: str | None) -> str:
+    """Return a run's state; `waits` is what is known of the launch that has it in hand, None if none has."""
     if plan_run is not None:
         return plan_run.state + (f" ({plan_run.reason})" if plan_run.reason else "")
-    if result is not None:
-        return "done; the registry as it stands has no such run (its settings, data or names have changed)"
     if record.is_running():
-        return "running"
-    return "failed" if failure is not None else "interrupted"
+        state = "running"
+    elif waits is not None:
+        state = "queued" + (f" ({waits})" if waits else "")
+    elif record.result() is not None:
+        state = "done"
+    elif record.failure() is not None:
+        state = "failed"
+    else:
+        state = "not begun" if record.run() is None else "interrupted"
+    return f"{state}; the registry as it stands has no such run (its settings, data or names have changed)"
 
 
 def continue_command() -> str:

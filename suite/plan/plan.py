@@ -162,7 +162,7 @@ def with_states(runs: Sequence[Run], registry: Registry, store: Store, queued: M
     estimates = Estimates(runs, results, registry, store, existing)
     for run in runs:
         result = results.get(run.key)
-        if result:
+        if result and run.key not in queued:  # else it is being replaced
             found = _finished(run, records[run.key], result, registry)
         else:
             found = _unfinished(run, records.get(run.key), registry, queued)

@@ -124,7 +124,6 @@ class Mirror:
         TrackingUnavailable
             If the store cannot be reached. What was not sent is sent by the next push.
         """
-        everything = keys is None
         wanted = self._keys(keys)
         changed = self._changed(wanted)
         pushed = Pushed(unchanged=len(wanted) - len(changed))
@@ -135,9 +134,15 @@ class Mirror:
             self._look_up(created)
             for key in created:
                 self._push_key(key, changed[key], Pushed())
-            if everything:
-                self._close_abandoned()
         return pushed
+
+    def close_abandoned(self) -> None:
+        """Mark as killed what the store shows as running though its folder here is gone; raises as `push` does."""
+        with store.reachable(self.uri):
+            self._connect()
+            for run in self._search(f"tags.suite.origin = '{self._origin}' AND attributes.status = 'RUNNING'"):
+                if not (self.out / "runs" / run.tags.get("suite.key", "") / "run.json").exists():
+                    self._client.set_terminated(run.run_id, status="KILLED")
 
     def pending(self, keys: Iterable[str] | None = None) -> int:
         """Count the records with something that was not pushed yet."""
@@ -388,10 +393,3 @@ class Mirror:
             token = page.token
             if not token:
                 return found
-
-    def _close_abandoned(self) -> None:
-        """Mark as killed what the store shows as running though its folder here is gone."""
-        condition = f"tags.suite.origin = '{self._origin}' AND attributes.status = 'RUNNING'"
-        for run in self._search(condition):
-            if not (self.out / "runs" / run.tags.get("suite.key", "") / "run.json").exists():
-                self._client.set_terminated(run.run_id, status="KILLED")

@@ -12,6 +12,8 @@ from suite.launch.campaign import View
 from suite.plan.run import Run
 from suite.records.record import Store
 from suite.registry.claims import Declared
+from suite.registry.load import load
+from suite.tracking import default_uri, frame
 from suite.tracking.mirror import Mirror
 from tests.cli.test_summary import offered
 from tests.conftest import Project
@@ -92,16 +94,35 @@ def test_status_prints_the_results_so_far(project: Project, monkeypatch: pytest.
     assert "cosine" in out.partition("1 runs at profile smoke")[2]  # the table comes after the counts
 
 
+def test_of_two_experiments_in_one_folder_each_holds_its_own_runs_and_those_that_both_make(project: Project) -> None:
+    """The second trains longer in one benchmark: other runs. What it leaves alone, the first has carried out for it."""
+    select = ["--profile", "smoke", "--losses", "cosine", "--seeds", "0-1", "--launcher", "debug", "--quiet"]
+    other = ["experiment=other", "benchmarks.blobs.profiles.smoke.epochs=2"]
+    assert project.suite("run", *select)[0] == 0
+    assert project.suite("run", *select, "--benchmarks", "blobs", *other)[0] == 0
+
+    def found(experiment: str) -> list[tuple[str, str]]:
+        logged = frame(default_uri(project.folder / "results", None), experiment)
+        return sorted(zip(logged["benchmark"], logged["param.benchmark.epochs"].fillna(""), strict=True))
+
+    both = [("nothing", "")] * 2
+    for command in (["sync"], ["status", "--profile", "smoke", "--table"]):
+        for overrides in ([], other):
+            assert project.suite(*command, *overrides)[0] == 0
+        assert found("toy") == [("blobs", "3")] * 2 + both, command
+        assert found("other") == [("blobs", "2")] * 2 + both, command
+
+
 def test_what_stands_in_the_way_of_a_table_is_said_and_ends_nothing(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(self: Mirror) -> None:
+    def fail(self: Mirror, keys: object) -> None:
         raise RuntimeError("Could not determine home directory.")
 
     monkeypatch.setattr(Mirror, "push", fail)
     said: list[str] = []
     shown = summary.Summary("sqlite:///no.db", "toy", "smoke", Declared())
-    push_and_show(shown, Store(project.folder / "results"), said.append)
+    push_and_show(shown, load(), Store(project.folder / "results"), said.append)
     assert said == ["no table: RuntimeError: Could not determine home directory."]
 
 

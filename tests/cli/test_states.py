@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from suite.cli.runs import tune
 from tests.conftest import Project
 
 SMOKE = ("--profile", "smoke", "--launcher", "debug")
@@ -70,3 +71,40 @@ def test_why_shows_configuration_and_diagnostics(ran: Project) -> None:
     assert facts["benchmark"].startswith("_target_=tests.toys.Blobs") and "epochs=3" in facts["benchmark"]
     assert facts["loss"].startswith("_target_=tests.toys.Cosine")
     assert "at step" in facts["train/loss"]
+
+
+def test_what_is_being_replaced_is_queued_and_not_done(ran: Project) -> None:
+    chosen = ("--benchmarks", "blobs", "--losses", "cosine", "--seeds", "10", "--profile", "smoke")
+    (run,) = json.loads(ran.suite("plan", "--json", *chosen)[1])["runs"]
+    assert run["state"] == "done"
+    in_pool = (*chosen, "--rerun", "done", "--launcher", "pool", "--detach", "--json")
+    assert json.loads(ran.suite("run", *in_pool)[1])["started"] == 1
+    (again,) = json.loads(ran.suite("plan", "--json", *chosen)[1])["runs"]
+    assert (again["state"], again["key"]) == ("queued", run["key"])
+    assert json.loads(ran.suite("run", *in_pool)[1])["started"] == 0
+    assert ran.process("worker").returncode == 0
+    assert json.loads(ran.suite("plan", "--json", *chosen)[1])["runs"][0]["state"] == "done"
+
+
+def test_what_goes_on_with_a_search_repeats_no_run_of_its_first_stage(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.edit("    host_temperature: 0.5\n", "    host_temperature: 0.5\n    search: {epochs: {low: 2, high: 4}}\n")
+    heard: list[tuple[str, ...]] = []
+    monkeypatch.setattr(tune.run, "perform", lambda *arguments: heard.append(arguments[-1]))
+    search = ("tune", "--benchmarks", "blobs", "--losses", "cosine", "--profile", "smoke", "--rerun", "done")
+    project.suite(*search)
+    project.suite(*search, "--goes-on")
+    assert heard == [("done",), ()]
+
+
+def test_why_knows_a_run_that_waits_and_is_not_in_the_registry_any_more(project: Project) -> None:
+    chosen = ("--benchmarks", "blobs", "--losses", "cosine", "--seeds", "0", "--profile", "smoke")
+    assert project.suite("run", *chosen, "--launcher", "pool", "--detach")[0] == 0
+    project.edit("profiles: {smoke: {epochs: 3}", "profiles: {smoke: {epochs: 4}")
+    facts = dict(line.split(maxsplit=1) for line in project.suite("why", "blobs/cosine/seed0")[1].splitlines())
+    assert facts["run"] == "blobs/cosine/seed0 at profile smoke" and "epochs=3" in facts["benchmark"]
+    assert (
+        facts["state"].startswith("queued (launch ") and "the registry as it stands has no such run" in facts["state"]
+    )
+    assert "folder" not in facts

@@ -27,10 +27,10 @@ from suite.tracking import default_uri
 
 def execute(options: argparse.Namespace) -> int:
     """Execute, show the runs as they end, and print where the results are."""
-    rerun_states(options.rerun)
+    rerun = rerun_states(options.rerun)
     registry, plan, store = plan_of(options)
     summary = summary_of(options, registry, plan)
-    report = perform(options, registry, plan, store, summary)
+    report = perform(options, registry, plan, store, summary, rerun)
     if report is None:
         return FAILED
     if options.json:
@@ -47,23 +47,28 @@ def summary_of(options: argparse.Namespace, registry: Registry, plan: Plan) -> S
 
 
 def perform(
-    options: argparse.Namespace, registry: Registry, plan: Plan, store: Store, summary: Summary | None
+    options: argparse.Namespace,
+    registry: Registry,
+    plan: Plan,
+    store: Store,
+    summary: Summary | None,
+    rerun: tuple[str, ...],
 ) -> Report | None:
-    """Carry a plan out and show the runs as they end; with `summary`, after each complete seed, too.
+    """Carry a plan out, runs in states of `rerun` once more; show those that end and, with `summary`, each new table.
 
     Returns
     -------
     Report or None
         None if that is not possible here, having printed why.
     """
-    states, uri = rerun_states(options.rerun), default_uri(options.out, options.tracking_uri)
+    uri = default_uri(options.out, options.tracking_uri)
     sync = _sync_command(options)
-    chosen = RunOptions(states, options.detach, options.offline, uri, options.mirror, options.items, sync)
+    chosen = RunOptions(rerun, options.detach, options.offline, uri, options.mirror, options.items, sync)
     is_silent = options.quiet or options.json
     display = make_display(store, is_silent)
     if summary is not None and not is_silent:
-        awaited = [*plan.to_do(states), *(run for run in plan.runs if run.state in ("queued", "running"))]
-        show_so_far = functools.partial(push_and_show, summary, store, display.say)
+        awaited = [*plan.to_do(rerun), *(run for run in plan.runs if run.state in ("queued", "running"))]
+        show_so_far = functools.partial(push_and_show, summary, registry, store, display.say)
         display = EarlySummary(LoadingSummary(display), plan.runs, awaited, show_so_far)
     try:
         report = carry_out(registry, plan, store, chosen, display)
@@ -80,7 +85,7 @@ def perform(
 
 def _sync_command(options: argparse.Namespace) -> str:
     """Return the command that brings MLflow up to date later, but for ``--items``."""
-    return f"python -m suite sync{carried(options, 'out', 'registry', 'tracking_uri')}"
+    return f"python -m suite sync{carried(options, 'out', 'registry', 'tracking_uri', 'overrides')}"
 
 
 def status_of(report: Report) -> int:
@@ -93,8 +98,10 @@ def status_of(report: Report) -> int:
 def show(report: Report, plan: Plan, store: Store, summary: Summary, options: argparse.Namespace) -> None:
     """Print how a `run` ended: what it did, the summary, where everything lies, and what to do next."""
     outcome = report.outcome
-    here = carried(options, "out", "registry", "profile")
-    analysis = f"python -m analysis tables{carried(options, 'out', 'registry', 'profile', 'tracking_uri')}"
+    here = carried(options, "out", "registry", "profile", "overrides")
+    analysis = (
+        f"python -m analysis tables{carried(options, 'out', 'registry', 'profile', 'tracking_uri', 'experiment')}"
+    )
     for run in report.not_retried:
         print(f"not tried again: {run.name}: {run.reason} ({outlook(run.failure or '')})")
     if report.detached:

@@ -40,7 +40,7 @@ def execute(options: argparse.Namespace) -> int:
         print(line)
     if options.table:
         uri = default_uri(options.out, options.tracking_uri)
-        push_and_show(Summary(uri, plan.experiment, plan.profile, registry.declared), store, print)
+        push_and_show(Summary(uri, plan.experiment, plan.profile, registry.declared), registry, store, print)
     return _status(plan)
 
 

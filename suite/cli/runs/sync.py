@@ -7,6 +7,7 @@ import sys
 
 from suite.cli.arguments import FAILED, OK
 from suite.cli.options import load_registry
+from suite.plan.belonging import of_experiment
 from suite.problems import COMMAND_LINE, InputError, Problem
 from suite.records.record import Store
 from suite.text.masking import masked
@@ -15,21 +16,23 @@ from suite.tracking.store import check_whole
 
 
 def execute(options: argparse.Namespace) -> int:
-    """Mirror every record that MLflow lacks, and say how many.
+    """Mirror every record of the registry's experiment that MLflow lacks, and say how many.
 
     Raises
     ------
     InputError
         If the folder that ``--out`` names is missing: one that is mistyped is not made.
     """
-    experiment = load_registry(options).document.experiment
+    registry = load_registry(options)
+    experiment = registry.document.experiment
     if not Store(options.out).is_default and not options.out.is_dir():
         raise InputError([Problem(COMMAND_LINE, "--out", f"there is no folder {options.out}")])
     uri = default_uri(options.out, options.tracking_uri)
     try:
         check_whole(uri)
         mirror = Mirror(options.out, uri, experiment, with_items=options.items)
-        pushed = mirror.push()
+        pushed = mirror.push(of_experiment(registry, Store(options.out)))
+        mirror.close_abandoned()
         gone = mirror.gone()
         pruned = mirror.forget(dict.fromkeys(gone, "")) if options.prune else 0
     except TrackingUnavailable as error:

@@ -32,14 +32,14 @@ LEFT_OUT: Final = ("--detach", "--quiet", "--json")
 
 def execute(options: argparse.Namespace) -> int:
     """Search, choose, evaluate what was chosen beside what is declared, and print what came of it."""
-    rerun_states(options.rerun)
+    rerun = rerun_states(options.rerun)
     registry, store = _registry(options), Store(options.out)
     tuning = make_tuning(registry, selection_of(options), store, queued(store))
     if options.dry_run:
         _show_stages(tuning, registry, options)
         return OK
     said: dict[str, Any] = {"selection": None, "choices": [], "evaluation": None}
-    status = _search(options, registry, tuning, store, said)
+    status = _search(options, registry, tuning, store, said, rerun)
     if options.json:
         print(json.dumps(said, indent=1))
     return status
@@ -58,14 +58,21 @@ def _registry(options: argparse.Namespace) -> Registry:
     return load_registry(options)
 
 
-def _search(options: argparse.Namespace, registry: Registry, tuning: Tuning, store: Store, said: dict[str, Any]) -> int:
+def _search(
+    options: argparse.Namespace,
+    registry: Registry,
+    tuning: Tuning,
+    store: Store,
+    said: dict[str, Any],
+    rerun: tuple[str, ...],
+) -> int:
     """Carry out both stages, the second one only when nothing of the first is left."""
     is_silent = options.quiet or options.json
     if not options.choose:
         if not is_silent:
             seeds = len({one.seed for one in tuning.selection.runs})
             print(f"stage 1 of 2: {_searched(tuning)}, {seeds} selection seeds: {len(tuning.selection.runs)} runs")
-        first = run.perform(options, registry, tuning.selection, store, None)
+        first = run.perform(options, registry, tuning.selection, store, None, () if options.goes_on else rerun)
         if first is None:
             return FAILED
         said["selection"] = run.to_json(first)
@@ -93,7 +100,7 @@ def _search(options: argparse.Namespace, registry: Registry, tuning: Tuning, sto
         show_choices(tuning.choices)
         print(f"stage 2 of 2: what is declared and what was chosen: {len(tuning.evaluation.runs)} runs")
     summary = run.summary_of(options, registry, tuning.evaluation)
-    second = run.perform(options, registry, tuning.evaluation, store, summary)
+    second = run.perform(options, registry, tuning.evaluation, store, summary, rerun)
     if second is None:
         return FAILED
     said["evaluation"] = run.to_json(second)
@@ -104,14 +111,14 @@ def _search(options: argparse.Namespace, registry: Registry, tuning: Tuning, sto
 
 def _leave(options: argparse.Namespace, registry: Registry, first: Report, store: Store) -> int:
     """Have the second stage follow without this process, and say how."""
-    command = [sys.executable, "-m", "suite", *(word for word in options.given if word not in LEFT_OUT)]
+    command = [sys.executable, "-m", "suite", *(word for word in options.given if word not in LEFT_OUT), "--goes-on"]
     try:
         how = kind_of(registry).follow(command, store)
     except LaunchError as error:
         print(f"error: {error}. When the runs are done, the same command goes on", file=sys.stderr)
         return FAILED
     if not (options.quiet or options.json):
-        here = carried(options, "out", "registry", "profile")
+        here = carried(options, "out", "registry", "profile", "overrides")
         print(f"{first.outcome.left} selection runs are in the background; python -m suite status{here} shows them")
         print(how)
     return OK
@@ -128,7 +135,7 @@ def _show_rest(first: Report, options: argparse.Namespace) -> None:
     outcome = first.outcome
     print(f"{outcome.executed} runs done, {outcome.left} left")
     if first.keeps:
-        here = carried(options, "out", "registry", "profile")
+        here = carried(options, "out", "registry", "profile", "overrides")
         print(f"{first.keeps}: python -m suite status{here} shows them")
         print(f"          python -m suite cancel{carried(options, 'out')} ends them")
     print(f"continue  {continue_command()}")

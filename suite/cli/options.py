@@ -50,6 +50,9 @@ def _loaded(options: argparse.Namespace) -> Registry:
         if texts:
             setattr(options, name, [text for text in texts if not is_override(text)])
     registry = load(options.registry, overrides, getattr(options, "launcher", None))
+    options.overrides = list(registry.given)
+    if any(text.partition("=")[0].lstrip("+") == "experiment" for text in overrides):
+        options.experiment = registry.document.experiment
     if getattr(options, "slice", None) is not None:
         _take_slice(registry, options)
     return registry
@@ -102,12 +105,15 @@ def carried(options: argparse.Namespace, *names: str) -> str:
     ----------
     options : Namespace
     *names : str
-        Which ones the further command takes, as in ``registry`` and ``tracking_uri``.
+        Which ones the further command takes, as in ``registry`` and ``tracking_uri``; ``overrides`` are those of the
+        registry, ``experiment`` is one that an override names.
     """
     words = []
     for name in names:
         value = getattr(options, name, None)
-        if value is not None and value != DEFAULTS.get(name):
+        if name == "overrides":
+            words += [masked(text) for text in value or ()]
+        elif value is not None and value != DEFAULTS.get(name):
             words += [f"--{name.replace('_', '-')}", masked(str(value))]
     return "".join(f" {shlex.quote(word)}" for word in words)
 

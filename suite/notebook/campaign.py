@@ -138,6 +138,7 @@ def run(
 def _sync_command(registry: Registry, store: Store, tracking_uri: str | None) -> str:
     given = {"registry": str(registry.file), "tracking-uri": tracking_uri and masked(tracking_uri)}
     words = [f" --{name} {shlex.quote(text)}" for name, text in given.items() if text]
+    words += [f" {shlex.quote(masked(text))}" for text in registry.given]
     return f"python -m suite sync{store.option}{''.join(words)}"
 
 

@@ -6,7 +6,7 @@ import copy
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
@@ -73,7 +73,8 @@ def load(file: Path | None = None, overrides: Sequence[str] = (), launcher: str 
     _check_syntax(overrides)
     composed = _compose(file, content, others, {**chosen, **named}, lines)
     document, problems = _document(composed, lines)
-    return checked_registry(document, file, lines, problems)
+    checked = checked_registry(document, file, lines, problems)
+    return replace(checked, given=tuple(o for o in others if not re.match(r"[+~]*launcher\b", o)))
 
 
 def _check_syntax(overrides: Sequence[str]) -> None:

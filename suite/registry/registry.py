@@ -225,6 +225,8 @@ class Registry:
         The data sets of the suite and of the registry's own catalogues.
     axes : mapping of benchmark to tuple of Axis
         What a search may set of the host.
+    given : tuple of str
+        The overrides that were given, as in ``experiment=mine``, but for the launcher's.
     """
 
     document: Document
@@ -234,6 +236,7 @@ class Registry:
     settings: Mapping[tuple[str, str], Mapping[str, Any]]
     data: Store
     axes: Mapping[str, tuple[Axis, ...]] = field(default_factory=dict)
+    given: tuple[str, ...] = ()
     _bound: dict[tuple[str, str, str], Bound] = field(default_factory=dict, compare=False)
     _trials: dict[tuple[str, str], list[Overrides]] = field(default_factory=dict, compare=False)
 

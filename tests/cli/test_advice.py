@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -12,10 +13,12 @@ from suite.cli.runs import run as run_command
 from suite.cli.runs import tune as tune_command
 from suite.launch.campaign import Outcome
 from suite.launch.run import Report
+from suite.notebook.campaign import _sync_command
 from suite.plan.plan import Plan
 from suite.records.launch import Launch
 from suite.records.record import Store
 from suite.records.specs import Pack
+from suite.registry.load import load
 from tests.conftest import Project
 from tests.launch.simulated import fail, launch_of
 
@@ -142,6 +145,19 @@ def test_a_detached_run_with_items_is_completed_with_items(project: Project) -> 
     status, out, errors = project.suite("run", *chosen, "--detach", "--items")
     assert status == 0, errors
     assert "python -m suite sync --out else --items, then" in out
+
+
+def test_commands_that_are_printed_carry_the_overrides_that_were_given(project: Project) -> None:
+    overrides = ("experiment=mine", "benchmarks.blobs.profiles.smoke.epochs=2", "launcher.max_attempts=2")
+    chosen = (*CHOSEN, *overrides, "--losses", "cosine", "--launcher", "pool")
+    status, out, errors = project.suite("run", *chosen, "--detach")
+    assert status == 0, errors
+    given = "experiment=mine benchmarks.blobs.profiles.smoke.epochs=2"
+    assert f"python -m suite sync {given}, then" in out
+    assert f"python -m suite status --profile smoke {given} shows them" in out
+    assert "python -m analysis tables --profile smoke --experiment mine" in out
+    registry = load(overrides=list(overrides))
+    assert _sync_command(registry, Store(Path("results")), None).endswith(given)
 
 
 def test_where_mlflow_lacks_something_the_command_that_completes_it_is_whole(project: Project) -> None:

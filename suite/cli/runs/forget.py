@@ -43,7 +43,7 @@ def execute(options: argparse.Namespace) -> int:
         mirrored = Mirror(options.out, default_uri(options.out, options.tracking_uri), experiment).forget(removed)
     except TrackingUnavailable as error:
         print(f"error: {len(removed)} records are removed, but {error}", file=sys.stderr)
-        stored = carried(options, "out", "registry", "tracking_uri")
+        stored = carried(options, "out", "registry", "tracking_uri", "overrides")
         print(f"python -m suite sync --prune{stored} removes them from MLflow, too", file=sys.stderr)
         return FAILED
     if options.json:

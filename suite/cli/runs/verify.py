@@ -82,7 +82,7 @@ def verify(
         message = "no run of the selection is done: there is nothing to verify"
         if options.bundle is not None:
             raise InputError([Problem(str(options.bundle), "", message)])
-        here = carried(options, "out", "registry", "profile")
+        here = carried(options, "out", "registry", "profile", "overrides")
         raise InputError([Problem(str(options.out), "", f"{message}; python -m suite status{here} shows what is")])
     drawn = candidates if options.all else draw(candidates, options.sample, options.seed)
     estimates = [_estimate(registry, run) for run in drawn]

@@ -173,6 +173,8 @@ def _finished(run: Run, record: Record, result: Mapping[str, Any], registry: Reg
     if record.is_unreadable():  # what has made the result nothing can tell any more
         return replace(run, reason="run.json is damaged: it is executed again", replaces=result["record"])
     changed = [*changed_modules(result["code"], run.code), *_changed_data(run, record, registry)]
+    if (record.run() or {}).get("purpose", run.purpose) != run.purpose:  # else tables would count it as what it was
+        changed.append(f"its seed is for {run.purpose} now")
     if not changed:
         return replace(run, state="done", replaces=result["record"])
     return replace(run, state="stale", reason=f"changed since: {', '.join(changed)}", replaces=result["record"])

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from suite.problems import choices
 from suite.provenance import machine, targets
 from suite.records.failures import classify, record_failure
 from suite.records.launch import Launch, Worker
@@ -252,10 +253,12 @@ def _check(metrics: Mapping[str, float], primary: str) -> None:
     FloatingPointError
         If the primary metric is NaN or infinite.
     ValueError
-        If two metrics have one name in MLflow.
+        If the primary metric is missing, or two metrics have one name in MLflow.
     """
     for name in (f"{split}/{primary}" for split in ("val", "test")):
-        if not math.isfinite(metrics.get(name, 0.0)):
+        if name not in metrics:
+            raise ValueError(f"the evaluation has no {name}, the registry's primary metric; {choices(name, metrics)}")
+        if not math.isfinite(metrics[name]):
             raise FloatingPointError(f"the primary metric {name} is {metrics[name]:g}")
     both = clashes(metrics)
     if both:

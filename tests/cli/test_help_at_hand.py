@@ -19,7 +19,7 @@ def test_every_word_of_the_page_is_explained_without_markup(project: Project) ->
     assert status == 0 and all(word in out for word in words) and "`" not in out
 
 
-@pytest.mark.parametrize("words", [["Key"], ["array", "task"], ["launchspec"]])
+@pytest.mark.parametrize("words", [["Key"], ["array", "task"], ["launchspec"], ["worse"]])
 def test_a_word_is_found_however_it_is_written(project: Project, words: list[str]) -> None:
     status, out, _ = project.suite("explain", *words)
     assert status == 0

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from suite.cli.runs import tune
+from suite.tracking import default_uri, frame
 from tests.conftest import Project
 
 SMOKE = ("--profile", "smoke", "--launcher", "debug")
@@ -108,3 +109,17 @@ def test_why_knows_a_run_that_waits_and_is_not_in_the_registry_any_more(project:
         facts["state"].startswith("queued (launch ") and "the registry as it stands has no such run" in facts["state"]
     )
     assert "folder" not in facts
+
+
+def test_a_run_whose_seed_has_changed_sides_is_stale(project: Project) -> None:
+    """It would be counted as what it was: the same seeds would choose and report."""
+    chosen = ("--benchmarks", "blobs", "--losses", "cosine", "--profile", "smoke")
+    assert project.suite("run", *chosen, "--seeds", "10", "--launcher", "debug", "--quiet")[0] == 0
+    project.edit("seeds: 0-3\nselection_seeds: 10-11", "seeds: 10-11\nselection_seeds: 0-1")
+    (run,) = json.loads(project.suite("plan", "--json", *chosen, "--seeds", "10")[1])["runs"]
+    assert (run["state"], run["reason"]) == ("stale", "changed since: its seed is for evaluation now")
+    again = (*chosen, "--seeds", "10", "--rerun", "stale", "--launcher", "debug", "--quiet")
+    assert project.suite("run", *again)[0] == 0
+    assert json.loads(project.suite("plan", "--json", *chosen, "--seeds", "10")[1])["runs"][0]["state"] == "done"
+    (logged,) = frame(default_uri(project.folder / "results"), "toy")["purpose"]
+    assert logged == "evaluation"

@@ -36,6 +36,20 @@ def test_a_primary_metric_that_is_nan_is_a_failure(project: Project) -> None:
     assert status == 1 and "not tried again: blobs/infonce/seed0: non_finite" in said, "it would fail the same way"
 
 
+def test_a_primary_metric_that_the_evaluation_lacks_is_a_failure_until_it_is_named_rightly(project: Project) -> None:
+    entry = "_target_: tests.toys.Blobs\n    metric: {name: "
+    project.edit(f"{entry}accuracy", f"{entry}acuracy")
+    status, said, errors = run(project)
+    assert status == 1, said + errors
+    (planned,) = json.loads(project.suite("plan", *SELECT, "--json")[1])["runs"]
+    assert planned["state"] == "failed" and planned["reason"].startswith(
+        "user_code: ValueError: the evaluation has no val/acuracy"
+    )
+    assert "did you mean 'val/accuracy'?" in planned["reason"]
+    project.edit("acuracy", "accuracy")
+    assert run(project)[0] == 0
+
+
 def test_tables_call_it_failed_and_not_missing(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
     entry = "  undefined:\n    _target_: tests.launch.toys.Undefined\n"
     entry += "    metric: {name: accuracy, goal: maximise, margin: 0.01}\n    host_temperature: 0.5\n"

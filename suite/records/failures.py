@@ -69,6 +69,18 @@ def deserves_fewer_beside(record: Record, launch: str, beside: int) -> bool:
     return beside > 1 and not any(event["class"] == "out_of_memory" for event in before)
 
 
+def too_many_beside(record: Record, launch: str) -> int | None:
+    """Return how many were side by side when a run ran out of memory in a launch, if that tries it once more.
+
+    From its events: they outlast the start of that try, which may be interrupted.
+    """
+    for event in record.events():
+        if event["event"] == "failed" and event.get("launch") == launch and event["class"] == "out_of_memory":
+            beside: int = event.get("beside", 2)  # an earlier version did not note it: then alone
+            return beside if beside > 1 else None
+    return None
+
+
 def deaths(record: Record, launch: str) -> int:
     """Count the latest starts in a launch that ended in nothing: their worker died."""
     count = 0
@@ -138,12 +150,6 @@ def record_failure(
     failure = {"class": kind, "message": message, "traceback": traceback, "attempt": attempt, "launch": launch}
     times = {"started": now if started is None else started, "finished": now}
     before = record.run() or {"record": ""}
-    record.append("failed", **{"class": kind, "message": message, "launch": launch})
+    record.append("failed", **{"class": kind, "message": message, "launch": launch, "beside": beside})
     record.fail({"record": before["record"], **failure, **times, "beside": beside, "again": again})
     return again
-
-
-def wants_memory(record: Record, launch: str) -> bool:
-    """Whether a run has run out of memory in a launch and is to be tried once more with fewer beside it."""
-    failure = record.failure()
-    return failure is not None and not is_final(failure) and failure["launch"] == launch

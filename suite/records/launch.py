@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from suite.process import cores, gpus
-from suite.records.failures import identity, is_final
+from suite.records.failures import identity, is_final, too_many_beside
 from suite.records.files import held, is_held, matching, read_json, write_json
 from suite.records.record import Store
 from suite.records.specs import EMPTY, LaunchSpec, name_of, turns
@@ -162,10 +162,8 @@ class Launch:
         """Whether one of `beside` workers side by side may take a run, if no other has it in hand."""
         if self.is_settled(key, store):
             return False
-        failure = store.record(key).failure()
-        if failure is None or failure.get("launch") != self.id:
-            return True
-        return beside < int(failure.get("beside", beside + 1))
+        too_many = too_many_beside(store.record(key), self.id)
+        return too_many is None or beside < too_many
 
     def is_open(self, store: Store) -> bool:
         """Whether its runs wait for whoever joins."""

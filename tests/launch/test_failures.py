@@ -28,6 +28,7 @@ from suite.records.record import Record, Store
 from suite.registry.load import load
 from suite.training import NonFiniteLoss
 from tests.cluster import suite_here, toy_registry
+from tests.launch.simulated import A, made_launch
 
 OURS, EARLIER = "20260101-000000-aaaaaa", "20250101-000000-bbbbbb"
 
@@ -127,6 +128,25 @@ def test_out_of_memory_is_tried_with_fewer_beside_it_once_a_launch(
     assert deserves_fewer_beside(record_of(tmp_path, *happened), OURS, beside) is expected
 
 
+@pytest.mark.parametrize(
+    ("noted", "taken_by"),
+    [({"beside": 4}, [1, 2, 3]), ({"beside": 2}, [1]), ({"beside": 1}, [1, 2, 3, 4]), ({}, [1])],
+    ids=["four", "two", "alone", "by an earlier version"],
+)
+def test_what_ran_out_of_memory_is_for_fewer_beside_it_though_that_try_was_interrupted(
+    tmp_path: Path, noted: dict[str, int], taken_by: list[int]
+) -> None:
+    store = Store(tmp_path)
+    store.prepare()
+    ours, other = made_launch(store, [A]), made_launch(store, [A])
+    record = record_of(store.runs, "started")
+    record.append("failed", **{"class": "out_of_memory", "launch": ours.id, **noted})
+    record.append("started", launch=ours.id)
+    record.append("interrupted", reason="timeout", step=10, launch=ours.id)
+    assert [beside for beside in range(1, 5) if ours.is_for(A, store, beside)] == taken_by
+    assert other.is_for(A, store, 4)
+
+
 def test_torn_and_strange_lines_change_no_count(tmp_path: Path) -> None:
     record = record_of(tmp_path, "started", "interrupted:timeout@5")
     with (record.folder / "events.jsonl").open("ab") as file:
@@ -149,6 +169,7 @@ def test_a_failure_that_no_worker_lived_to_write_is_written_as_a_worker_would(tm
     assert first is not None
     assert (first["record"], first["launch"], first["beside"], first["again"]) == (run["record"], OURS, 2, True)
     assert not is_final(first)
+    assert [e.get("beside") for e in record.events()] == [None, 2]
     record_failure(record, OURS, "out_of_memory", "the kernel killed it", 2, beside=2)
     second = record.failure()
     assert second is not None

@@ -18,8 +18,10 @@ import pytest
 from suite.launch.cancel import cancel
 from suite.launch.queue import ArrayTask
 from suite.launch.slurm import client
+from suite.launch.slurm.pilot import Pilot, _seats
 from suite.plan.plan import Selection, make_plan
-from suite.records.arrays import TaskReport, task_report
+from suite.records.arrays import TaskReport, report_task, task_report
+from suite.records.failures import record_failure
 from suite.records.files import is_held
 from suite.records.launch import Launch, Worker
 from suite.records.record import Store
@@ -27,7 +29,7 @@ from suite.records.specs import LaunchSpec, Pack
 from suite.registry.load import load
 from suite.work.worker import work
 from tests.cluster import TOY, environment
-from tests.launch.simulated import LAUNCHER, submitted, task
+from tests.launch.simulated import LAUNCHER, A, B, made_launch, submitted, task
 from tests.waiting import PATIENCE_S, until
 
 SCONTROL = """\
@@ -232,6 +234,30 @@ def test_what_runs_out_of_memory_is_tried_once_more_with_fewer_beside_it(site: C
     failure = here.store.record(here.key["insatiable"]).failure()
     assert failure is not None
     assert (failure["class"], failure["beside"], failure["again"]) == ("out_of_memory", 1, False)
+
+
+def test_a_time_limit_during_the_try_with_fewer_beside_it_takes_nothing_from_it(site: Callable[..., Site]) -> None:
+    here = site("greedy", slots=2, overrides=(PAUSE.format(0.03),))
+    life = here.live()
+    here.trains(step=3, loss="greedy")
+    os.killpg(life.pid, signal.SIGUSR2)
+    assert here.ends(life).state == "requeued"
+    assert here.happened("greedy") == ["started", "failed", "started", "timeout"]
+    here.ends(here.live(restarts=1))
+    assert here.happened("greedy") == ["started", "failed", "started", "timeout", "started", "finished"]
+
+
+def test_what_a_lost_task_has_left_gets_fewer_beside_it_too(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    launch = made_launch(store, [A], [B], slots=2)
+    for pack, state in enumerate(("running", "ended")):
+        report_task(launch, TaskReport(pack, f"7_{pack}", "here", state))
+    store.record(B).folder.mkdir()
+    record_failure(store.record(B), launch.id, "out_of_memory", "no", 1, beside=2)
+    monkeypatch.setattr(Pilot, "_start", lambda *arguments: subprocess.Popen(["true"]))
+    life = Pilot(launch, 0)
+    assert life._work(_seats(2))
+    store.record(B).finish({"record": "r"})
+    assert not life._work(_seats(2))
 
 
 def test_workers_of_a_pilot_that_was_killed_save_and_leave(site: Callable[..., Site]) -> None:

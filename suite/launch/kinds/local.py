@@ -22,7 +22,6 @@ from suite.launch.packing import deal
 from suite.plan.run import Run
 from suite.process import THREADS, cores, gpus, in_own_environment
 from suite.provenance.snapshot import code_environment
-from suite.records.failures import wants_memory
 from suite.records.launch import Launch, Worker, has_joined, living_workers
 from suite.records.record import Store
 from suite.records.specs import Pack, turns
@@ -149,7 +148,7 @@ class LocalJobs:
             return
         waiting = [key for key in open_runs if not self._store.record(key).is_running()]
         idle = len(self.workers()) - (len(open_runs) - len(waiting))
-        for_all = [key for key in waiting if not wants_memory(self._store.record(key), self.launch.id)]
+        for_all = [key for key in waiting if self.launch.is_for(key, self._store, self.parallel())]
         beside = self.parallel() if for_all else 1
         if len(for_all or waiting) <= max(idle, 0) or (workers and not for_all):
             return

@@ -19,7 +19,7 @@ from suite.launch.queue import SchedulerUnavailable
 from suite.launch.slurm import client
 from suite.process import OFFLINE, RENDEZVOUS, TEXT, THREADS
 from suite.records.arrays import HEARTBEAT_S, TaskReport, batches, order, report_task, task_report
-from suite.records.failures import record_failure, unfinished_step, wants_memory
+from suite.records.failures import record_failure, unfinished_step
 from suite.records.files import held
 from suite.records.launch import Launch
 from suite.records.permissions import follow_sharing
@@ -145,8 +145,8 @@ class Pilot:
             if self._signalled_at and time.monotonic() - self._signalled_at > self._patience():
                 for worker in workers.values():
                     worker.kill()
-        records = map(self.store.record, self.content.keys)
-        wanted = (wants_memory(record, self.launch.id) for record in records)
+        left = self.launch.open_keys(self.store, order(self.launch, self.pack))
+        wanted = (not self.launch.is_for(key, self.store, len(seats)) for key in left)
         return not self._signals and len(seats) > 1 and any(wanted)
 
     def _start_over(self) -> None:

@@ -246,13 +246,12 @@ class Allocation:
 
     def _halve(self) -> bool:
         """Give what ran out of memory beside others more of it; returns whether there is such a run."""
-        if len(self._seats) == 1:
-            return False
         before = self._seats
-        self._seats = before[: len(before) // 2]
-        if any(self._free()):
-            logger.info("%d workers at a time: some run wants more memory", len(self._seats))
-            return True
+        while len(self._seats) > 1:
+            self._seats = self._seats[: len(self._seats) // 2]
+            if any(self._free()):
+                logger.info("%d workers at a time: some run wants more memory", len(self._seats))
+                return True
         self._seats = before
         return False
 

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from suite.launch.kinds.pool import SILENCE_S, Signs
+from suite.records.failures import record_failure
 from suite.records.launch import FIRST_JOINED, Launch, Worker, all_launches
 from suite.records.record import Store
 from suite.records.specs import Pack
@@ -250,6 +251,18 @@ def test_what_a_killed_local_launcher_has_left_is_not_taken_and_a_pool_is(store:
     assert free() == [C]
     pool.stop()
     assert free() == []
+
+
+def test_what_ran_out_of_memory_in_a_small_allocation_gets_as_much_in_a_large_one(store: Store) -> None:
+    from suite.launch.allocation import Allocation, Terms
+
+    pool = local_launch(store, [A], kind="pool", is_pool=True)
+    store.record(A).folder.mkdir()
+    record_failure(store.record(A), pool.id, "out_of_memory", "no", 1, beside=4)
+    large = Allocation(store, Terms(workers=8))
+    assert list(large._free()) == []
+    assert large._halve()
+    assert [key for _, key in large._free()] == [A]
 
 
 def test_of_a_cluster_launch_one_that_joins_takes_what_one_process_can_do(store: Store) -> None:

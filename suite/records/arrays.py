@@ -33,7 +33,7 @@ class Batch:
     packs : tuple of int
         The packs of its tasks, in order of the array's index.
     job : str or None
-        The site's id of the array; None if the launcher died before it could note it.
+        The site's id of the array; None if its launcher died, or got no answer, before it could note it.
     submitted : float
         Unix time.
     """

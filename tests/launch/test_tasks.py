@@ -7,11 +7,13 @@ import time
 from pathlib import Path
 
 import pytest
+from submitit.core.utils import DelayedSubmission, JobPaths
 
 from suite.launch.campaign import Campaign
 from suite.launch.queue import UNKNOWN, ArrayTask
 from suite.launch.slurm import client
 from suite.launch.slurm.jobs import SlurmJobs
+from suite.launch.slurm.pilot import pilot
 from suite.launch.slurm.queue import look
 from suite.launch.view import in_hand, queued
 from suite.records.arrays import SILENCE_S, TaskReport, batches, open_launches, order, orphans, report_task, task_report
@@ -60,6 +62,22 @@ def test_an_array_whose_launcher_died_before_it_knew_the_id_is_found_by_its_name
     ]
     assert (seen.silence, seen.total) == ("", 3)
     assert queued(store) == {A: "array task 7_1: PENDING", C: "array task 7_0: RUNNING"}
+
+
+def test_an_array_that_is_found_by_its_name_gets_what_its_tasks_wait_for_at_their_start(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launch = made_launch(store, [A], [B], [C])
+    batch = submitted(launch, 2, 0, job=None)
+    monkeypatch.setattr(client, "queue", answers(task(batch, 0), task(batch, 1)))
+    assert look([launch]).of(launch).keys() == {0, 2}, "seen, though there is no folder to write into"
+    (launch.folder / "jobs").mkdir()
+    look([launch])
+    assert [list(found.jobs()) for found in batches(launch)] == [[(2, "7_0"), (0, "7_1")]]
+    for index, pack in enumerate((2, 0)):
+        file = JobPaths(launch.folder / "jobs", f"7_{index}").submitted_pickle
+        given = DelayedSubmission.load(file)
+        assert (given.function, given.args) == (pilot, (str(launch.folder), pack))
 
 
 def test_while_slurm_is_silent_every_task_that_may_be_there_keeps_its_runs(

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import pickle
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
+from suite.launch.jobs import unpatterned
 from suite.launch.queue import UNKNOWN, ArrayTask, InQueue, Look, SchedulerUnavailable
 from suite.launch.slurm import client
-from suite.records.arrays import JOB_PREFIX, Batch, batches, task_report
+from suite.records.arrays import JOB_PREFIX, Batch, batches, note_job, task_report
+from suite.records.files import atomic_write
 from suite.records.launch import Launch
 
 
@@ -73,7 +78,24 @@ def _look(listed: Sequence[Batch], cluster: str | None) -> Look:
         for task in queued
         if task.name in named and task.state not in client.ENDED
     ]
+    for batch in (one for one in listed if one.job is None):
+        with contextlib.suppress(OSError):  # who may not write, or has no space, still gets to see the queue
+            _complete(batch, [one for one in found if one.task.name == batch.name])
     return Look([*found, *_perhaps(strange)], total=len(queued))
+
+
+def _complete(batch: Batch, tasks: Sequence[InQueue]) -> None:
+    """Do what submitit does once it knows an array's id: its launcher was killed, or got no answer, before that."""
+    from submitit.core.utils import DelayedSubmission, JobPaths
+
+    from suite.launch.slurm.pilot import pilot
+
+    for one in tasks:
+        file = JobPaths(unpatterned(batch.launch.folder) / "jobs", one.task.job).submitted_pickle
+        submission = DelayedSubmission(pilot, str(batch.launch.folder), one.pack)
+        atomic_write(file, functools.partial(pickle.dump, submission))
+    if tasks:
+        note_job(batch, tasks[0].task.job.partition("_")[0])
 
 
 def _perhaps(listed: Iterable[Batch]) -> Iterator[InQueue]:

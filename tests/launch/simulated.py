@@ -36,6 +36,10 @@ if [ -e ../limit ] && [ "$number" -ge "$(cat ../limit)" ]; then
     exit 1
 fi
 cp "$1" "$((100 + number))"
+if [ -e ../late ]; then
+    cat ../late >&2
+    exit 1
+fi
 echo "Submitted batch job $((100 + number))"
 """
 
@@ -79,6 +83,10 @@ class Queue:
         """Let sbatch refuse, with these words, once it has taken so many."""
         (self.folder / "refusal").write_text(f"sbatch: error: {words}\n")
         (self.folder / "limit").write_text(str(after))
+
+    def be_late(self, words: str) -> None:
+        """Let sbatch take what it is given and say all the same that it got no answer, with these words."""
+        (self.folder / "late").write_text(f"sbatch: error: {words}\n")
 
     def scripts(self) -> dict[str, str]:
         """Return what sbatch has taken: text by job id."""

@@ -11,6 +11,7 @@ from suite.launch.jobs import LaunchError
 from suite.launch.queue import ArrayTask
 from suite.launch.slurm.jobs import SlurmJobs
 from suite.launch.slurm.queue import look
+from suite.launch.view import queued
 from suite.records.arrays import TaskReport, batches, report_task
 from suite.records.launch import Launch, Worker
 from suite.records.record import Store
@@ -192,6 +193,27 @@ def test_jobs_of_the_launcher_that_cannot_reach_slurm_are_not_begun(store: Store
     with pytest.raises(LaunchError, match="nothing was submitted"):
         jobs_of(launch, store).begin(runs([A]), detached=False)
     assert not launch.folder.exists()
+
+
+@pytest.mark.parametrize("is_taken", [True, False])
+def test_what_sbatch_got_no_answer_to_is_joined_by_the_next_launch_or_submitted_by_it(
+    store: Store, queue: Queue, is_taken: bool
+) -> None:
+    (queue.be_late if is_taken else queue.refuse)("Batch job submission failed: Socket timed out on send/recv")
+    first = made_launch(store, [A], [B])
+    with pytest.raises(LaunchError, match=r"did not answer .*timed out.* may be in the queue .* the same command"):
+        jobs_of(first, store).begin(runs([A, B]), detached=False)
+    assert queued(store).keys() == ({A, B} if is_taken else set())
+    for said in ("late", "limit"):
+        (queue.folder / said).unlink(missing_ok=True)
+    second = made_launch(store, [A], [B])
+    jobs = jobs_of(second, store)
+    jobs.begin(runs([A, B]), detached=False)
+    for _ in range(3):
+        jobs.tend(runs([A, B]), False)
+    assert len(queue.scripts()) == 1
+    assert [batch.job for batch in batches(first)] == ["100" if is_taken else None]
+    assert [batch.job for batch in batches(second)] == ([] if is_taken else ["100"])
 
 
 def test_a_site_that_takes_a_part_keeps_it_and_gets_the_rest_later(store: Store, queue: Queue) -> None:

@@ -121,6 +121,28 @@ def test_a_launcher_killed_right_after_submission_is_joined_by_the_next_command(
     assert len(submitted) == 1, "nothing was submitted twice"
 
 
+def test_an_array_that_sbatch_got_no_answer_to_is_carried_out_once_the_same_command_has_found_it(
+    site: Site, forked_python: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = site.folder / "bin" / "sbatch"
+    late.parent.mkdir()
+    late.write_text(
+        f'#!/bin/sh\n"{shutil.which("sbatch")}" "$@" || exit\n'
+        'case "$*" in *--test-only*) exit ;; esac\n'
+        'echo "sbatch: error: Socket timed out on send/recv operation" >&2\nexit 1\n'
+    )
+    late.chmod(0o755)
+    words = (*TWO, FAST, f"launcher.python={forked_python}")
+    with monkeypatch.context() as patched:
+        patched.setenv("PATH", str(late.parent), prepend=os.pathsep)
+        done = suite(site.folder, "run", *SITE, *words)
+    assert done.returncode == 1 and "the same command finds it there" in done.stderr
+    assert "2 runs are in the hands of an earlier launch" in site.run(*words)
+    site.check(2)
+    submitted = list((site.folder / "results").glob("launches/*/batches/*.json"))
+    assert len(submitted) == 1, "nothing was submitted twice"
+
+
 def test_detached_runs_are_finished_by_the_cluster_alone_and_cancelled_ones_can_be_run_again(site: Site) -> None:
     said = site.run(*FOUR, SLOWLY, "--detach", "launcher.array_parallelism=2")
     assert "4 runs started" in said

@@ -62,14 +62,14 @@ class SlurmJobs:
         Raises
         ------
         LaunchError
-            If SLURM does not answer, or takes nothing.
+            If SLURM does not answer, or takes nothing. The launch is removed unless SLURM may have taken it.
         """
         try:
             self._tend(open_runs)
             if self._look.silence:
                 raise LaunchError(f"{self._look.silence}; nothing was submitted")
         except LaunchError:
-            if not self._has_jobs():
+            if not batches(self.launch):
                 self.launch.remove()
             raise
         while detached and self._held_back(open_runs):
@@ -199,12 +199,12 @@ class SlurmJobs:
             if refusal:
                 self._notice = f"{waiting} array tasks are held back; SLURM says: {refusal}"
                 if not self._has_jobs():
-                    raise LaunchError(f"SLURM refuses to take the array: {refusal}")
+                    raise LaunchError(_not_taken(refusal))
                 return
             room -= len(chosen)
 
     def _submit_array(self, chosen: Sequence[int]) -> str:
-        """Submit one array; returns why SLURM refuses it, or nothing."""
+        """Submit one array; returns why SLURM refuses it, or does not answer, or nothing."""
         import submitit
 
         from suite.launch.slurm.pilot import pilot
@@ -247,6 +247,15 @@ class SlurmJobs:
         logs = sorted((self.launch.folder / "jobs").glob("*_log.out"), key=lambda file: file.stat().st_mtime)
         said = logs[-1].read_text(encoding="utf-8", errors="replace").strip() if logs else ""
         return "\n".join(said.splitlines()[-15:]) or "(nothing)"
+
+
+def _not_taken(said: str) -> str:
+    if not client.is_silence(said):
+        return f"SLURM refuses to take the array: {said}"
+    return (
+        f"SLURM did not answer whether it takes the array: {said}; it may be in the queue all the same: "
+        "the same command finds it there, or submits it"
+    )
 
 
 def _describe(seen: Look) -> str:

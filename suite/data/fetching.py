@@ -7,7 +7,7 @@ import errno
 import math
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -57,6 +57,9 @@ class Progress:
 
 
 OnProgress = Callable[[Progress], None]
+
+Tried = Callable[[str, Callable[[], object]], bool]
+"""Given a place of a mirror and a step that takes what lies there, notes why it fails; whether it has not."""
 
 
 @dataclass
@@ -133,13 +136,15 @@ class Fetch:
         problems: list[str] = []
         absent: list[str] = []
 
-        def tried(place: str, step: Callable[[], object]) -> None:
+        def tried(place: str, step: Callable[[], object]) -> bool:
             try:
                 step()
+                return True
             except AbsentError:
                 absent.append(place)
             except SourceError as error:
                 problems.append(str(error))
+            return False
 
         for name, member in self._cache.wanted().items():
             place = place_in(mirror, self.dataset.name, name.removesuffix("/"))
@@ -153,9 +158,10 @@ class Fetch:
                     parts = (*folder, source.package.file)
                     tried("/".join(parts), partial(self._from_place, source, place_in(mirror, *parts), label))
         if self._cache.wanted():
-            tried("", partial(self._search, mirror, label, problems))
+            tried(mirror, partial(self._search, mirror, label, tried, problems))
         if self._cache.wanted():
-            raise SourceError("; ".join([*problems, f"it holds no {', '.join(absent)}"] if absent else problems))
+            lacking = ", ".join(dict.fromkeys(absent))
+            raise SourceError("; ".join([*problems, f"it holds no {lacking}"] if lacking else problems))
 
     def _member_from(self, place: str, name: str, member: Member, label: str) -> None:
         """Take a member from its place in a mirror."""
@@ -171,29 +177,40 @@ class Fetch:
             target.unlink()
         else:
             with opened(place) as stream:
-                self._take(label, iter([Piece(name, "", stream)]))
+                self._take(label, iter([Piece(name, "", plain(stream, place, name))]))
 
-    def _search(self, mirror: str, label: str, problems: list[str]) -> None:
+    def _search(self, mirror: str, label: str, tried: Tried, problems: list[str]) -> None:
         """Look through all of a mirror for what has not been found at its place."""
+        wanted = self._cache.wanted()
         if "://" in mirror:
             index = mirrors.listed(mirror)
-            for name, member in self._cache.wanted().items():
+            for name, member in wanted.items():
                 for path in mirrors.in_index(index, name, member):
-                    self._listed(place_in(mirror, *path.split("/")), path, index[path], name, label)
+                    place = place_in(mirror, *path.split("/"))
+                    if tried(path, partial(self._listed, place, path, index[path], name, label)):
+                        break
             return
         found = mirrors.files_of(Path(mirror).expanduser())
-        pieces = mirrors.plain_files(found, self.dataset.name, self._cache.wanted())
-        problems += self._cache.take(label, pieces)[1]
+        unclear = set()
+        for name, member in wanted.items():
+            files = mirrors.in_folder(found, self.dataset.name, name, member)
+            if len(files) > 1 and not member.pinned:
+                unclear.add(name)  # nor is one in an archive the right one
+                problems.append(f"it has several files {name}: put the right one at {self.dataset.name}/{name} in it")
+                continue
+            for one in files:
+                if tried(one.below, partial(self._member_from, str(one.path), name, member, label)):
+                    break
         for one in found:
-            wanted = self._cache.wanted()
+            wanted = {name: member for name, member in self._cache.wanted().items() if name not in unclear}
             if not wanted:
                 return
             if is_archive(one.below):
-                try:
-                    with mirrors.inside(one, wanted) as pieces:
-                        problems += self._cache.take(label, pieces)[1]
-                except SourceError as error:
-                    problems.append(str(error))
+                tried(one.below, partial(self._from_archive, one, wanted, label))
+
+    def _from_archive(self, archive: mirrors.Found, wanted: Mapping[str, Member], label: str) -> None:
+        with mirrors.inside(archive, wanted) as pieces:
+            self._take(label, pieces)
 
     def _listed(self, place: str, path: str, sha256: str, name: str, label: str) -> None:
         """Take a member from where the index of a mirror lists it, perhaps compressed."""

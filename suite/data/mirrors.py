@@ -21,7 +21,7 @@ from suite.data.checks import check
 from suite.data.dataset import Member
 from suite.data.errors import AbsentError, SourceError
 from suite.data.sources import opened, place_in
-from suite.data.unpack import COMPRESSED, Entry, Piece, Pieces, chosen, is_archive, plain
+from suite.data.unpack import COMPRESSED, Entry, Pieces, chosen, is_archive
 
 MOST_FILES = 100_000
 """A folder with more is too large to be searched."""
@@ -64,30 +64,18 @@ def files_of(folder: Path) -> list[Found]:
     return sorted(found, key=order)
 
 
-def plain_files(found: list[Found], dataset: str, wanted: Mapping[str, Member]) -> Pieces:
-    """Yield the files of a mirror that are members of a data set: by their checksum first, else by their name.
+def in_folder(found: list[Found], dataset: str, name: str, member: Member) -> list[Found]:
+    """Return the files of a mirror that may be a member of a data set: by its checksum, else by its name.
 
-    Raises
-    ------
-    SourceError
-        If one cannot be read, or several have the name of a member that is not pinned.
+    Several that are not pinned, none of which alone lies in a folder of the data set's name, leave open which it is.
     """
-    for name, member in wanted.items():
-        if member.folder:
-            continue
-        same = [one for one in found if member.pinned and one.size == member.size]
-        right = [one for one in same if check(one.path, member).state == "ok"][:1]
-        named = [one for one in found if not is_archive(one.below) and has_name(one.below, name)]
-        if not member.pinned and len(named) > 1:
-            named = [one for one in named if dataset in one.below.split("/")]
-            if len(named) != 1:
-                raise SourceError(f"it has several files {name}: put the right one at {dataset}/{name} in it")
-        for one in right or named:
-            try:
-                with one.path.open("rb") as stream:
-                    yield Piece(name, "", plain(stream, one.path.name, name))
-            except OSError as error:
-                raise SourceError(f"{one.path}: {error.strerror}") from error
+    if member.folder:
+        return []
+    same = [one for one in found if member.pinned and one.size == member.size]
+    right = [one for one in same if check(one.path, member).state == "ok"]
+    named = [one for one in found if not is_archive(one.below) and has_name(one.below, name)]
+    of_dataset = [one for one in named if dataset in one.below.split("/")]
+    return right or (of_dataset if len(of_dataset) == 1 and not member.pinned else named)
 
 
 @contextmanager
@@ -161,4 +149,4 @@ def in_index(index: Mapping[str, str], name: str, member: Member) -> list[str]:
     if member.folder:
         return []
     right = [path for path, sha256 in index.items() if sha256 == member.sha256]
-    return right[:1] or [path for path in index if has_name(path, name)]
+    return right or [path for path in index if has_name(path, name)]

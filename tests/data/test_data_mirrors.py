@@ -117,6 +117,30 @@ def test_what_a_list_promises_is_checked(tmp_path: Path) -> None:
         fetched(tmp_path, recorded_set(), url)
 
 
+def test_a_line_of_the_list_that_leads_nowhere_hides_no_other(tmp_path: Path) -> None:
+    write(tmp_path / "mirror", {"odd/b": CONTENTS["b.bin"]})
+    sums = {name: hashlib.sha256(data).hexdigest() for name, data in CONTENTS.items()}
+    stale = f"{sums['a.bin']}  gone/a.bin\n"
+    (tmp_path / "mirror/SHA256SUMS").write_text(f"{stale}{sums['b.bin']}  odd/b\n")
+    with served(tmp_path / "mirror") as (url, _):
+        with pytest.raises(DataError, match=r"lacks a\.bin\n.*: it holds no tiny/a\.bin, tiny/b\.bin, gone/a\.bin\n"):
+            fetched(tmp_path, dataset(), url)
+        assert read(tmp_path / "cache/tiny") == {"b.bin": CONTENTS["b.bin"]}
+        write(tmp_path / "mirror", {"copy/a.bin": CONTENTS["a.bin"]})
+        with (tmp_path / "mirror/SHA256SUMS").open("a") as file:
+            file.write(f"{sums['a.bin']}  copy/a.bin\n")
+        assert fetched(tmp_path, dataset(), url) == CONTENTS
+
+
+def test_a_name_that_several_files_have_hides_no_other_member(tmp_path: Path) -> None:
+    mixed = dataclasses.replace(dataset(), members={"a.bin": UNPINNED["a.bin"], "b.bin": dataset().members["b.bin"]})
+    write(tmp_path / "mirror", {"one/a.bin": b"of something", "two/a.bin": b"of something else"})
+    tar(tmp_path / "mirror/all.tar", CONTENTS, "w:")
+    with pytest.raises(DataError, match=r"lacks a\.bin\n.*: it has several files a\.bin: put the right one at tiny/a"):
+        fetched(tmp_path, mixed, tmp_path / "mirror")
+    assert read(tmp_path / "cache/tiny") == {"b.bin": CONTENTS["b.bin"]}
+
+
 def test_a_mirror_too_large_to_search_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mirrors, "MOST_FILES", 3)
     write(tmp_path / "mirror/images", {f"{index}.jpg": b"x" for index in range(5)})

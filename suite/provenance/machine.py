@@ -35,21 +35,32 @@ def changed_modules(before: Mapping[str, str], now: Mapping[str, str]) -> list[s
     return sorted([*changed, *told, *new])
 
 
+def from_git(folder: Path, *arguments: str) -> str | None:
+    """Return what git says in a folder; None if it fails.
+
+    Of the shell's ``GIT_...`` it is told its settings alone: in a hook, or under ``git rebase --exec``, others name a
+    repository, whatever the folder.
+    """
+    command = ["git", "-C", str(folder), *arguments]
+    environment = {n: v for n, v in os.environ.items() if not n.startswith("GIT_") or n.startswith("GIT_CONFIG")}
+    environment["GIT_OPTIONAL_LOCKS"] = "0"  # never in the way of what the user does there
+    try:
+        done = subprocess.run(command, capture_output=True, check=True, timeout=60, env=environment)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return os.fsdecode(done.stdout)
+
+
 @functools.cache
 def git() -> str:
-    """Return the commit of this checkout, ``+dirty`` if it has changes; ``unknown`` outside git."""
-    folder = Path(__file__).resolve().parent
-
-    def run(*arguments: str) -> str:
-        command = ["git", "-C", str(folder), *arguments]
-        return subprocess.run(
-            command, capture_output=True, check=True, timeout=10, encoding="utf-8", errors="replace"
-        ).stdout.strip()
-
-    try:
-        return run("rev-parse", "HEAD") + ("+dirty" if run("status", "--porcelain") else "")
-    except (OSError, subprocess.SubprocessError):
+    """Return the commit of this checkout, ``+dirty`` if it has changes; ``unknown`` where git does not track it."""
+    file = Path(__file__).resolve()
+    commit = from_git(file.parent, "rev-parse", "HEAD")
+    # an environment in a folder that somebody's repository ignores is not of that repository
+    if commit is None or from_git(file.parent, "ls-files", "--error-unmatch", "--", file.name) is None:
         return "unknown"
+    changes = from_git(file.parent, "status", "--porcelain")
+    return "unknown" if changes is None else commit.strip() + ("+dirty" if changes else "")
 
 
 @functools.cache

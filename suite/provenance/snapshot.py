@@ -12,7 +12,6 @@ import glob
 import hashlib
 import os
 import shutil
-import subprocess
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
@@ -275,7 +274,7 @@ def _repositories(found: _Collection, folder: Path) -> Iterator[dict[str, Any]]:
     """Yield what is known of each repository that copied files lie in, and write its uncommitted changes."""
     pathspecs: dict[tuple[str, str], list[str]] = {}
     for root in sorted(found.roots, key=lambda r: r.pathspec):
-        said = _git(root.folder, "rev-parse", "--show-toplevel", "HEAD")
+        said = machine.from_git(root.folder, "rev-parse", "--show-toplevel", "HEAD")
         if said is not None:
             top, commit = said.splitlines()
             pathspecs.setdefault((top, commit), []).append(root.pathspec)
@@ -286,7 +285,7 @@ def _repositories(found: _Collection, folder: Path) -> Iterator[dict[str, Any]]:
         if not tracked and not untracked:  # an environment that a checkout ignores
             continue
         patch = folder / ("uncommitted.patch" if number == 1 else f"uncommitted-{number}.patch")
-        said = _git(Path(top), *_DIFF, *_PREFIXES, f"--output={patch}", "HEAD", "--", *wanted)
+        said = machine.from_git(Path(top), *_DIFF, *_PREFIXES, f"--output={patch}", "HEAD", "--", *wanted)
         size = patch.stat().st_size if said is not None else None
         if not size or size > LARGEST_PATCH:
             patch.unlink(missing_ok=True)
@@ -299,18 +298,8 @@ def _repositories(found: _Collection, folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def _listed(top: str, wanted: list[str]) -> set[Path]:
-    names = _git(Path(top), "ls-files", "-z", *wanted) or ""
+    names = machine.from_git(Path(top), "ls-files", "-z", *wanted) or ""
     return {Path(top, name).resolve() for name in names.split("\0") if name}
-
-
-def _git(folder: Path, *arguments: str) -> str | None:
-    command = ["git", "-C", str(folder), *arguments]
-    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}  # never in the way of what the user does there
-    try:
-        done = subprocess.run(command, capture_output=True, check=True, timeout=60, env=environment)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return os.fsdecode(done.stdout)
 
 
 def code_environment(store: Store, snapshot: str) -> dict[str, str]:

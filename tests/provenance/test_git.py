@@ -1,7 +1,9 @@
-"""What a snapshot says of the repository that the code comes from."""
+"""What a snapshot, and a run, says of the repository that the code comes from."""
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,8 @@ import pytest
 from suite.provenance import snapshot
 from suite.provenance.snapshot import Snapshot, take
 from suite.records.record import Store
-from tests.provenance.folders import copied, described, git, package, repository, write
+from tests.conftest import ROOT
+from tests.provenance.folders import copied, described, git, package, python, repository, write
 
 
 def of_user(taken: Snapshot, user: Path) -> dict[str, object]:
@@ -78,3 +81,40 @@ def test_an_environment_that_a_checkout_ignores_is_not_taken_for_part_of_it(user
     repositories = described(take(store, ["mine"]))["repositories"]
     assert isinstance(repositories, list)
     assert str(user.resolve()) not in [one["folder"] for one in repositories]
+
+
+COMMIT = "from suite.provenance.machine import git; print(git())"
+
+
+def with_suite(folder: Path) -> Path:
+    """Copy the suite into a folder."""
+    shutil.copytree(ROOT / "suite", folder / "suite", ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+def test_a_suite_in_an_environment_that_a_repository_ignores_has_no_commit(user: Path) -> None:
+    write(user, {".gitignore": "venv/\n", "readme": ""})
+    repository(user)
+    assert python(COMMIT, with_suite(user / "venv"), cwd=user) == "unknown"
+
+
+def test_the_repository_that_has_the_code_counts_and_not_that_of_the_shell(
+    user: Path, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package(with_suite(user) / "mine")
+    other = package(tmp_path / "other")
+    commit, _ = repository(user), repository(other)
+    for name, value in (("DIR", ".git"), ("WORK_TREE", "."), ("INDEX_FILE", ".git/index")):
+        monkeypatch.setenv(f"GIT_{name}", str(other / value))
+    assert python(COMMIT, user, cwd=other) == commit
+    assert of_user(take(store, ["mine"]), user)["commit"] == commit
+
+
+def test_to_ask_for_the_commit_writes_nothing_into_the_repository(user: Path) -> None:
+    commit = repository(with_suite(user))
+    os.utime(user / "suite/__init__.py", (0, 0))  # which `git status` would note in the index, under its lock
+    index = (user / ".git/index").read_bytes()
+    assert python(COMMIT, user, cwd=user) == commit
+    assert (user / ".git/index").read_bytes() == index
+    write(user, {"suite/new.py": ""})
+    assert python(COMMIT, user, cwd=user) == f"{commit}+dirty"

@@ -21,6 +21,7 @@ Bound = tuple[dict[str, Any], list[tuple[str, str]]]
 #: An argument that is a setting of the benchmark and nothing more.
 _REFERENCE: Final = re.compile(r"\$\{(\w+)\}")
 _MISSING: Final = object()
+_NOT_JSON: Final = "cannot be part of a run's key, since JSON has no such value"
 
 
 def interpolate(arguments: Mapping[str, Any], scope: Mapping[str, Any]) -> Bound:
@@ -90,15 +91,28 @@ def bind(target: Target, arguments: Mapping[str, Any]) -> Bound:
         elif parameter.default is targets.REQUIRED:
             problems.append((name, f"{target.path} needs a value for {name!r}"))
         elif parameter.default is not targets.UNKNOWN:
-            bound[name], _ = _checked(parameter, parameter.default)
+            if is_json(parameter.default):
+                bound[name], _ = _checked(parameter, parameter.default)
+            else:
+                default = f"has the default {parameter.default!r:.60} for {name!r}, which {_NOT_JSON}"
+                problems.append((name, f"{target.path} {default}: give it a value, or another default"))
     return bound, problems
+
+
+def is_json(value: object) -> bool:
+    """Whether JSON can hold a value, so that it can be part of a run's key."""
+    try:
+        json.dumps(value, sort_keys=True, allow_nan=False)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _checked(parameter: targets.Parameter, value: Any) -> tuple[Any, str | None]:
     """Return the value as JSON in its declared type, so that 1 and 1.0 are one float, and what is wrong with it."""
-    adapter = _adapter(parameter.annotation)
+    adapter = adapter_of(parameter.annotation)
     if adapter is None:
-        return value, None
+        return value, None if is_json(value) else f"{shown(value)} {_NOT_JSON}"
     try:
         checked = adapter.validate_json(json.dumps(value))
     except ValidationError as error:
@@ -108,7 +122,7 @@ def _checked(parameter: targets.Parameter, value: Any) -> tuple[Any, str | None]
     return adapter.dump_python(checked, mode="json"), None
 
 
-def _adapter(annotation: Any) -> TypeAdapter[Any] | None:
+def adapter_of(annotation: Any) -> TypeAdapter[Any] | None:
     """Return what checks values of an annotation; None if pydantic cannot."""
     if annotation is targets.UNKNOWN:
         return None
@@ -120,9 +134,10 @@ def _adapter(annotation: Any) -> TypeAdapter[Any] | None:
 
 def _made_adapter(annotation: Any) -> TypeAdapter[Any] | None:
     try:
-        return TypeAdapter(annotation, config=ConfigDict(strict=True, allow_inf_nan=False))
+        adapter = TypeAdapter(annotation, config=ConfigDict(strict=True, allow_inf_nan=False))
     except (PydanticUserError, TypeError):
         return None
+    return adapter if adapter.pydantic_complete else None  # not where it names a class of the author's own
 
 
 _adapters = functools.cache(_made_adapter)

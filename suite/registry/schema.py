@@ -9,6 +9,7 @@ from typing import Any, Final
 from pydantic import TypeAdapter
 
 from suite.provenance import targets
+from suite.registry.binding import adapter_of, is_json
 from suite.registry.extends import EXTENDS, KEEP, KEPT
 from suite.registry.launchers import kinds
 from suite.registry.registry import Document
@@ -85,10 +86,10 @@ def _arguments(group: str, path: str) -> Mapping[str, Any]:
 
 
 def _argument(parameter: targets.Parameter) -> dict[str, Any]:
-    if parameter.annotation is targets.UNKNOWN:
+    adapter = adapter_of(parameter.annotation)
+    if adapter is None:
         return {}
-    schema = TypeAdapter(parameter.annotation).json_schema()
     reference = {"type": "string", "pattern": r"\$\{.+\}", "description": "a setting of the benchmark"}
-    value = {"anyOf": [schema, reference]}
-    known = parameter.default not in (targets.REQUIRED, targets.UNKNOWN)
+    value = {"anyOf": [adapter.json_schema(), reference]}
+    known = parameter.default not in (targets.REQUIRED, targets.UNKNOWN) and is_json(parameter.default)
     return {**value, "default": parameter.default} if known else value

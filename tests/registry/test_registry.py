@@ -53,6 +53,47 @@ def test_keys_of_the_registry_may_refer_to_each_other(project: Project) -> None:
     assert load().document.benchmarks["nothing"].estimate_s == {"smoke": 1.0}
 
 
+OWN = """\
+class Foo: ...
+
+class {name}:
+    def __init__(self, epochs: int = 1, part: list["Foo"] | None = None, other: {other}) -> None: ...
+    def forward(self, pairs): ...
+    def task(self, context): ...
+"""
+"""A loss and a benchmark with an argument of a class of its author's."""
+
+
+def with_own(project: Project, other: str, arguments: str = "") -> None:
+    project.write("".join(OWN.format(name=name, other=other) for name in ("MyLoss", "MyBenchmark")), "mine.py")
+    project.edit("  infonce: {", f"  own: {{_target_: mine.MyLoss{arguments}}}\n  infonce: {{")
+    project.edit("tests.toys.Nothing", "mine.MyBenchmark")
+
+
+def test_an_argument_of_a_class_of_the_authors_own_is_not_checked(project: Project) -> None:
+    with_own(project, "tuple[int, ...] = (1, 2)", ", part: [1]")
+    status, _, errors = project.suite("plan", "--profile", "smoke")
+    assert status == 0, errors
+    assert load().loss_config("own", "nothing", "smoke")["part"] == [1]
+
+
+@pytest.mark.parametrize("default", ["{1, 2}", "1e999", "1j", "{1: 2, 'a': 3}"])
+def test_a_default_that_json_cannot_hold_is_a_problem_until_a_value_is_given(project: Project, default: str) -> None:
+    with_own(project, f"object = {default}")
+    status, _, errors = project.suite("plan", "--profile", "smoke")
+    assert status == 2
+    assert [line.split(" has the default ")[0] for line in errors.splitlines()[1:]] == [
+        "  benchmarks.yaml:8: losses.own.other: mine.MyLoss",
+        "  benchmarks.yaml:22: benchmarks.nothing.profiles.mini.other: mine.MyBenchmark",
+        "  benchmarks.yaml:22: benchmarks.nothing.profiles.smoke.other: mine.MyBenchmark",
+    ]
+    given = ["+losses.own.other=1", *(f"+benchmarks.nothing.profiles.{name}.other=1" for name in ("smoke", "mini"))]
+    assert project.suite("plan", "--profile", "smoke", *given)[0] == 0
+    status, _, errors = project.suite("plan", "--profile", "smoke", *given, "losses.own.other=inf")
+    assert status == 2
+    assert ".inf cannot be part of a run's key" in errors
+
+
 @pytest.mark.parametrize("overrides", [["launcher=debug"], ["launchers@launcher=debug"]], ids=str)
 def test_the_launcher_is_chosen_by_name(project: Project, overrides: list[str]) -> None:
     assert load().document.launcher.kind == "local"

@@ -69,3 +69,21 @@ def test_the_command_writes_it(project: Project) -> None:
     file: Path = project.folder / "schema.json"
     assert project.suite("schema", "--output", str(file))[:2] == (0, "")
     assert file.read_text() == out
+
+
+def test_what_cannot_be_described_is_left_open(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    project.write(
+        "class Foo: ...\n\nclass Loss:\n"
+        '    def __init__(self, part: list["Foo"] | None = None, names: list[str] = {"a"}, number: int = 1): ...\n'
+        "    def forward(self, pairs): ...\n",
+        "mine.py",
+    )
+    own = {"suite.losses": {"mine": "mine.Loss"}, "suite.benchmarks": {}}
+    monkeypatch.setattr(targets, "short_names", own.__getitem__)
+    status, out, errors = project.suite("schema")
+    assert status == 0, errors
+    (entry,) = json.loads(out)["else"]["properties"]["losses"]["additionalProperties"]["allOf"]
+    described = entry["then"]["properties"]
+    assert described["part"] == {}
+    assert described["names"]["anyOf"][0] == {"type": "array", "items": {"type": "string"}}
+    assert "default" not in described["names"] and described["number"]["default"] == 1

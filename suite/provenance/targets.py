@@ -295,7 +295,8 @@ def _default(origin: Source, node: ast.expr | None) -> Any:
 
 
 _TYPES: Final[Mapping[str, Any]] = {
-    **{name: getattr(builtins, name) for name in ("int", "float", "str", "bool", "list", "tuple", "dict", "set")},
+    # no set: in JSON it is a list whose order, and so the key of a run, would be another one in every process
+    **{name: getattr(builtins, name) for name in ("int", "float", "str", "bool", "list", "tuple", "dict")},
     **{name: getattr(typing, name) for name in ("Literal", "Optional", "Union", "Annotated", "Any", "Final")},
     **{name: getattr(collections.abc, name) for name in ("Sequence", "Mapping")},
     **{name: value for name, value in vars(parameter_types).items() if not name.startswith("_")},

@@ -77,6 +77,12 @@ def test_an_argument_of_a_class_of_the_authors_own_is_not_checked(project: Proje
     assert load().loss_config("own", "nothing", "smoke")["part"] == [1]
 
 
+def test_what_is_given_for_a_set_keeps_its_order_whatever_the_seed_of_hashes(project: Project) -> None:
+    names = [f"name {index}" for index in range(20)]
+    with_own(project, "set[str] = ()", f", other: {names}")
+    assert load().loss_config("own", "blobs", "smoke")["other"] == names
+
+
 @pytest.mark.parametrize("default", ["{1, 2}", "1e999", "1j", "{1: 2, 'a': 3}"])
 def test_a_default_that_json_cannot_hold_is_a_problem_until_a_value_is_given(project: Project, default: str) -> None:
     with_own(project, f"object = {default}")

@@ -19,10 +19,11 @@ from suite.benchmarks.text.pretrained.masked import (
     read_crows_pairs,
 )
 from suite.benchmarks.text.pretrained.packed import Packed
-from suite.benchmarks.text.pretrained.training import masked_term
+from suite.benchmarks.text.pretrained.training import ASKED, exact_alignment_term, masked_term
 from suite.benchmarks.text.stereoset import read_stereoset
 from tests.benchmarks.pretrained_factory import write_blanks, write_crows_pairs
 from tests.benchmarks.text_factory import SPECIAL, write_bert
+from tests.processes import results
 
 CPU = torch.device("cpu")
 SENTENCES = ["the man is here", "it", "the art of the woman was this science and that poetry"]
@@ -210,3 +211,55 @@ def test_masked_words_are_drawn_among_the_text_alone(model: Bert, tokeniser: Tok
     assert float(nothing.detach()) == 0.0
     with pytest.raises(ValueError, match=r"no token '\[PAUSE\]'"):
         tokeniser.number("[PAUSE]")
+
+
+SHARES = [(SENTENCES, SENTENCES * 20), ([""], SENTENCES), ([""], [""])]
+"""What each of two processes has of a batch; nothing is asked for of an empty sentence."""
+
+
+def masked_terms(number: int, folder: Path) -> list[float]:
+    """Return one process's term of each batch."""
+    model = load_bert(folder / FILES[0], folder / FILES[2], CPU, has_head=True).eval()
+    tokeniser = Tokeniser(folder / FILES[1], 300)
+    terms = []
+    for sentences in SHARES:
+        torch.manual_seed(number)
+        tokens = Packed.of(tokeniser.rows(sentences[number]), CPU)
+        terms.append(masked_term(model, tokens, tokeniser.number("[MASK]"), tokeniser.special).item())
+    return terms
+
+
+def asked_in(number: int, sentences: list[str], tokeniser: Tokeniser) -> int:
+    """Return of how many tokens a process is asked."""
+    torch.manual_seed(number)
+    values = Packed.of(tokeniser.rows(sentences), CPU).values
+    is_text = ~torch.isin(values, torch.tensor(tokeniser.special))
+    return int(((torch.rand(2, len(values))[0] < ASKED) & is_text).sum())
+
+
+def test_masked_words_weigh_alike_whichever_process_has_them(
+    folder: Path, tokeniser: Tokeniser, tmp_path: Path
+) -> None:
+    for name in FILES:
+        (tmp_path / name).symlink_to(folder / name)
+    both = zip(*results(2, masked_terms, tmp_path), strict=True)
+    alone = zip(*(masked_terms(number, tmp_path) for number in range(2)), strict=True)
+    for shares, spread, means in zip(SHARES, both, alone, strict=True):
+        asked = [asked_in(number, sentences, tokeniser) for number, sentences in enumerate(shares)]
+        total = sum(mean * count for mean, count in zip(means, asked, strict=True))
+        assert sum(spread) / 2 == pytest.approx(total / max(1, sum(asked)))
+
+
+def test_the_alignment_term_is_exact_also_under_autocast() -> None:
+    torch.manual_seed(0)
+    originals = 2.0 + torch.randn(8, 64)  # in a narrow cone, as sentence vectors of a BERT lie
+    views = torch.cat([originals, originals + 0.01 * torch.randn(8, 64)])
+    for dtype in (torch.float32, torch.bfloat16):
+        leaves = [views.to(dtype).requires_grad_() for _ in range(2)]
+        exact = exact_alignment_term(*(leaf.double() for leaf in leaves))
+        with torch.autocast("cpu", torch.bfloat16):
+            term = exact_alignment_term(*leaves)
+        assert term.dtype == torch.float32
+        assert term.item() == pytest.approx(exact.item(), rel=1e-4)
+        gradients = (torch.autograd.grad(value, leaves[0])[0].double() for value in (term, exact))
+        torch.testing.assert_close(*gradients, rtol=1e-2, atol=1e-4)

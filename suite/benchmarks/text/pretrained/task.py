@@ -9,7 +9,6 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from suite.benchmarks.text.alignment import alignment_term
 from suite.benchmarks.text.bias import gender_seat_metrics
 from suite.benchmarks.text.evaluate import Embed
 from suite.benchmarks.text.occupations import gender_gap, templates
@@ -34,7 +33,7 @@ from suite.benchmarks.text.pretrained.encoder import (
 )
 from suite.benchmarks.text.pretrained.masked import crows_pairs_metrics, masked_stereoset_metrics, read_crows_pairs
 from suite.benchmarks.text.pretrained.packed import Packed
-from suite.benchmarks.text.pretrained.training import ClippedAdamW, masked_term
+from suite.benchmarks.text.pretrained.training import ClippedAdamW, exact_alignment_term, masked_term
 from suite.benchmarks.text.stereoset import read_stereoset
 from suite.benchmarks.text.sts import Split, Tasks, read_tasks, spread, tasks_metrics
 from suite.losses.steps import Step
@@ -205,7 +204,7 @@ class PretrainedTask(Task):
         first, second = self.views(index)
         auxiliary = None
         if settings.framework == "mabel":
-            auxiliary = settings.alignment_weight * alignment_term(first, second)
+            auxiliary = settings.alignment_weight * exact_alignment_term(first, second)
         if settings.masked_weight:
             tokens = self.first[index] if self.first is self.second else self.first[index].join(self.second[index])
             mask, special = self.tokeniser.number("[MASK]"), self.tokeniser.special

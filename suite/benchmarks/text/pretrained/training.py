@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from suite.benchmarks.text.alignment import alignment_term
 from suite.benchmarks.text.pretrained.bert import Bert
 from suite.benchmarks.text.pretrained.packed import Packed
+from suite.pairs.gather import summed, world_size
 
 #: Of the tokens of a sentence these shares are asked for, and of those masked, and replaced by any token; the rest of
 #: them stays: Devlin et al. 2019, arXiv 1810.04805.
@@ -41,8 +43,22 @@ class ClippedAdamW(torch.optim.AdamW):
         return loss
 
 
+def exact_alignment_term(first: Tensor, second: Tensor) -> Tensor:
+    """Return MABEL's alignment term, in float32 also under autocast: it is of small differences of similarities.
+
+    Parameters
+    ----------
+    first, second : Tensor
+        As of :func:`suite.benchmarks.text.alignment.alignment_term`.
+    """
+    with torch.autocast(first.device.type, enabled=False):
+        return alignment_term(*(views.to(torch.promote_types(views.dtype, torch.float32)) for views in (first, second)))
+
+
 def masked_term(bert: Bert, tokens: Packed, mask: int, special: list[int]) -> Tensor:
     """Return the mean cross-entropy of masked tokens, drawn from torch's default generator.
+
+    Over several processes, its mean over them is that over the masked tokens of all.
 
     Parameters
     ----------
@@ -65,4 +81,5 @@ def masked_term(bert: Bert, tokens: Packed, mask: int, special: list[int]) -> Te
     places = asked.nonzero().squeeze(1).to(values.device)
     hidden = bert(tokens.with_values(shown.to(values.device))).values[places]
     total = functional.cross_entropy(bert.logits(hidden), values[places], reduction="sum")
-    return total / max(1, len(places))
+    everywhere = summed(asked.sum().to(values.device)).clamp(min=1)
+    return total * world_size() / everywhere

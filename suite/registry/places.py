@@ -16,6 +16,11 @@ from suite.problems import COMMAND_LINE, InputError, Problem, choices
 KeyPath = tuple[str | int, ...]
 """A key in the composed registry, as in ``("losses", "infonce", "temperature")``."""
 
+DEEPEST: Final = 50
+MOST_NODES: Final = 1_000_000
+"""In registry and launcher together, aliases counted as often as they stand there."""
+TOO_DEEP: Final = "it is nested too deeply, or an alias in it contains itself or multiplies too often"
+
 
 def dotted(path: KeyPath) -> str:
     """Return ``losses.infonce.temperature``."""
@@ -34,6 +39,7 @@ class Lines:
     def __init__(self, overrides: Sequence[str]) -> None:
         self._where: dict[KeyPath, str] = {}
         self._whole: set[KeyPath] = set()
+        self._met = 0
         self._overridden = {tuple(o.partition("=")[0].lstrip("+~").split(".")): o for o in overrides}
 
     def read(self, file: Path, prefix: KeyPath = ()) -> dict[str, Any]:
@@ -53,12 +59,16 @@ class Lines:
         try:
             self._walk(node, prefix, name, problems)
         except RecursionError:
-            problems = [Problem(f"{name}:1", "", "an alias in it contains itself")]
+            problems = [Problem(f"{name}:1", "", TOO_DEEP)]
         if problems:
             raise InputError(problems)
         return dict(content)
 
     def _walk(self, node: yaml.Node, path: KeyPath, name: str, problems: list[Problem]) -> None:
+        self._met += 1
+        # Hydra reads it again, by a longer recursion; and lists of aliases of lists of aliases may stand for billions
+        if len(path) > DEEPEST or self._met > MOST_NODES:
+            raise RecursionError
         if isinstance(node, yaml.MappingNode):
             seen: dict[str, int] = {}
             for key, value in node.value:
@@ -138,7 +148,7 @@ def _parsed(file: Path, name: str) -> tuple[yaml.Node | None, Any]:
         raise InputError([Problem(name, "", f"cannot be read: {error.strerror}")]) from error
     except UnicodeDecodeError as error:
         raise InputError([Problem(name, "", f"is not UTF-8 text: {error.reason} at byte {error.start}")]) from error
-    with contextlib.suppress(yaml.YAMLError, ValueError):
+    with contextlib.suppress(yaml.YAMLError, ValueError, RecursionError):
         return _read(text, FAST)
     try:
         return _read(text, yaml.SafeLoader)  # says better what is wrong, and where
@@ -150,5 +160,7 @@ def _parsed(file: Path, name: str) -> tuple[yaml.Node | None, Any]:
         where = f"{name}:{mark.line + 1 if mark else 1}"
         tab = "; indent with spaces" if "'\\t'" in str(error.problem) else ""
         raise InputError([Problem(where, "", f"not valid YAML: {error.problem}{tab}")]) from error
+    except RecursionError:
+        raise InputError([Problem(f"{name}:1", "", TOO_DEEP)]) from None
     except ValueError as error:
         raise InputError([Problem(f"{name}:1", "", f"not valid YAML: {error}")]) from error

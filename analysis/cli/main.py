@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor
 from pathlib import Path
+from types import FrameType
 from typing import Final
 
 from suite.process import escape_what_cannot_be_shown, have_a_home, name_files_in_utf_8
 
-BROKEN, BAD_INPUT, INTERRUPTED = 1, 2, 130
+BROKEN, BAD_INPUT = 1, 2
 
 DESCRIPTION = """\
 Logged results to tables, tests, verdicts, figures and a report. Nothing is trained; the same runs give the same
@@ -43,11 +45,19 @@ TARGETS: Final = {"export": "OUT, or results/bundle", "publish": "OUT/EXPERIMENT
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status.
 
-    0; 2 if what was given will not do or there is nothing to show, 1 if a process that drew figures was killed, 130 if
-    this one was interrupted.
+    0; 2 if what was given will not do or there is nothing to show, 1 if a process that drew figures was killed, 128
+    and the signal's number if this one was interrupted, terminated or hung up.
     """
     if arguments is None:
         name_files_in_utf_8()
+        _take_endings_for_interruptions()
+    try:
+        return _carried_out(arguments)
+    except KeyboardInterrupt as ended:
+        return 128 + (ended.args[0] if ended.args else signal.SIGINT)
+
+
+def _carried_out(arguments: Sequence[str] | None) -> int:
     escape_what_cannot_be_shown()
     have_a_home()
     options = make_parser().parse_args(arguments)
@@ -62,8 +72,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(error.report(), file=sys.stderr)
         return BAD_INPUT
-    except KeyboardInterrupt:
-        return INTERRUPTED
     except BrokenExecutor:
         print("error: a process that drew figures was killed, perhaps for want of memory", file=sys.stderr)
         return BROKEN
@@ -73,6 +81,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT
     return 0
+
+
+def _take_endings_for_interruptions() -> None:
+    """Let TERM and HUP end this process as Ctrl-C does: with the processes that work for it."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as nohup has it
+            signal.signal(number, _interrupt)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt(number)
 
 
 def make_parser() -> argparse.ArgumentParser:

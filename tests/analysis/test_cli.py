@@ -5,8 +5,9 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -15,6 +16,7 @@ from analysis.cli.main import main
 from suite.tracking import Mirror, create_store, default_uri
 from tests.cluster import environment
 from tests.records_factory import write_run
+from tests.waiting import until
 
 
 @pytest.fixture(autouse=True)
@@ -61,30 +63,52 @@ def test_tables_come_from_mlflow_alone(out: Path, tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2], capture_output=True)
 
 
-def test_an_interruption_ends_a_report_and_the_processes_that_draw_without_a_traceback(
-    out: Path, tmp_path: Path
-) -> None:
-    arguments = ["report", "--tracking-uri", default_uri(out), "--out", str(tmp_path)]
+@contextlib.contextmanager
+def drawing(out: Path, folder: Path) -> Iterator[tuple[subprocess.Popen[str], list[psutil.Process]]]:
+    """Start a report, and give it and the processes that it has started, when one of them can draw."""
+    arguments = ["report", "--tracking-uri", default_uri(out), "--out", str(folder)]
     full = [sys.executable, "-m", "analysis", *arguments]
-    with subprocess.Popen(
-        full, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=environment(), start_new_session=True
-    ) as running:
+    streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(full, **streams, cwd=folder, env=environment(), start_new_session=True) as running:
         try:
             process = psutil.Process(running.pid)
-            deadline = time.monotonic() + 300
-            below: list[psutil.Process] = []
-            while not below:
-                assert time.monotonic() < deadline
-                time.sleep(0.02)
-                with contextlib.suppress(psutil.NoSuchProcess):  # it starts others for a moment, too
-                    below = [one for server in process.children() for one in server.children()]
-            os.killpg(running.pid, signal.SIGINT)
-            assert running.communicate(timeout=300)[1] == ""
+            until(lambda: any(_below(one) for one in _below(process)), "a process draws")
+            yield running, process.children(recursive=True)
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(running.pid, signal.SIGKILL)
-    assert running.returncode == 130
-    assert psutil.wait_procs(below, timeout=60)[1] == []
+
+
+def _below(process: psutil.Process) -> list[psutil.Process]:
+    with contextlib.suppress(psutil.NoSuchProcess):  # a report starts others for a moment, too
+        return process.children()
+    return []
+
+
+@pytest.mark.parametrize(
+    ("number", "send", "status"),
+    [
+        (signal.SIGINT, os.killpg, 130),
+        (signal.SIGTERM, os.kill, 143),
+        (signal.SIGHUP, os.kill, 129),
+        (signal.SIGHUP, os.killpg, 129),  # as a terminal that is closed
+    ],
+)
+def test_what_ends_a_report_ends_the_processes_that_draw_without_a_traceback(
+    out: Path, tmp_path: Path, number: int, send: Callable[[int, int], None], status: int
+) -> None:
+    with drawing(out, tmp_path) as (running, below):
+        send(running.pid, number)
+        assert running.communicate(timeout=300) == ("", "")
+        assert running.returncode == status
+        assert psutil.wait_procs(below, timeout=60)[1] == []
+
+
+def test_processes_that_draw_for_a_report_that_is_killed_end_by_themselves(out: Path, tmp_path: Path) -> None:
+    with drawing(out, tmp_path) as (running, below):
+        running.kill()
+        running.communicate(timeout=60)  # nobody holds its output any more
+        assert psutil.wait_procs(below, timeout=60)[1] == []
 
 
 def test_a_process_that_draws_and_is_killed_is_one_clear_error(out: Path, tmp_path: Path) -> None:

@@ -36,7 +36,16 @@ def outlook(kind: str) -> str:
     )
 
 
-def classify(error: Exception) -> str:
+def described(error: BaseException) -> str:
+    """Return an exception's type and message; the type alone if it cannot tell its message."""
+    name = type(error).__name__
+    try:
+        return f"{name}: {error}"
+    except Exception:  # a user's own __str__
+        return name
+
+
+def classify(error: BaseException) -> str:
     """Return the failure class of an exception: what decides whether trying again can help.
 
     An exception's type may name it: ``failure_class = "data"``.
@@ -45,7 +54,8 @@ def classify(error: Exception) -> str:
         return named
     if isinstance(error, FloatingPointError):
         return "non_finite"
-    says_memory = any(text in str(error).lower() for text in ("out of memory", "t allocate memory", "alloc_failed"))
+    said = described(error).lower()
+    says_memory = any(text in said for text in ("out of memory", "t allocate memory", "alloc_failed"))
     if isinstance(error, MemoryError) or says_memory or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
         return "out_of_memory"
     return "user_code"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from suite.problems import choices
 from suite.provenance import machine, targets
-from suite.records.failures import classify, record_failure
+from suite.records.failures import classify, described, record_failure
 from suite.records.launch import Launch, Worker
 from suite.records.record import Record, Store
 from suite.records.specs import RunSpec, unpinned
@@ -102,7 +102,9 @@ class Execution:
                 memory.start()
                 metrics = self._execute()
                 self._finish(metrics)
-            except Exception as error:
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # a user's sys.exit() is no end of the worker
                 return self._fail(error)
         return 1
 
@@ -184,7 +186,7 @@ class Execution:
         self.record.append("finished")
         logger.info("done in %.1f s: %s", time.time() - self.started, values)
 
-    def _fail(self, error: Exception) -> int:
+    def _fail(self, error: BaseException) -> int:
         from suite.pairs.gather import PartnerLost
         from suite.training import Interrupted
 
@@ -198,7 +200,7 @@ class Execution:
             raise error
         if isinstance(error, OSError) and error.errno in STORAGE_ERRORS and _is_below(error, self.host.store.out):
             raise StorageError(error.errno, f"cannot write results: {error.strerror}", error.filename) from error
-        kind, message = classify(error), f"{type(error).__name__}: {error}"
+        kind, message = classify(error), described(error)
         logger.error("failed (%s)\n%s", kind, clean_text(masked(traceback.format_exc())))
         where = (self.record, self.launch, kind, message, self.attempt, self.host.beside)
         return 0 if record_failure(*where, traceback.format_exc(), self.started) else 1

@@ -209,6 +209,18 @@ def test_on_this_machine_what_runs_out_of_memory_is_tried_once_more_alone(
     assert happened["insatiable"] == ["started", "failed", "started", "failed"]
 
 
+def test_an_exit_and_an_exception_without_words_are_failures_of_the_users_code(tmp_path: Path) -> None:
+    file = toy_registry(tmp_path)
+    strange = "  exits: {_target_: tests.launch.toys.Exits}\n  speechless: {_target_: tests.launch.toys.Speechless}\n"
+    file.write_text(file.read_text().replace("losses:\n", f"losses:\n{strange}", 1))
+    chosen = ["--profile", "smoke", "--losses", "exits", "speechless", "--seeds", "0", "--benchmarks", "blobs"]
+    assert suite_here(tmp_path, "run", *chosen, "--quiet", "--launcher", "debug").returncode == 1
+    store = Store(tmp_path / "results")
+    failures = [record.failure() or {} for record in map(store.record, store.keys())]
+    said = {(failure["class"], failure["message"], failure["attempt"]) for failure in failures}
+    assert said == {("user_code", "SystemExit: no more", 1), ("user_code", "Error", 1)}
+
+
 def test_status_ends_with_1_where_a_run_has_failed(tmp_path: Path) -> None:
     toy_registry(tmp_path)
     failing = ["--profile", "smoke", "--losses", "raises", "--seeds", "0"]

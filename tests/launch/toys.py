@@ -41,6 +41,24 @@ class Shy(Loss):
         return pairs.similarity.sum()
 
 
+class Exits(Loss):
+    """Ends its process, as a user's ``sys.exit()`` or argparse would."""
+
+    def forward(self, pairs: Pairs) -> Tensor:
+        raise SystemExit("no more")
+
+
+class Speechless(Loss):
+    """Raises what cannot tell its message."""
+
+    class Error(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("no words")
+
+    def forward(self, pairs: Pairs) -> Tensor:
+        raise self.Error
+
+
 class Deaf(Loss):
     """Answers no signal, or is stopped, until the file ``awake`` is in the current directory."""
 

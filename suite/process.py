@@ -147,17 +147,23 @@ def in_own_environment(added: Mapping[str, str] | None = None) -> Iterator[None]
                 os.environ[name] = value
 
 
+def has_a_home() -> bool:
+    """Whether this user has a home, by ``HOME`` or in passwd."""
+    try:
+        Path.home()
+    except RuntimeError:
+        return False
+    return True
+
+
 def have_a_home() -> None:
     """Name a home where this user has none, neither by ``HOME`` nor in passwd: MLflow cannot be imported without.
 
     It lies in the folder for data sets, the only one that such a user has named.
     """
     folder = os.environ.get("SUITE_DATA_DIR")
-    try:
-        Path.home()
-    except RuntimeError:
-        if folder:
-            os.environ["HOME"] = os.path.join(os.path.abspath(folder), "home")
+    if folder and not has_a_home():
+        os.environ["HOME"] = os.path.join(os.path.abspath(folder), "home")
 
 
 def name_files_in_utf_8() -> None:

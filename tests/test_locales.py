@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from analysis.cli.main import main as analysis
+from suite.cli.main import main as suite
 from suite.process import escape_what_cannot_be_shown
 from tests.conftest import ROOT, Project
 
@@ -92,7 +94,8 @@ def test_a_message_with_an_undecodable_name_is_recorded(project: Project) -> Non
     assert project.suite("why", file.parent.name)[0] == 0
 
 
-def test_the_environment_has_no_home(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def homeless(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
     """A uid without an entry in passwd, and HOME unset: as in a container that was started with another user."""
     import pwd
 
@@ -102,13 +105,29 @@ def test_the_environment_has_no_home(project: Project, monkeypatch: pytest.Monke
     monkeypatch.delenv("HOME", raising=False)
     monkeypatch.delenv("SUITE_DATA_DIR", raising=False)
     monkeypatch.setattr(pwd, "getpwuid", unknown)
+    return project
+
+
+def test_the_environment_has_no_home(homeless: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     for command in (["list"], ["plan"], ["sync"]):
-        status, out, errors = project.suite(*command)
+        status, out, errors = homeless.suite(*command)
         assert status == 2 and out == ""
         assert "environment: SUITE_DATA_DIR: name a folder for data sets" in errors and "Traceback" not in errors
-    monkeypatch.setenv("SUITE_DATA_DIR", str(project.folder / "data"))
+    monkeypatch.setenv("SUITE_DATA_DIR", str(homeless.folder / "data"))
     for command in (["list"], ["plan"], ["sync"]):
-        assert project.suite(*command)[0] == 0, command
+        assert homeless.suite(*command)[0] == 0, command
+
+
+def test_what_needs_mlflow_says_that_it_needs_a_home(homeless: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    def become_mlflow(*_: object) -> None:
+        raise AssertionError("it cannot be imported")
+
+    monkeypatch.setattr(os, "execve", become_mlflow)
+    homeless.write("not looked at", "results/mlflow.db")
+    for main, command in ((suite, "ui"), (analysis, "verdict")):
+        assert main([command]) == 2
+        errors = homeless.capsys.readouterr().err
+        assert "environment: SUITE_DATA_DIR: name a folder for data sets with it: MLflow needs a home" in errors
 
 
 def test_the_logs_of_other_files_are_shown_whatever_they_hold(project: Project) -> None:

@@ -83,9 +83,9 @@ def deleted_experiments(uri: str) -> dict[str, str]:
     TrackingUnavailable
         If the store cannot be read; a SQLite file that does not exist is not created.
     """
-    from mlflow.entities import ViewType
-
     with existing(uri) as client:
+        from mlflow.entities import ViewType
+
         found = client.search_experiments(ViewType.DELETED_ONLY, max_results=1000)
         return {one.name: one.experiment_id for one in found}
 

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from suite.problems import InputError, Problem
+from suite.process import has_a_home
 from suite.records.files import held
 from suite.records.permissions import keep_shared
 from suite.text.masking import masked
@@ -64,8 +66,22 @@ def create_store(uri: str, experiment: str | None = None) -> str | None:
         return None if experiment is None else _experiment(client, uri, experiment)
 
 
+def check_home() -> None:
+    """Notice a user without a home, for whom MLflow cannot be imported.
+
+    Raises
+    ------
+    InputError
+        If this user has none, neither by ``HOME`` nor in passwd.
+    """
+    if not has_a_home():
+        message = "name a folder for data sets with it: MLflow needs a home folder, and this user has none"
+        raise InputError([Problem("environment", "SUITE_DATA_DIR", message)])
+
+
 def open_client(uri: str) -> Any:
     """Return an ``MlflowClient`` on the store; a SQLite file is made, with its schema, if it is missing."""
+    check_home()
     # MLflow would otherwise report its use over the network from a thread of its own.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     # With a server, it would print two lines for every run that ends, amid what the suite prints.

@@ -8,10 +8,12 @@ import sys
 
 from suite.text.masking import masked
 from suite.tracking import default_uri
+from suite.tracking.store import check_home
 
 
 def execute(options: argparse.Namespace) -> int:
     """Become MLflow's server, on the loopback."""
+    check_home()
     uri = default_uri(options.out, options.tracking_uri)
     print(f"MLflow on {masked(uri)}: http://127.0.0.1:{options.port} (Ctrl-C ends it)", flush=True)
     arguments = ["--host", "127.0.0.1", "--port", str(options.port)]

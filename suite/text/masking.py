@@ -16,12 +16,20 @@ SECRET_VARIABLES: Final = (
 LEAST_LENGTH: Final = 6
 HIDDEN: Final = "***"
 
+_ENCODED: Final = "%(?:25)*"
+"""The percent sign of an encoded character, in what was encoded once or more often."""
+_NAMED: Final = (
+    rf"(?:[?&;=+]|{_ENCODED}[0-9a-f]{{2}})(?:password|passwd|pwd|sslpassword|secret|token|access_token|api_?key)"
+)
 _PATTERNS: Final = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
-        r"(://[^\s:/@]*:)[^\s@]*(?:@[^\s/@]+)*(@)",  # a password may hold a raw / or @
-        r"(://)[^\s:/@]{20,}(@)",  # a token in the place of a user
-        r"([?&;](?:password|passwd|pwd|sslpassword|secret|token|access_token|api_?key)=)[^&;\s'\"]+()",
+        r"(://[^\s:/@]*:)[^\s@]*(?:@[^\s/@]+)*(?P<end>@)",  # a password may hold a raw / or @
+        r"(://)[^\s:/@]{20,}(?P<end>@)",  # a token in the place of a user
+        rf"({_NAMED}=)(?:\{{.{{0,200}}?\}}|[^&;\s'\"])+(?P<end>)",  # ODBC has values in braces
+        # odbc_connect=UID%3Dme%3BPWD%3D...: the value ends at a ; that is encoded as often as the =
+        rf"({_NAMED}(?P<sign>{_ENCODED})3D)"
+        r"(?:(?P=sign)7B.{0,200}?(?P=sign)7D|(?!(?P=sign)3B)[^&;\s'\"])+(?P<end>)",
     )
 )
 
@@ -34,5 +42,5 @@ def masked(text: str) -> str:
             text = text.replace(value, HIDDEN)
     if "://" in text:
         for pattern in _PATTERNS:
-            text = pattern.sub(rf"\1{HIDDEN}\2", text)
+            text = pattern.sub(rf"\1{HIDDEN}\g<end>", text)
     return text

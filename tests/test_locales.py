@@ -69,15 +69,15 @@ def test_a_registry_in_utf_8_under_a_locale_of_ascii(project: Project) -> None:
     assert ended.returncode == 0, ended.stderr
 
 
-def test_a_message_with_an_undecodable_name_is_recorded(project: Project) -> None:
+def test_a_message_with_an_undecodable_name_and_commands_to_the_terminal_is_recorded(project: Project) -> None:
     """Before, the worker died of its own report three times, and the message was nowhere."""
     project.write(
         "import os\nfrom tests.toys import Nothing\n"
         "class Reads(Nothing):\n"
         "    def task(self, context):\n"
         "        name = os.fsdecode(b'r\\xe9sum\\xe9.csv')\n"
-        "        print(name)\n"
-        "        raise FileNotFoundError(f'no {name} \\u2713')\n",
+        "        print(name, '\\x1b[2J')\n"
+        "        raise FileNotFoundError(f'no {name} \\u2713\\t\\x1b[31m\\x9b')\n",
         "mine.py",
     )
     project.edit("    _target_: tests.toys.Nothing", "    _target_: mine.Reads")
@@ -87,10 +87,12 @@ def test_a_message_with_an_undecodable_name_is_recorded(project: Project) -> Non
     (file,) = (project.folder / "results" / "runs").glob("*/failure.json")
     failure = json.loads(file.read_bytes())
     assert failure["class"] == "user_code" and failure["attempt"] == 1
-    assert failure["message"] == r"FileNotFoundError: no r\udce9sum\udce9.csv ✓"
+    assert failure["message"] == "FileNotFoundError: no r\\udce9sum\\udce9.csv ✓\t\\x1b[31m\\x9b"
     log = (file.parent / "log.txt").read_text(encoding="utf-8")
     assert r"r\udce9sum\udce9.csv" in log and "Traceback" in log
-    assert r"r\udce9sum\udce9.csv" in project.suite("logs", file.parent.name)[1]
+    shown = project.suite("logs", file.parent.name)[1]
+    assert r"r\udce9sum\udce9.csv \x1b[2J" in shown
+    assert "\x1b" not in out + shown
     assert project.suite("why", file.parent.name)[0] == 0
 
 

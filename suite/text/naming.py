@@ -10,6 +10,7 @@ from typing import Final
 NAME_LIMIT: Final = 240
 _UNNAMED: Final = ("", ".", "..")
 """Parts of a path that lead elsewhere: MLflow may keep a metric as a file, and takes neither ``a//b`` nor ``a/``."""
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 
 def clean_name(name: str) -> str:
@@ -37,5 +38,9 @@ def clashes(names: Iterable[str]) -> list[tuple[str, str]]:
 
 
 def clean_text(text: str) -> str:
-    """Escape what no database takes: bytes that are no text (as in undecodable file names), and NUL."""
-    return text.encode(errors="backslashreplace").decode().replace("\0", r"\x00")
+    """Escape what no database takes, and what a terminal would obey.
+
+    These are bytes that are no text (as in undecodable file names), and control characters but for tabs and the ends of
+    lines.
+    """
+    return _CONTROL.sub(lambda found: rf"\x{ord(found[0]):02x}", text.encode(errors="backslashreplace").decode())

@@ -8,6 +8,7 @@ from suite.cli.arguments import OK
 from suite.cli.options import found_key
 from suite.launch.view import follow, task_log, waiting
 from suite.records.record import Store
+from suite.text.naming import clean_text
 
 
 def execute(options: argparse.Namespace) -> int:
@@ -19,11 +20,11 @@ def execute(options: argparse.Namespace) -> int:
         if file is None:
             print("no array task has had this run")
         else:
-            print(file.read_text(errors="replace", encoding="utf-8"), end="")
+            print(clean_text(file.read_text(errors="replace", encoding="utf-8")), end="")
         return OK
     record = store.record(key)
     if not record.log.exists():
         print(waiting(store, key))
     for text in follow(record):
-        print(text, end="", flush=True)
+        print(clean_text(text), end="", flush=True)
     return OK

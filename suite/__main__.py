@@ -1,6 +1,12 @@
 """``python -m suite``."""
 
-from suite.cli.main import main
-from suite.process import leave
+import sys
 
-leave(main())
+try:
+    from suite.cli.main import main
+    from suite.process import leave
+
+    leave(main())
+except KeyboardInterrupt:  # while it imports
+    print("interrupted", file=sys.stderr)
+    sys.exit(130)

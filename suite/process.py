@@ -180,6 +180,19 @@ def name_files_in_utf_8() -> None:
     os.execv(sys.executable, sys.orig_argv)
 
 
+def have_streams() -> None:
+    """Read from and print to nowhere where the caller has closed a standard stream.
+
+    Else the next file to be opened, here or in a process that is started, would get its number and what is printed.
+    """
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(number, True)
+    os.close(number)
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode, encoding="utf-8"))
+
+
 def escape_what_cannot_be_shown() -> None:
     """Print what the terminal's encoding lacks, and bytes that are no text, as escapes: never fail on them."""
     for stream in (sys.stdout, sys.stderr):

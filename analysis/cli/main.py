@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
-from suite.process import escape_what_cannot_be_shown, have_a_home, name_files_in_utf_8
+from suite.process import escape_what_cannot_be_shown, have_a_home, have_streams, name_files_in_utf_8
 
 BROKEN, BAD_INPUT = 1, 2
 
@@ -48,13 +48,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0; 2 if what was given will not do or there is nothing to show, 1 if a process that drew figures was killed, 128
     and the signal's number if this one was interrupted, terminated or hung up.
     """
-    if arguments is None:
-        name_files_in_utf_8()
-        _take_endings_for_interruptions()
     try:
+        have_streams()
+        if arguments is None:
+            name_files_in_utf_8()
+            _take_endings_for_interruptions()
         return _carried_out(arguments)
     except KeyboardInterrupt as ended:
-        return 128 + (ended.args[0] if ended.args else signal.SIGINT)
+        number: int = ended.args[0] if ended.args else signal.SIGINT
+        if number != signal.SIGHUP:  # its terminal is gone
+            print("interrupted", file=sys.stderr)
+        return 128 + number
 
 
 def _carried_out(arguments: Sequence[str] | None) -> int:

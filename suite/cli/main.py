@@ -11,7 +11,7 @@ from typing import Final
 
 from suite.cli.arguments import BAD_INPUT, FAILED, INTERRUPTED, OK, make_parser
 from suite.problems import COMMAND_LINE, DataError, InputError, Problem, choices
-from suite.process import escape_what_cannot_be_shown, have_a_home, name_files_in_utf_8
+from suite.process import escape_what_cannot_be_shown, have_a_home, have_streams, name_files_in_utf_8
 from suite.records.permissions import follow_sharing, permission_advice
 
 #: The module of each command, imported when it is called: its ``execute`` takes the options and returns the status.
@@ -42,11 +42,12 @@ COMMANDS: Final = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status."""
-    if arguments is None:
-        name_files_in_utf_8()
-    escape_what_cannot_be_shown()
-    have_a_home()
     try:
+        have_streams()
+        if arguments is None:
+            name_files_in_utf_8()
+        escape_what_cannot_be_shown()
+        have_a_home()
         if "" not in sys.path and os.getcwd() not in sys.path:
             sys.path.append(os.getcwd())  # the installed script would not find a user's own losses
         options = _parsed(arguments)

@@ -86,20 +86,20 @@ def _below(process: psutil.Process) -> list[psutil.Process]:
 
 
 @pytest.mark.parametrize(
-    ("number", "send", "status"),
+    ("number", "send", "status", "said"),
     [
-        (signal.SIGINT, os.killpg, 130),
-        (signal.SIGTERM, os.kill, 143),
-        (signal.SIGHUP, os.kill, 129),
-        (signal.SIGHUP, os.killpg, 129),  # as a terminal that is closed
+        (signal.SIGINT, os.killpg, 130, "interrupted\n"),
+        (signal.SIGTERM, os.kill, 143, "interrupted\n"),
+        (signal.SIGHUP, os.kill, 129, ""),
+        (signal.SIGHUP, os.killpg, 129, ""),  # as a terminal that is closed
     ],
 )
 def test_what_ends_a_report_ends_the_processes_that_draw_without_a_traceback(
-    out: Path, tmp_path: Path, number: int, send: Callable[[int, int], None], status: int
+    out: Path, tmp_path: Path, number: int, send: Callable[[int, int], None], status: int, said: str
 ) -> None:
     with drawing(out, tmp_path) as (running, below):
         send(running.pid, number)
-        assert running.communicate(timeout=300) == ("", "")
+        assert running.communicate(timeout=300) == ("", said)
         assert running.returncode == status
         assert psutil.wait_procs(below, timeout=60)[1] == []
 

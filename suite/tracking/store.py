@@ -7,12 +7,13 @@ import glob
 import logging
 import math
 import os
+import socket
 import sqlite3
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote
 
 from suite.problems import InputError, Problem
@@ -23,7 +24,16 @@ from suite.text.masking import masked
 from suite.tracking.address import sqlite_file, sqlite_uri
 
 #: A tracking server that does not answer must be noticed within seconds, not MLflow's four minutes.
-PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+PATIENCE_S: Final = 10
+PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": str(PATIENCE_S)}
+
+#: Ports of databases that are servers, where an address has none: that of a SQL Server may be behind a name.
+PORTS: Final[Mapping[str, int | None]] = {"postgresql": 5432, "mysql": 3306, "mssql": None}
+
+#: Options of an address, and variables, that may name another place than the address itself.
+ELSEWHERE: Final = frozenset(
+    ("host", "hostaddr", "port", "service", "unix_socket", "read_default_file", "PGHOSTADDR", "PGPORT", "PGSERVICE")
+)
 
 #: Packages whose errors mean that the store, not we, has a problem.
 FOREIGN = ("mlflow", "sqlalchemy", "sqlite3", "alembic", "requests", "urllib3")
@@ -82,6 +92,7 @@ def check_home() -> None:
 def open_client(uri: str) -> Any:
     """Return an ``MlflowClient`` on the store; a SQLite file is made, with its schema, if it is missing."""
     check_home()
+    _check_listens(uri)
     # MLflow would otherwise report its use over the network from a thread of its own.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     # With a server, it would print two lines for every run that ends, amid what the suite prints.
@@ -115,6 +126,28 @@ def _create_file(file: Path, uri: str) -> None:
     os.replace(new, file)
     # what MLflow may hold open is the file that was here before, removed by now
     MlflowClient(tracking_uri=uri)._tracking_client.store.engine.dispose()
+
+
+def _check_listens(uri: str) -> None:
+    """Notice at once a database that nobody can reach: MLflow would try for minutes.
+
+    Raises
+    ------
+    OSError
+        If nothing listens where its address says.
+    ImportError
+        If its driver is not installed.
+    """
+    if uri.partition(":")[0].partition("+")[0] not in PORTS:
+        return
+    from sqlalchemy import make_url
+
+    address = make_url(uri)
+    address.get_dialect().import_dbapi()
+    port = address.port or PORTS[address.get_backend_name()]
+    is_one = bool(address.host) and "," not in address.host and ELSEWHERE.isdisjoint({*address.query, *os.environ})
+    if is_one and port:
+        socket.create_connection((address.host, port), PATIENCE_S).close()
 
 
 def check_whole(uri: str) -> None:

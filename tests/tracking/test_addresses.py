@@ -1,6 +1,7 @@
 """Tracking addresses: any path, options, missing drivers, damaged files, and secrets that never show."""
 
 import os
+import socket
 import sqlite3
 import sys
 from contextlib import closing
@@ -13,7 +14,7 @@ from suite.cli.main import main
 from suite.text.masking import masked
 from suite.tracking import Mirror, TrackingUnavailable, create_store, default_uri, frame
 from suite.tracking.address import sqlite_file, sqlite_uri
-from suite.tracking.store import reachable
+from suite.tracking.store import ELSEWHERE, reachable
 from tests.conftest import Project
 from tests.records_factory import write_run
 from tests.tracking.stores import EXPERIMENT, client, mirror, only
@@ -68,6 +69,44 @@ def test_a_missing_driver_is_named(out: Path) -> None:
     with pytest.raises(TrackingUnavailable, match=r"needs the Python package \w+, which is not installed") as raised:
         create_store("mysql+pymysql://me:S3cret-pass@127.0.0.1/db", EXPERIMENT)
     assert "S3cret-pass" not in str(raised.value) and "\n" not in str(raised.value)
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The addresses for which MLflow is asked, which would try a database for minutes."""
+    addresses: list[str] = []
+    monkeypatch.setattr("mlflow.MlflowClient", lambda tracking_uri: addresses.append(tracking_uri))
+    for name in ELSEWHERE:
+        monkeypatch.delenv(name, raising=False)
+    return addresses
+
+
+def test_a_database_that_refuses_is_noticed_at_once(asked: list[str]) -> None:
+    with pytest.raises(TrackingUnavailable, match=r"MLflow store postgresql.*: \[Errno \d+\] Connection refused"):
+        create_store("postgresql+psycopg2://me@127.0.0.1:1/db")
+    assert asked == []
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "postgresql+psycopg2://me@/db",
+        "postgresql+psycopg2://me@/db?host=/var/run/postgresql",
+        "postgresql+psycopg2://me@127.0.0.1:1/db?host=/var/run/postgresql",
+        "postgresql+psycopg2://me@first,second/db",
+        "http://127.0.0.1:1",
+    ],
+)
+def test_other_addresses_are_left_to_mlflow(uri: str, asked: list[str]) -> None:
+    create_store(uri)
+    assert asked == [uri]
+
+
+def test_a_database_that_listens_is_left_to_mlflow(asked: list[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        uri = f"postgresql+psycopg2://me@127.0.0.1:{server.getsockname()[1]}/db"
+        create_store(uri)
+    assert asked == [uri]
 
 
 @pytest.mark.parametrize("content", [b"\0" * 8192, b"SQLite format 3\0" + b"\xff" * 4096, b"garbage " * 512])

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from analysis.evidence.choice import natural
-from analysis.evidence.failures import Failed
+from analysis.evidence.failures import Failed, FailedRows
 from analysis.evidence.items import Items, OfItems
 from analysis.evidence.rows import ROW_COLUMNS
 from analysis.statistics.differences import MarginTests, Paired, holm, margin_tests, paired
@@ -41,10 +41,10 @@ class Comparison:
         `paired.p_t` after Holm's correction over the benchmarks of the row.
     is_same : bool
         Both rows are made of the same runs here: validation chose what is declared, say. There is nothing to test.
-    failed, failed_against : tuple of int
-        Seeds on which either failed.
-    is_imputed : bool
-        Failed seeds are among `differences`, by what they count as.
+    failed, failed_against : Failed
+        Seeds on which either failed; those with a figure are among `differences`.
+    unfinished : tuple of str
+        Rows without a finished seed that failed otherwise than by collapsing: nothing is known of them.
     of : int
         Seeds that either has or failed on.
     level : float
@@ -65,9 +65,9 @@ class Comparison:
     margins: MarginTests
     p_holm: float
     is_same: bool
-    failed: tuple[int, ...] = ()
-    failed_against: tuple[int, ...] = ()
-    is_imputed: bool = False
+    failed: Failed = field(default_factory=Failed)
+    failed_against: Failed = field(default_factory=Failed)
+    unfinished: tuple[str, ...] = ()
     of: int = 0
     level: float = CONFIDENCE
     of_items: OfItems | None = None
@@ -93,7 +93,7 @@ def compare(
     benchmark: str,
     row: str,
     against: str,
-    failures: Failed | None = None,
+    failures: FailedRows | None = None,
     items: Items | None = None,
 ) -> Comparison:
     """Compare two rows on one benchmark, on the seeds that both have; `p_holm` is left as NaN.
@@ -101,9 +101,8 @@ def compare(
     Parameters
     ----------
     here : DataFrame
-        The benchmark's rows, from :func:`by_benchmark`.
-    failures : mapping of (benchmark, row) to seeds, optional
-        Failed seeds, whether they are among the rows or not.
+        The benchmark's rows, from :func:`by_benchmark`; one without a figure counts as not run.
+    failures : mapping of (benchmark, row) to Failed, optional
     items : Items, optional
         The outcomes of the runs' test items.
     """
@@ -112,7 +111,8 @@ def compare(
     first, second = (_by_seed(here, name) for name in (row, against))
     seeds = tuple(sorted(first.keys() & second.keys()))
     values = np.array([sign * (first[seed].test - second[seed].test) for seed in seeds])
-    failed, failed_against = ((failures or {}).get((benchmark, name), ()) for name in (row, against))
+    failed, failed_against = ((failures or {}).get((benchmark, name), Failed()) for name in (row, against))
+    sides = ((row, first, failed), (against, second, failed_against))
     ids, others = ([one[seed].run_id for seed in seeds] for one in (first, second))
     return Comparison(
         benchmark,
@@ -129,8 +129,8 @@ def compare(
         is_same=bool(first) and {one.run_id for one in first.values()} == {one.run_id for one in second.values()},
         failed=failed,
         failed_against=failed_against,
-        is_imputed=bool(failed or failed_against) and {*failed} <= first.keys() and {*failed_against} <= second.keys(),
-        of=len({*first, *second, *failed, *failed_against}),
+        unfinished=tuple(name for name, mine, lost in sides if lost.lost and mine.keys() <= lost.classes.keys()),
+        of=len({*first, *second, *failed.classes, *failed_against.classes}),
         of_items=None if items is None else items.between(ids, others, metric),
     )
 
@@ -163,6 +163,6 @@ class _Tested(NamedTuple):
 
 def _by_seed(here: pd.DataFrame, row: str) -> dict[int, _Tested]:
     """Return the runs of a row by seed; arrays are walked, as small frames take longer to cut than to read."""
-    mine = np.flatnonzero(here["row"].to_numpy() == row)
+    mine = np.flatnonzero((here["row"].to_numpy() == row) & here["test"].notna().to_numpy())
     columns = (here[name].to_numpy()[mine] for name in ("seed", "run_id", "test"))
     return {int(seed): _Tested(str(run_id), float(test)) for seed, run_id, test in zip(*columns, strict=True)}

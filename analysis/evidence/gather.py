@@ -12,7 +12,7 @@ import pandas as pd
 from analysis.evidence.choice import VALIDATED, Choice, choose, incomplete, natural
 from analysis.evidence.comparison import Comparison, by_benchmark, compare, families
 from analysis.evidence.confounding import confounding
-from analysis.evidence.failures import COUNTED, Failed, failures_of, with_failures
+from analysis.evidence.failures import COUNTED, FailedRows, failures_of, with_failures
 from analysis.evidence.items import Items
 from analysis.evidence.machines import Machine, machine_notes, machines
 from analysis.evidence.reproduction import Reproduction, reproductions
@@ -53,7 +53,7 @@ class Evidence:
     reproductions : tuple of Reproduction
     notes : tuple of str
         What a reader of any table must know.
-    failures : mapping of (benchmark, row) to seeds
+    failures : mapping of (benchmark, row) to Failed
         The evaluation seeds on which runs of a row failed.
     sensitivity : tuple of Sensitivity
         Of every benchmark to every sweep and search.
@@ -75,7 +75,7 @@ class Evidence:
     verdicts: tuple[Verdict, ...]
     reproductions: tuple[Reproduction, ...]
     notes: tuple[str, ...]
-    failures: Failed = field(default_factory=dict)
+    failures: FailedRows = field(default_factory=dict)
     sensitivity: tuple[Sensitivity, ...] = ()
     declared: Declared = field(default_factory=Declared)
     searches: tuple[Search, ...] = ()
@@ -165,26 +165,26 @@ def gather(
         tuple(
             judge(
                 declared.claims,
-                rows,
+                everything,
                 Circumstances(
                     failed,
                     blind(sensitivity),
                     _changed(mine, declared),
                     accept_changes,
-                    _confounded(declared, rows, mine.origins, budgets(tried)),
+                    _confounded(declared, everything, mine.origins, budgets(tried)),
                     tried,
                     profile,
                     items,
                 ),
             )
         ),
-        tuple(reproductions(declared.published, rows, mine.tested, profile)),
+        tuple(reproductions(declared.published, everything, mine.tested, profile)),
         (
             *notes_on(rows, choices),
             *search_notes(rows, tried, profile),
             *_baseline_notes(rows, baseline),
             *(one.text for one in incomplete(mine.runs)),
-            *_failure_notes(failed, rows, declared),
+            *_failure_notes(failed, declared),
             *machine_notes(apart),
         ),
         failed,
@@ -232,12 +232,13 @@ def _confounded(
     return found
 
 
-def _failure_notes(failed: Failed, rows: pd.DataFrame, declared: Declared) -> Iterator[str]:
-    counted = rows[rows["failed"]] if "failed" in rows else rows[:0]
-    for (benchmark, row), seeds in failed.items():
-        is_counted = ((counted["benchmark"] == benchmark) & (counted["row"] == row)).any()
-        how = COUNTED if is_counted else "left out, so that nothing speaks for it"
-        yield f"{benchmark}: {row} failed on seed {', '.join(map(str, seeds))} (failures: {declared.failures}; {how})."
+def _failure_notes(failed: FailedRows, declared: Declared) -> Iterator[str]:
+    for (benchmark, row), one in failed.items():
+        for name in sorted(set(one.classes.values())):
+            seeds = [seed for seed, why in one.classes.items() if why == name]
+            how = "left out, so that nothing speaks for it" if seeds[0] in one.lost else COUNTED
+            which = ", ".join(map(str, seeds))
+            yield f"{benchmark}: {row} failed on seed {which} ({name}; failures: {declared.failures}; {how})."
 
 
 def _baseline_notes(rows: pd.DataFrame, baseline: str) -> Iterator[str]:
@@ -245,7 +246,7 @@ def _baseline_notes(rows: pd.DataFrame, baseline: str) -> Iterator[str]:
     losses = rows[rows["kind"] == "loss"]
     having = set(losses.loc[losses["row"] == baseline, "benchmark"])
     for benchmark in sorted(set(losses["benchmark"]) - having if baseline else (), key=natural):
-        yield f"{benchmark}: no row is compared with {baseline}, which has no evaluation run there."
+        yield f"{benchmark}: no row is compared with {baseline}, which has no finished evaluation run there."
 
 
 def _baseline(rows: pd.DataFrame, loss: str) -> str:

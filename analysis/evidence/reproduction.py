@@ -52,14 +52,15 @@ def reproductions(
 ) -> list[Reproduction]:
     """Hold the published figures of all benchmarks that were run at a profile against their evaluation runs.
 
-    The published value is taken as it stands, without an error of its own: how many repetitions are behind it is
-    seldom said. A failed seed has the primary metric that it counts as; by those that did not fail no other metric is
-    reproduced. A figure that stands there for this profile, too, is held once, as this profile's.
+    The published value is taken as it stands, without an error of its own: how many repetitions are behind it is seldom
+    said. A collapsed seed has the primary metric that it counts as; by those that did not fail no other metric is
+    reproduced, nor is any where a seed failed otherwise. A figure that stands there for this profile, too, is held
+    once, as this profile's.
 
     Parameters
     ----------
     rows : DataFrame
-        From :func:`analysis.evidence.rows.rows_of`.
+        From :func:`analysis.evidence.rows.rows_of`, with the failed seeds that have no figure.
     tested : DataFrame
         Of :class:`analysis.read.collect.Collected`.
     profile : str
@@ -96,7 +97,7 @@ def _hold(benchmark: str, one: Published, here: pd.DataFrame, tested: pd.DataFra
         return Reproduction(benchmark, one, NOT_COMPARABLE, f"no run of {one.loss} has {column}")
     ours = Difference.of(values.to_numpy())
     label, reason = _label(ours, one, margin, values)
-    if (lost := int(mine["failed"].sum())) and metric != one.metric:  # nothing says what they count as
+    if lost := int((mine["failed"] & (mine["test"].isna() | (metric != one.metric))).sum()):  # without a figure
         label = CLOSE if label == REPRODUCED else label
         reason = f"{reason}; of the seeds that did not fail, {len(values)} of {len(values) + lost}"
     return Reproduction(benchmark, one, label, reason, ours.n, ours.mean, ours.low, ours.high)

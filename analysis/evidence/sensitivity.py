@@ -11,11 +11,9 @@ import pandas as pd
 
 from analysis.evidence.choice import own_members
 from analysis.evidence.comparison import described
+from analysis.evidence.failures import COLLAPSE, classes_of
 from analysis.evidence.searches.trials import Search
 from suite.registry.search import TRIAL
-
-COLLAPSE = "non_finite"
-"""The class of failure that a setting is to blame for, and no machine."""
 
 Blind = Mapping[tuple[str, str, bool], str]
 """Why "not worse" says nothing, by benchmark, loss, and whether that is by its search or by its sweep."""
@@ -101,8 +99,7 @@ def sensitivities(
 
 def _collapsed(failed: pd.DataFrame) -> pd.DataFrame:
     """Return the failed selection runs whose setting is to blame."""
-    is_collapse = failed["failure"].fillna("").str.startswith(COLLAPSE) if "failure" in failed else False
-    return failed[(failed["purpose"] == "selection") & is_collapse]
+    return failed[(failed["purpose"] == "selection") & (classes_of(failed) == COLLAPSE)]
 
 
 def _has_collapsed(search: Search, failed: pd.DataFrame | None) -> bool:

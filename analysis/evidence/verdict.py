@@ -13,7 +13,7 @@ from scipy import special
 from analysis.evidence import words
 from analysis.evidence.choice import natural
 from analysis.evidence.comparison import Comparison, by_benchmark, compare
-from analysis.evidence.failures import COUNTED, Failed
+from analysis.evidence.failures import FailedRows, count_classes
 from analysis.evidence.items import Items
 from analysis.evidence.rows import label_of
 from analysis.evidence.searches.trials import Search, budgets, is_searched, still_to_run, trials_of
@@ -58,6 +58,8 @@ class Verdict:
         Whether it counts towards the overall verdict: not where it rests on a margin to which the benchmark is blind.
     doubts : tuple of str
         What a reader must know beside the word: failed seeds, confounding, what was declared otherwise before.
+    failures : str
+        Overall: which side failed on how many seeds of all benchmarks, by class; empty if none did.
     """
 
     claim: str
@@ -72,6 +74,7 @@ class Verdict:
     seeds: SeedsNeeded | None = None
     doubts: tuple[str, ...] = ()
     counts: bool = True
+    failures: str = ""
 
     @property
     def margin(self) -> float:
@@ -85,7 +88,7 @@ class Circumstances:
 
     Attributes
     ----------
-    failed : mapping of (benchmark, row) to seeds
+    failed : mapping of (benchmark, row) to Failed
     insensitive : mapping of (benchmark, loss, whether it is by a search) to reason
         Where the whole sweep or search of a loss lies within the margin.
     changed : mapping of benchmark to str
@@ -101,7 +104,7 @@ class Circumstances:
         The outcomes of test items.
     """
 
-    failed: Failed
+    failed: FailedRows
     insensitive: Blind
     changed: Mapping[str, str]
     is_changed_accepted: bool
@@ -114,20 +117,20 @@ class Circumstances:
 def judge(claims: Mapping[str, Claim], rows: pd.DataFrame, given: Circumstances) -> list[Verdict]:
     """Judge claims by the evaluation runs of one profile: of each claim the overall verdict first, then by benchmark.
 
-    Where fewer than two rows of losses were run nothing can be compared, and nothing is said.
+    Where fewer than two rows of losses were begun nothing can be compared, and nothing is said.
 
     Parameters
     ----------
     claims : mapping of name to Claim
     rows : DataFrame
-        From :func:`analysis.evidence.rows.rows_of`.
+        From :func:`analysis.evidence.rows.rows_of`, with the failed seeds that have no figure.
     given : Circumstances
     """
     of_benchmark = by_benchmark(rows)
     benchmarks = sorted(rows.loc[rows["kind"] == "loss", "benchmark"].unique(), key=natural)
     if rows.loc[rows["kind"] == "loss", "row"].nunique() < 2:
         return []
-    run = {benchmark: set(here["row"]) for benchmark, here in of_benchmark.items()}
+    run = {benchmark: set(here.loc[here["test"].notna(), "row"]) for benchmark, here in of_benchmark.items()}
     verdicts, most = [], budgets(given.searches)
     for name, claim in claims.items() if benchmarks else ():
         row, against = label_of(rows, claim.loss, claim.loss_at, most), label_of(rows, claim.than, claim.at, most)
@@ -202,7 +205,8 @@ def _absence(claim: Claim, benchmark: str, rows: tuple[str, str], absent: Sequen
     """Say which rows have no evaluation run, and of a search what would make them; empty if both have some."""
     if not absent:
         return ""
-    said = f"no evaluation run of {' nor of '.join(absent)}"
+    is_failed = any((benchmark, label) in given.failed for label in absent)
+    said = f"no {'finished ' if is_failed else ''}evaluation run of {' nor of '.join(absent)}"
     most = budgets(given.searches)
     for label, loss, at in zip(rows, (claim.loss, claim.than), (claim.loss_at, claim.at), strict=True):
         if label in absent and is_searched(at):
@@ -223,10 +227,9 @@ def _no_test(one: Comparison) -> str:
 
 def _doubts(one: Comparison, given: Circumstances) -> list[str]:
     found = []
-    for row, seeds in ((one.row, one.failed), (one.against, one.failed_against)):
-        if seeds:
-            how = COUNTED if one.is_imputed else "left out"
-            found.append(f"{row} failed on {len(seeds)} of {one.of} seeds ({how})")
+    for row, failed in ((one.row, one.failed), (one.against, one.failed_against)):
+        if failed.classes:
+            found.append(f"{row} failed on {len(failed.classes)} of {one.of} seeds ({failed.text})")
     if changed := given.changed.get(one.benchmark):
         found.append(f"declared otherwise for older runs: {changed}")
     if confounded := given.confounded.get((one.benchmark, one.row, one.against)):
@@ -238,13 +241,15 @@ def _forbidden(one: Comparison, label: str, given: Circumstances) -> str:
     """Return why a word may not be said; empty if it may."""
     if one.benchmark in given.changed and not given.is_changed_accepted:
         return "not judged by what was changed while runs existed; --accept-changes does"
-    if one.is_imputed:
-        return ""
+    if one.unfinished:
+        return f"{' and '.join(one.unfinished)} did not finish on any seed, and not for collapsing alone"
     favourable = (words.BETTER, words.BETTER_WITHIN, words.EQUIVALENT, words.NOT_WORSE, words.WORSE_WITHIN)
-    if one.failed and label in favourable:
-        return f"the interval alone says {label}, but of the seeds that did not fail"
-    if one.failed_against and label in (words.WORSE, words.WORSE_WITHIN):
-        return f"the interval alone says {label}, but of the seeds that {one.against} did not fail on"
+    for row, lost, favoured in (
+        (one.row, one.failed.lost, favourable),
+        (one.against, one.failed_against.lost, (words.WORSE, words.WORSE_WITHIN)),
+    ):
+        if lost and label in favoured:
+            return f"the interval alone says {label}, but without seeds that {row} failed on ({len(lost)} of {one.of})"
     return ""
 
 
@@ -281,7 +286,21 @@ def _overall(name: str, claim: Claim, parts: Sequence[Verdict]) -> Verdict:
     counted = sum(part.counts for part in parts)
     if counted < len(parts) and label != words.INSENSITIVE:
         said += f"; {counted} of {len(parts)} benchmarks could tell and count"
-    return Verdict(name, claim, "", label, holds, said, aggregate=_aggregate(parts), doubts=doubts)
+    failures = _failures([part.comparison for part in parts if part.comparison is not None])
+    said = "; ".join(filter(None, [said, failures]))
+    return Verdict(name, claim, "", label, holds, said, aggregate=_aggregate(parts), doubts=doubts, failures=failures)
+
+
+def _failures(compared: Sequence[Comparison]) -> str:
+    """Say which side failed on how many of all seeds, by class; empty if none did."""
+    of = sum(one.of for one in compared)
+    sides = [[(one.row, one.failed) for one in compared], [(one.against, one.failed_against) for one in compared]]
+    said = []
+    for side in sides:
+        names = [name for _, failed in side for name in failed.classes.values()]
+        if names:
+            said.append(f"{side[0][0]} failed on {len(names)} of {of} seeds ({count_classes(names)})")
+    return "; ".join(said)
 
 
 def _overall_word(claim: Claim, parts: Sequence[Verdict]) -> tuple[str, bool | None]:

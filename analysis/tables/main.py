@@ -36,7 +36,7 @@ def main_table(evidence: Evidence, spread: Spread = "std") -> Table:
     columns = [_Column(evidence, benchmark, spread) for benchmark in evidence.benchmarks]
     blocks, data = [], []
     for kind, title, labels in (
-        ("loss", "Losses", evidence.labels),
+        ("loss", "Losses", dict.fromkeys((*evidence.labels, *(row for _, row in evidence.failures)))),
         ("reference", "References", evidence.references),
     ):
         rows = [(label, [column.cell(label, kind) for column in columns]) for label in labels]
@@ -98,7 +98,7 @@ class _Column:
         }
         self.spread = spread
         self.bold = self._may_be_best()
-        self.failed = {row: len(seeds) for (name, row), seeds in evidence.failures.items() if name == benchmark}
+        self.failed = {row: len(one.classes) for (name, row), one in evidence.failures.items() if name == benchmark}
         self.marks = {
             one.row: (ABOVE if one.paired.mean > 0 else BELOW)
             for one in evidence.comparisons
@@ -106,9 +106,7 @@ class _Column:
         }
 
     def cell(self, row: str, kind: str) -> Cell:
-        values = self.values.get((kind, row))
-        if values is None:
-            return Cell(MISSING)
+        values = self.values.get((kind, row), pd.Series(dtype=float))
         shown = self._summary(values).text(self.decimals, self.of if kind == "loss" else 0)
         mark = self.marks.get(row, "") if kind == "loss" else ""
         failed = self.failed.get(row, 0) if kind == "loss" else 0

@@ -44,18 +44,20 @@ def lines(evidence: Evidence) -> Iterator[str]:
 
 def _headline(verdict: Verdict) -> Iterator[str]:
     yield ""
-    yield f"{verdict.declared.in_words()}: {ANSWERS[verdict.holds]}"
+    failures = f"; {verdict.failures}" if verdict.failures else ""
+    yield f"{verdict.declared.in_words()}: {ANSWERS[verdict.holds]}{failures}"
     found = verdict.aggregate
     if found is not None:
         mean, interval = (cell.text for cell in aggregate_cells(found.mean, found.low, found.high))
         bounds = f" {interval}" if found.has_interval else ""
-        yield f"  overall {verdict.label}; on average {mean} margins{bounds} over {found.benchmarks} benchmarks"
+        average = f"on average {mean} margins{bounds} over {found.benchmarks} benchmarks"
+        yield f"  overall {verdict.label}; {average}{failures}"
     else:
-        yield f"  overall {verdict.label}"
+        yield f"  overall {verdict.label}{failures}"
 
 
 def _part(verdict: Verdict, benchmarks: list[str]) -> str:
-    width = max(map(len, benchmarks))
+    width = max(map(len, benchmarks), default=0)
     figures = "" if verdict.comparison is None else _figures(verdict.comparison)
     said = "; ".join(filter(None, [verdict.reason, over_items(verdict.comparison), *verdict.doubts]))
     return f"  {verdict.benchmark:{width}}  {verdict.label:12}  {figures}{said}"

@@ -235,7 +235,7 @@ def _verdict_figures(verdict: Verdict) -> list[object]:
         figures = ["margins", "", found.mean, found.low, found.high, CONFIDENCE, math.nan, math.nan, 1.0, math.nan]
     where = [verdict.claim, verdict.benchmark or "overall", verdict.label, ANSWERS[verdict.holds]]
     seeds = [None] * 3 if needed is None else [needed.seeds, needed.low, needed.high]
-    failed = ["", ""] if one is None else [len(one.failed), len(one.failed_against)]
+    failed = ["", ""] if one is None else [len(one.failed.classes), len(one.failed_against.classes)]
     return [*where, *figures, *seeds, *failed, "; ".join(verdict.doubts), verdict.reason]
 
 

@@ -33,10 +33,12 @@ def judged(rows: list[dict], claim: Claim = NOT_WORSE, **others: object) -> dict
     return {one.benchmark: one for one in evidence(rows, claim, **others).verdicts}  # type: ignore[arg-type]
 
 
-def failing(rows: list[dict], seeds: tuple[int, ...] = (3, 4)) -> list[dict]:
+def failing(
+    rows: list[dict], seeds: tuple[int, ...] = (3, 4), failure: str = "non_finite: loss", loss: str = "free"
+) -> list[dict]:
     return [
-        {**one, "status": "FAILED", "failure": "non_finite: loss", "test/accuracy": None}
-        if one["loss"] == "free" and one["seed"] in seeds
+        {**one, "status": "FAILED", "failure": failure, "test/accuracy": None}
+        if one["loss"] == loss and one["seed"] in seeds
         else one
         for one in rows
     ]
@@ -74,7 +76,8 @@ def test_d_failed_seeds_count_as_untrained_and_stand_in_line_and_cell() -> None:
     found = evidence(rows)
     overall, *parts = found.verdicts
     assert overall.holds is None and {part.label for part in parts} == {"inconclusive"}
-    assert all("free failed on 2 of 5 seeds (counted as the untrained" in "; ".join(part.doubts) for part in parts)
+    said = "free failed on 2 of 5 seeds (2 non_finite, counted as the untrained"
+    assert all(said in "; ".join(part.doubts) for part in parts)
     assert all("free failed on 2 of 5 seeds" in line for line in lines(found) if line.startswith("  a "))
     cell = dict(main_table(found).blocks[0].rows)["free"][0].text
     assert "(5), 2 failed" in cell
@@ -88,9 +91,57 @@ def test_d_failures_that_nothing_stands_for_forbid_better_and_not_worse(rule: st
     references = untrained(FIVE) if rule == "exclude" else []
     found = judged(failing(runs(dict.fromkeys(FIVE, 0.02))) + references, failures=rule)
     assert found[""].holds is None and found[""].label == "inconclusive"
-    assert all("better, but of the seeds that did not fail" in found[name].reason for name in FIVE)
+    assert all("better, but without seeds that free failed on (2 of 5)" in found[name].reason for name in FIVE)
     worse = judged(failing(runs({"a": -0.03})) + references, failures=rule)
     assert worse["a"].label == "worse" and worse[""].holds is False
+
+
+@pytest.mark.parametrize(("claim", "loss"), [(BETTER, "infonce"), (NOT_WORSE, "infonce"), (NOT_WORSE, "free")])
+def test_a_side_that_machines_or_code_failed_on_every_seed_is_said_nothing_of(claim: Claim, loss: str) -> None:
+    for name in ("data", "out_of_memory", "cancelled"):
+        rows = failing(runs({"a": 0.0, "b": 0.0}), tuple(range(5)), f"{name}: what happened", loss)
+        found = evidence(rows + untrained(("a", "b")), claim)
+        assert [(one.label, one.holds) for one in found.verdicts] == [("inconclusive", None)] * 3
+        assert found.verdicts[1].reason == f"no finished evaluation run of {loss}"
+        assert found.verdicts[1].doubts == (f"{loss} failed on 5 of 5 seeds (5 {name}, left out)",)
+        said = f"; {loss} failed on 10 of 10 seeds (10 {name})"
+        _, headline, overall, *_ = lines(found)
+        assert headline == f"{claim.in_words()}: open{said}" and overall == f"  overall inconclusive{said}"
+        assert verdicts_table(found).data["reason"][0].endswith(said)
+        assert dict(main_table(found).blocks[0].rows)[loss][0].text == "—, 5 failed"
+
+
+def test_of_failed_seeds_those_that_collapsed_count_and_the_others_are_left_out() -> None:
+    lost = failing(failing(runs({"a": -0.03}), (3,)), (4,), "node_lost: gone") + untrained(("a",))
+    found = evidence(lost)
+    part = found.verdicts[1]
+    assert part.comparison is not None and part.comparison.seeds == (0, 1, 2, 3)
+    assert found.rows.query("row == 'free' and seed == 3")["test"].item() == 0.3
+    assert part.doubts[0].startswith("free failed on 2 of 5 seeds (1 non_finite, counted as")
+    assert part.doubts[0].endswith("; 1 node_lost, left out)")
+    assert dict(main_table(found).blocks[0].rows)["free"][0].text.endswith("(4 of 5), 2 failed")
+    assert [note.split(" (")[1].split(";")[0] for note in found.notes if "free failed on seed" in note] == [
+        "node_lost",
+        "non_finite",
+    ]
+    good = judged(failing(runs({"a": 0.03}), (4,), "data: gone") + untrained(("a",)))["a"]
+    assert good.label == "inconclusive" and "better, but without seeds that free failed on (1 of 5)" in good.reason
+
+
+def test_a_side_without_a_finished_seed_that_did_not_collapse_alone_is_said_nothing_of() -> None:
+    every = failing(runs({"a": 0.02}), tuple(range(5)), loss="infonce")
+    assert judged(every + untrained(("a",)), BETTER)["a"].label == "better"  # all five collapsed
+    some = failing(every, (4,), "timeout: too slow", "infonce")
+    assert judged(some + untrained(("a",)), BETTER)["a"].reason.startswith("infonce did not finish on any seed")
+
+
+def test_where_both_sides_failed_on_a_benchmark_a_claim_does_not_hold_overall() -> None:
+    rows = runs({"a": 0.0, "b": 0.0})
+    for loss in ("free", "infonce"):
+        here = failing([one for one in rows if one["benchmark"] == "b"], tuple(range(5)), "node_lost: gone", loss)
+        rows = [*(one for one in rows if one["benchmark"] == "a"), *here]
+    found = judged(rows + untrained(("a", "b")))
+    assert found["b"].label == "inconclusive" and found["a"].holds is True and found[""].holds is None
 
 
 def test_a_failed_run_with_another_configuration_or_a_finished_one_in_its_place_is_no_failure() -> None:
@@ -287,5 +338,5 @@ def test_to_fail_is_no_gain_where_training_makes_things_worse(goal: str) -> None
     found = evidence(failing(rows, (1,)) + references)
     mine = found.rows.query("row == 'free'").set_index("seed")["test"]
     assert sign * mine[1] == pytest.approx((sign * mine.drop(1)).min())
-    doubt = "free failed on 1 of 5 seeds (counted as the untrained encoder or as chance, and no better than the worst"
-    assert found.verdicts[1].doubts[0].startswith(doubt)
+    how = "counted as the untrained encoder or as chance, and no better than the worst"
+    assert found.verdicts[1].doubts[0].startswith(f"free failed on 1 of 5 seeds (1 non_finite, {how}")

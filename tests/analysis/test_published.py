@@ -63,10 +63,14 @@ def test_a_failed_seed_is_no_missing_value_of_ours() -> None:
     runs = [{**run, **lost} if run["seed"] == 5 else run for run in runs]
     runs += [row("graph", "untrained", seed, 0.3, kind="reference", margin=0.01) for seed in range(6)]
     published = [Published("infonce", metric, 0.8, "a paper", profile="mini") for metric in ("accuracy", "f1")]
-    found = gather(collect(logged(*runs)), Declared("infonce", published={"graph": published}), "mini")
+    declared = Declared("infonce", published={"graph": published})
+    found = gather(collect(logged(*runs)), declared, "mini")
     primary, other = found.reproductions
     assert primary.n == 6 and primary.mean == pytest.approx((5 * 0.8 + 0.3) / 6) and primary.label == "close"
     assert (other.label, other.n) == ("close", 5) and "of the seeds that did not fail, 5 of 6" in other.reason
+    gone = [{**run, "failure": "data: gone"} if run["seed"] == 5 else run for run in runs]
+    first = gather(collect(logged(*gone)), declared, "mini").reproductions[0]
+    assert (first.label, first.n) == ("close", 5) and "of the seeds that did not fail, 5 of 6" in first.reason
     table = benchmark_table(found, "graph")
     assert table.data.set_index(["row", "metric"])["n"].to_dict() == {
         ("infonce", "test/accuracy"): 6, ("infonce", "test/f1"): 5, ("infonce", "seconds/training"): 6,

@@ -1,44 +1,41 @@
-"""Whether two rows differ in more than their loss: all runs of one on other hardware, packages or code."""
+"""Whether the runs of a pair differ in more than their loss: in hardware, packages or code."""
 
 from __future__ import annotations
+
+from collections import Counter
 
 import pandas as pd
 
 from analysis.read.origins import json_object
 
-ORIGINS = ("hardware", "packages", "code", "git")
-
 
 def confounding(first: pd.DataFrame, second: pd.DataFrame) -> str:
-    """Say what all runs of a row have in common and no run of another has; empty if there is nothing.
+    """Say in how many pairs the two runs differ in more than their loss; empty if in none.
 
     Parameters
     ----------
     first, second : DataFrame
-        Runs with the columns of `ORIGINS` as :func:`suite.tracking.frame` gives them. Where a column is unknown for a
-        run nothing is said of it. Modules that the runs of one row alone used are its loss's own. Of commits only those
-        count that have changes beside them, as what was run is then not known.
+        The runs of two rows, a pair a line, with hardware, packages, code and commit as :func:`suite.tracking.frame`
+        gives them. Nothing is said of what neither run of a pair has on record. Modules that one run alone used are its
+        loss's own. Of commits only those count that have changes beside them, as what was run is then not known.
     """
     found = []
-    for column in ("hardware", "packages", "code"):
-        names = sorted(_differing(first, second, column))
-        if names:
-            more = f" and {len(names) - 2} more" if len(names) > 2 else ""
-            found.append(f"{column} ({', '.join(names[:2])}{more})")
-    unclean = [_is_unclean(part) for part in (first, second)]
-    if unclean[0] != unclean[1]:
-        found.append("uncommitted code")
-    return f"all runs of one have other {' and '.join(found)} than those of the other" if found else ""
-
-
-def _differing(first: pd.DataFrame, second: pd.DataFrame, column: str) -> set[str]:
-    """Return the names inside a column of JSON objects of which two sets of runs share no value."""
-    if column not in first or first[column].isna().any() or second[column].isna().any():
-        return set()
-    values = [[json_object(str(text)) for text in part[column].unique()] for part in (first, second)]
-    common = set.intersection(*(set(one) for part in values for one in part)) if all(values) else set()
-    return {name for name in common if not {str(v[name]) for v in values[0]} & {str(v[name]) for v in values[1]}}
-
-
-def _is_unclean(runs: pd.DataFrame) -> bool:
-    return "git" in runs and len(runs) > 0 and bool(runs["git"].astype(str).str.contains("dirty").all())
+    for column in (name for name in ("hardware", "packages", "code") if name in first):
+        names: set[str] = set()
+        differing = unknown = 0
+        texts = (part[column].fillna("").astype(str) for part in (first, second))
+        for pair, count in Counter(zip(*texts, strict=True)).items():
+            one, other = map(json_object, pair)
+            changed = {name for name in one.keys() & other.keys() if one[name] != other[name]}
+            names |= changed
+            differing += count * bool(changed)
+            unknown += count * (bool(one) != bool(other))
+        more = f" and {len(names) - 2} more" if len(names) > 2 else ""
+        found += [(f"other {column} ({', '.join(sorted(names)[:2])}{more})", differing), (f"unknown {column}", unknown)]
+    if "git" in first:
+        unclean = (part["git"].astype(str).str.contains("dirty").to_numpy() for part in (first, second))
+        found.append(("uncommitted code", sum(one != other for one, other in zip(*unclean, strict=True))))
+    pairs = len(first)
+    return ", ".join(
+        f"{what} in {'every pair' if count == pairs else f'{count} of {pairs} pairs'}" for what, count in found if count
+    )

@@ -217,18 +217,17 @@ def _changed(collected: Collected, declared: Declared) -> dict[str, str]:
 def _confounded(
     declared: Declared, rows: pd.DataFrame, origins: pd.DataFrame, most: Mapping[str, int]
 ) -> dict[tuple[str, str, str], str]:
-    """Return by benchmark and the two rows of a claim what their runs differ in beside the loss."""
+    """Return by benchmark and the two rows of a claim what paired runs differ in beside the loss."""
     found = {}
-    rows = rows[[*ROW_COLUMNS, "failed"]]
+    rows = rows.loc[~rows["failed"], ROW_COLUMNS]
     for claim in declared.claims.values():
         row, against = label_of(rows, claim.loss, claim.loss_at, most), label_of(rows, claim.than, claim.at, most)
         both = rows[rows["row"].isin([row, against])]
         for benchmark, here in both.groupby("benchmark"):
-            ids = [here.loc[(here["row"] == name) & ~here["failed"], "run_id"] for name in (row, against)]
-            if all(map(len, ids)):
-                text = confounding(*(origins.loc[one] for one in ids))
-                if text:
-                    found[str(benchmark), row, against] = text
+            by_seed = [here[here["row"] == name].set_index("seed")["run_id"] for name in (row, against)]
+            pairs = pd.concat(by_seed, axis=1, join="inner")
+            if text := confounding(*(origins.loc[pairs.iloc[:, side]] for side in (0, 1))):
+                found[str(benchmark), row, against] = text
     return found
 
 

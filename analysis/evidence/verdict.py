@@ -96,7 +96,7 @@ class Circumstances:
     is_changed_accepted : bool
         Judge by a margin or goal that was changed while runs existed.
     confounded : mapping of (benchmark, row, row) to str
-        What all runs of a row have in common and no run of the other has.
+        What paired runs differ in beside the loss.
     searches : sequence of Search
     profile : str
         For the commands that make what is missing.

@@ -250,7 +250,16 @@ def test_q_confounded_hardware_is_named() -> None:
         for one in runs({"a": 0.0})
     ]
     doubts = judged(rows)["a"].doubts
-    assert len(doubts) == 1 and "hardware (gpu)" in doubts[0] and "uncommitted code" in doubts[0]
+    said = "confounded: other hardware (gpu) in every pair, uncommitted code in every pair"
+    assert doubts == (said,)
+    elsewhere = {"hardware": json.dumps({"gpu": "A100"}), "git": "abc"}
+    more = [*rows, row("a", "infonce", 9, 0.7, margin=MARGIN, **elsewhere)]  # no seed of free, and on its machine
+    assert judged(more)["a"].doubts == (said,)
+    one = [{**one, "hardware": rows[1]["hardware"], "git": "abc"} if one["seed"] == 2 else one for one in rows]
+    assert judged(one)["a"].doubts == (said.replace("every pair", "4 of 5 pairs"),)
+    assert judged([{**one, "hardware": "{}"} if one["loss"] == "infonce" else one for one in rows])["a"].doubts == (
+        "confounded: unknown hardware in every pair, uncommitted code in every pair",
+    )
     mixed = [{**one, "hardware": json.dumps({"gpu": "A100" if one["seed"] % 2 else "T4"})} for one in runs({"a": 0.0})]
     assert judged(mixed)["a"].doubts == ()
 

@@ -9,10 +9,8 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
+from analysis.read.collect import COLLAPSE
 from suite.registry.claims import Failures
-
-COLLAPSE = "non_finite"
-"""The class of failure that a loss or its setting is to blame for, and neither machine nor code."""
 
 #: Whose figure a collapsed seed counts as under ``worst``: of the first that was run.
 FLOORS = ("untrained", "chance")

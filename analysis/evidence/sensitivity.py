@@ -11,8 +11,9 @@ import pandas as pd
 
 from analysis.evidence.choice import own_members
 from analysis.evidence.comparison import described
-from analysis.evidence.failures import COLLAPSE, classes_of
+from analysis.evidence.failures import classes_of
 from analysis.evidence.searches.trials import Search
+from analysis.read.collect import COLLAPSE
 from suite.registry.search import TRIAL
 
 Blind = Mapping[tuple[str, str, bool], str]

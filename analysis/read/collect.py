@@ -21,6 +21,8 @@ AGE = ["start", "run_id"]
 BENCHMARK_PARAMS = ("param.benchmark.", "param.data.", "param.compute.")
 LEFT_OUT = [*IDENTITY, "status", "reason", "run_id"]
 UNFINISHED = {"RUNNING": "still running", "SCHEDULED": "not started", "KILLED": "ended before it was done"}
+COLLAPSE = "non_finite"
+"""The class of failure that a loss or its setting is to blame for, and neither machine nor code."""
 #: What the rest of the analysis can tell apart.
 KNOWN = {
     "goal": ("maximise", "minimise"),
@@ -75,7 +77,7 @@ class Collected:
         All test metrics of `runs` and `replicates`, as ``test/<metric>``, by run id.
     failed : DataFrame
         Failed runs of losses that no finished run stands for, with the configuration and the code of those that count:
-        the columns of `runs`. They are among `left_out`, too.
+        the columns of `runs`. They are among `left_out`, too. Finished ones without a finite primary metric are some.
     changes : tuple of Change
         What was declared otherwise for other runs that count.
     origins : DataFrame
@@ -143,8 +145,9 @@ def collect(
     runs = _by_newest_metric(as_logged)
     added = {"machine": machines_of(runs), "of_host": _are_of_host(runs)}
     runs = runs.assign(val=_primary(runs, "val"), test=_primary(runs, "test"), **added)
-    reasons = _incomplete(runs)
-    failed = _failed(runs, reasons, keep_stale, searched)
+    reasons, collapsed = _incomplete(runs, as_logged["metric"])
+    runs["failure"] = runs["failure"].astype(object).mask(collapsed, f"{COLLAPSE}: " + reasons)
+    failed = _failed(runs, (runs["status"] == "FAILED") | collapsed, reasons, keep_stale, searched)
     reasons.update(_superseded(runs[reasons == ""], keep_stale, searched))
     duplicates, others = _duplicates(runs.loc[reasons == "", [*IDENTITY, *AGE, "machine"]])
     reasons.update(duplicates)
@@ -232,13 +235,13 @@ def _own_settings(
 
 
 def _failed(
-    runs: pd.DataFrame, reasons: pd.Series, keep_stale: bool, searched: Mapping[str, Collection[str]]
+    runs: pd.DataFrame, failed: pd.Series, reasons: pd.Series, keep_stale: bool, searched: Mapping[str, Collection[str]]
 ) -> pd.Index:
     """Return the failed runs of losses that have the configuration and the code of the finished ones.
 
     A failed run never makes finished ones outdated, however new it is: it counts as older than all of them.
     """
-    is_failed = (runs["status"] == "FAILED") & (runs["kind"] == "loss") & runs[FAILED].notna().all(axis=1)
+    is_failed = failed & (runs["kind"] == "loss") & runs[FAILED].notna().all(axis=1)
     if not is_failed.any():
         return runs.index[:0]
     both = runs[is_failed | (reasons == "")].copy()
@@ -297,8 +300,11 @@ def _primary(runs: pd.DataFrame, split: str) -> pd.Series:
     return values
 
 
-def _incomplete(runs: pd.DataFrame) -> pd.Series:
-    """Return for every run why it does not count, empty if nothing is missing; the first reason counts."""
+def _incomplete(runs: pd.DataFrame, own_metric: pd.Series) -> tuple[pd.Series, pd.Series]:
+    """Return for every run why it does not count, empty if nothing is missing; the first reason counts.
+
+    And whether its training collapsed: it was finished, and the primary metric that it declared is no finite number.
+    """
     reasons = pd.Series("", index=runs.index, dtype=object)
 
     def because(chosen: pd.Series, why: pd.Series) -> None:
@@ -322,9 +328,10 @@ def _incomplete(runs: pd.DataFrame) -> pd.Series:
     split = pd.Series(np.where(runs["purpose"] == "selection", "val", "test"), index=runs.index, dtype=object)
     value = runs["val"].where(split == "val", runs["test"])
     metric = split + "/" + runs["metric"].astype(object).astype(str)
+    collapsed = (reasons == "") & ~np.isfinite(value) & (runs["metric"] == own_metric)
     because(value.isna(), metric + " is missing")
     because(np.isinf(value), metric + " is infinite")
-    return reasons
+    return reasons, collapsed
 
 
 def _outdated(runs: pd.DataFrame, group: list[str], names: list[str]) -> pd.Series:

@@ -44,6 +44,22 @@ def test_what_does_not_count_is_listed(changes: dict[str, object], reason: str) 
     assert list(collected.left_out["seed"]) == [1] and collected.left_out["reason"][0] == reason
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_run_that_was_finished_without_a_finite_metric_failed_as_training_that_collapses(value: float) -> None:
+    collapsed = row("image", "infonce", 1, value)
+    chosen = row("image", "infonce@temperature=0.1", 9, None, purpose="selection", **{"val/accuracy": value})
+    changed = row("image", "infonce", 2, value, metric="f1")  # declared when another metric was primary
+    reference = row("image", "raw", 1, value, kind="reference")
+    collected = collect(logged(row("image", "infonce", 0, start=9), collapsed, chosen, changed, reference))
+    what = "missing" if math.isnan(value) else "infinite"
+    assert dict(zip(collected.failed["seed"], collected.failed["failure"], strict=True)) == {
+        1: f"non_finite: test/accuracy is {what}", 9: f"non_finite: val/accuracy is {what}",
+    }  # fmt: skip
+    assert set(collected.left_out["seed"]) == {1, 2, 9} and f"test/accuracy is {what}" in set(
+        collected.left_out["reason"]
+    )
+
+
 def test_selection_runs_need_no_test_metric() -> None:
     assert len(collect(logged(row("image", "infonce@temperature=0.1", 9, None, purpose="selection"))).runs) == 1
 

@@ -111,6 +111,17 @@ def test_a_side_that_machines_or_code_failed_on_every_seed_is_said_nothing_of(cl
         assert dict(main_table(found).blocks[0].rows)[loss][0].text == "—, 5 failed"
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_seed_that_finished_without_a_finite_metric_counts_as_collapsed(value: float) -> None:
+    rows = [
+        {**one, "test/accuracy": value} if one["loss"] == "free" and one["seed"] > 2 else one
+        for one in runs({"a": 0.02})
+    ]
+    found = judged(rows + untrained(("a",)), BETTER)["a"]
+    assert found.label == "inconclusive" and found.comparison is not None and found.comparison.paired.n == 5
+    assert found.doubts[0].startswith("free failed on 2 of 5 seeds (2 non_finite, counted as")
+
+
 def test_of_failed_seeds_those_that_collapsed_count_and_the_others_are_left_out() -> None:
     lost = failing(failing(runs({"a": -0.03}), (3,)), (4,), "node_lost: gone") + untrained(("a",))
     found = evidence(lost)

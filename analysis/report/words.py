@@ -12,7 +12,7 @@ from analysis.evidence.gather import Comparison, Reproduction, Verdict
 from analysis.statistics.aggregates import Aggregate
 from analysis.tables.across import aggregate_cells
 from analysis.tables.items import over_items
-from analysis.tables.table import ARROWS, MISSING
+from analysis.tables.table import ARROWS, MISSING, digits_at
 from suite.registry.claims import Published
 
 MINUS = "\u2212"
@@ -60,9 +60,9 @@ def difference_of(comparison: Comparison) -> str:
     one = comparison.paired
     if not math.isfinite(one.mean):
         return MISSING
-    decimals = _decimals(comparison)
-    interval = f" [{one.low:+.{decimals}f}, {one.high:+.{decimals}f}]" if math.isfinite(one.low) else ""
-    return f"{one.mean:+.{decimals}f}{interval}".replace("-", MINUS)
+    digits = _digits(comparison)
+    interval = f" [{one.low:+.{digits}}, {one.high:+.{digits}}]" if math.isfinite(one.low) else ""
+    return f"{one.mean:+.{digits}}{interval}".replace("-", MINUS)
 
 
 def in_margins(aggregate: Aggregate) -> str:
@@ -85,9 +85,9 @@ def ours(one: Reproduction) -> str:
     """Return our mean with its interval, with the decimals of the published value and one more."""
     if not math.isfinite(one.mean):
         return MISSING
-    decimals = len(f"{one.published.value:g}".partition(".")[2]) + 1
-    interval = f" [{one.low:.{decimals}f}, {one.high:.{decimals}f}]" if math.isfinite(one.low) else ""
-    return f"{one.mean:.{decimals}f}{interval}"
+    digits = digits_at(abs(one.mean), len(f"{one.published.value:g}".partition(".")[2]) + 1)
+    interval = f" [{one.low:.{digits}}, {one.high:.{digits}}]" if math.isfinite(one.low) else ""
+    return f"{one.mean:.{digits}}{interval}"
 
 
 def strip_limit(verdicts: Sequence[Verdict]) -> float:
@@ -140,6 +140,7 @@ def _in_margins(verdict: Verdict) -> tuple[float, float, float] | None:
     return one.paired.mean / one.margin, one.paired.low / one.margin, one.paired.high / one.margin
 
 
-def _decimals(comparison: Comparison) -> int:
-    scale = comparison.margin if comparison.margin > 0 else max(abs(comparison.paired.mean), 1e-4)
-    return min(8, max(1, 1 - math.floor(math.log10(scale / 4))))
+def _digits(comparison: Comparison) -> str:
+    mean, margin = abs(comparison.paired.mean), comparison.margin if comparison.margin > 0 else 0.0
+    decimals = min(8, max(1, 1 - math.floor(math.log10((margin or max(mean, 1e-4)) / 4))))
+    return digits_at(max(mean, margin), decimals)

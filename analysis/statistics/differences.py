@@ -266,8 +266,8 @@ def _resampling(sizes: tuple[int, ...], resamples: int) -> tuple[np.ndarray, np.
 
 
 def is_constant(values: np.ndarray) -> bool:
-    """Return whether values [n] differ by rounding alone: a t-test has no noise to go by."""
-    return bool(np.ptp(values) <= ROUNDING * np.abs(values).max())
+    """Return whether values [n] differ by rounding, or too little to be squared: a t-test has no noise to go by."""
+    return bool(np.ptp(values) <= ROUNDING * np.abs(values).max() or np.std(values) == 0)
 
 
 def _two_sided_t(one: Difference, values: np.ndarray) -> float:

@@ -129,4 +129,4 @@ def aggregate_cells(mean: float, low: float, high: float) -> list[Cell]:
     """
     width = high - low
     decimals = 2 if math.isnan(width) or width <= 0 else min(2, max(0, math.floor(-math.log10(0.014 * width))))
-    return [Cell(f"{mean:+.{decimals}f}", value=mean), interval_cell(low, high, decimals)]
+    return [Cell(f"{mean:+.{decimals}f}", value=mean), interval_cell(low, high, f"{decimals}f")]

@@ -57,5 +57,5 @@ def _cells(runs: int, hours: float, seconds: Summary, samples: Summary) -> list[
         Cell(str(runs), value=runs),
         Cell(f"{hours:.2f}", value=hours),
         Cell(f"{seconds.mean:.1f}" if seconds.n else MISSING, value=seconds.mean),
-        Cell(samples.text(0), value=samples.mean),
+        Cell(samples.text("0f"), value=samples.mean),
     ]

@@ -10,7 +10,7 @@ import pandas as pd
 from analysis.evidence import words
 from analysis.evidence.comparison import Comparison
 from analysis.evidence.words import Bounds
-from analysis.tables.table import MISSING, Cell, decimals_for, interval_text
+from analysis.tables.table import MISSING, Cell, digits_for, interval_text
 
 OVER_SEEDS = "Intervals are over seeds, with the test set as it is: another test set may differ."
 OVER_BOTH = (
@@ -27,11 +27,11 @@ def has_items(comparisons: Iterable[Comparison | None]) -> bool:
     return any(one is not None and not math.isnan(one.crossed[0]) for one in comparisons)
 
 
-def crossed_cell(one: Comparison | None, decimals: int) -> Cell:
+def crossed_cell(one: Comparison | None, digits: str) -> Cell:
     """Print the interval over seeds and items."""
     if one is None or one.is_same or math.isnan(one.crossed[0]):
         return Cell(MISSING)
-    return Cell(interval_text(*one.crossed, decimals), value=one.crossed[0])
+    return Cell(interval_text(*one.crossed, digits), value=one.crossed[0])
 
 
 def crossed_figures(one: Comparison | None) -> list[float]:
@@ -45,6 +45,6 @@ def over_items(one: Comparison | None) -> str:
     """Return ``over seeds and 2000 test items [-0.010, +0.002]: not worse``; empty where outcomes were not kept."""
     if one is None or one.of_items is None or one.is_same or math.isnan(one.crossed[0]):
         return ""
-    decimals = decimals_for(pd.Series([one.paired.mean, one.margin]), 3)
-    said = f"over seeds and {one.of_items.items} test items {interval_text(*one.crossed, decimals)}"
+    digits = digits_for(pd.Series([one.paired.mean, one.margin]), 3)
+    said = f"over seeds and {one.of_items.items} test items {interval_text(*one.crossed, digits)}"
     return f"{said}: {words.word(Bounds(*one.crossed), one.margin)}"

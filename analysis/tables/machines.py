@@ -7,7 +7,7 @@ import pandas as pd
 from analysis.evidence.gather import Evidence
 from analysis.evidence.machines import is_moved, moved, spreads
 from analysis.evidence.verdict import Verdict
-from analysis.tables.table import MISSING, Block, Cell, Summary, Table, decimals_for, interval_text
+from analysis.tables.table import MISSING, Block, Cell, Summary, Table, digits_for, interval_text
 
 SPREAD_COLUMNS = ["benchmark", "row", "machine", "n", "mean", "std", "between_seeds", "between_machines"]
 WORD_COLUMNS = ["claim", "benchmark", "machine", "label", "n", "mean", "low", "high", "moves"]
@@ -23,11 +23,10 @@ def _spread_table(evidence: Evidence) -> Table:
     blocks: dict[str, Block] = {}
     data = []
     for one in spreads(evidence.machines):
-        decimals = decimals_for(pd.Series(one.means))
+        digits = digits_for(pd.Series(one.means))
         n = len(one.seeds)
         cells = [
-            Cell(Summary(n, mean, std).text(decimals), value=mean)
-            for mean, std in zip(one.means, one.stds, strict=True)
+            Cell(Summary(n, mean, std).text(digits), value=mean) for mean, std in zip(one.means, one.stds, strict=True)
         ]
         cells += [_std(one.between_seeds), _std(one.between_machines)]
         blocks.setdefault(one.benchmark, Block(one.benchmark, [])).rows.append((one.row, cells))
@@ -96,6 +95,6 @@ def _word(one: Verdict | None) -> Cell:
     if one.comparison is None:
         return Cell(one.label)
     paired = one.comparison.paired
-    decimals = decimals_for(pd.Series([paired.mean, paired.low, paired.high]), 2)
-    figures = f"{paired.mean:+.{decimals}f} {interval_text(paired.low, paired.high, decimals)}"
+    digits = digits_for(pd.Series([paired.mean, paired.low, paired.high]), 2)
+    figures = f"{paired.mean:+.{digits}} {interval_text(paired.low, paired.high, digits)}"
     return Cell(f"{one.label}, {figures} ({paired.n})", value=paired.mean)

@@ -15,7 +15,7 @@ from analysis.read.collect import Collected
 from analysis.statistics.best import may_be_best
 from analysis.statistics.differences import ALPHA
 from analysis.statistics.paired import Difference
-from analysis.tables.table import ARROWS, MISSING, Block, Cell, Summary, Table, decimals_for, interval_text
+from analysis.tables.table import ARROWS, MISSING, Block, Cell, Summary, Table, digits_for, interval_text
 
 ABOVE, BELOW = "⁺", "⁻"
 COLUMNS = ["row", "kind", "benchmark", "metric", "goal", "n", "of", "mean", "std", "low", "high", "best", "mark"]
@@ -90,7 +90,7 @@ class _Column:
         self.rows = evidence.rows[evidence.rows["benchmark"] == benchmark]
         self.metric, self.goal, _ = described(self.rows)
         self.title = f"{benchmark}: {self.metric} {ARROWS[self.goal]}"
-        self.decimals = decimals_for(self.rows["test"])
+        self.digits = digits_for(self.rows["test"])
         self.of = int(self.rows[self.rows["kind"] == "loss"]["seed"].nunique())
         self.values = {
             (str(kind), str(row)): group.set_index("seed")["test"].astype(float)
@@ -107,7 +107,7 @@ class _Column:
 
     def cell(self, row: str, kind: str) -> Cell:
         values = self.values.get((kind, row), pd.Series(dtype=float))
-        shown = self._summary(values).text(self.decimals, self.of if kind == "loss" else 0)
+        shown = self._summary(values).text(self.digits, self.of if kind == "loss" else 0)
         mark = self.marks.get(row, "") if kind == "loss" else ""
         failed = self.failed.get(row, 0) if kind == "loss" else 0
         shown = f"{shown}, {failed} failed" if failed else shown
@@ -135,8 +135,8 @@ class _Column:
         common = pd.DataFrame(losses).dropna()
         if len(common) == 1:
             only = {str(row): float(value) for row, value in common.iloc[0].items()}
-            printed = f"{max(only.values()):.{self.decimals}f}"
-            return {row for row, value in only.items() if f"{value:.{self.decimals}f}" == printed}
+            printed = f"{max(only.values()):.{self.digits}}"
+            return {row for row, value in only.items() if f"{value:.{self.digits}}" == printed}
         kept = may_be_best(common.to_numpy(dtype=float))
         return {str(row) for row, is_kept in zip(common.columns, kept, strict=True) if is_kept}
 
@@ -157,11 +157,9 @@ def _contrast_notes(evidence: Evidence) -> Iterator[str]:
 def _contrast_note(what: str, one: Difference, metric: str, goal: str, here: pd.DataFrame) -> str:
     if one.n == 0:
         return f"{what} and no_contrast share no seed."
-    decimals = decimals_for(here["test"])
+    digits = digits_for(here["test"])
     gain = -one.mean if goal == "minimise" else one.mean
     verdict = "better than" if gain > 0 else "worse than" if gain < 0 else "level with"
-    interval = "" if math.isnan(one.low) else f" {interval_text(one.low, one.high, decimals)}"
+    interval = "" if math.isnan(one.low) else f" {interval_text(one.low, one.high, digits)}"
     sure = " (one seed)" if one.n == 1 else "" if one.low > 0 or one.high < 0 else ", not significantly"
-    return (
-        f"{what} is on average {verdict} no_contrast{sure}: {metric} {one.mean:+.{decimals}f}{interval}, n = {one.n}."
-    )
+    return f"{what} is on average {verdict} no_contrast{sure}: {metric} {one.mean:+.{digits}}{interval}, n = {one.n}."

@@ -24,7 +24,7 @@ from analysis.evidence.separation import (
 from analysis.read.collect import Collected
 from analysis.statistics.paired import BlockTest, Difference
 from analysis.tables.render import markdown
-from analysis.tables.table import ARROWS, MISSING, Block, Cell, Summary, Table, decimals_for, interval_cell
+from analysis.tables.table import ARROWS, MISSING, Block, Cell, Summary, Table, digits_for, interval_cell
 
 #: Names of the tables of a profile, in order.
 SECTIONS = ("references", "temperature", "validation", "test")
@@ -64,7 +64,7 @@ def references_table(benchmarks: Iterable[BenchmarkRuns], profile: str) -> Table
         for one in against_references(runs):
             if one.is_single and len(runs.test(loss or "")) > 1:
                 said.append(f"{one.name} has one run, which every seed is compared with")
-            cells = _difference_cells(one.difference, decimals_for(runs.evaluation["test"]))
+            cells = _difference_cells(one.difference, digits_for(runs.evaluation["test"]))
             rows.append((f"{_trained_label(runs)} - {one.name}", [*cells, Cell(_yes_or_no(one.holds))]))
             data.append([runs.name, runs.metric, runs.goal, loss, one.name, *_figures(one.difference), one.holds])
         blocks.append(_block(_title(runs), rows, 3))
@@ -94,9 +94,9 @@ def temperature_table(benchmarks: Iterable[BenchmarkRuns], profile: str) -> Tabl
         if one is None:
             rows.append((_title(runs), [Cell(MISSING)] * 7))
             continue
-        decimals, test = decimals_for(runs.selection["val"]), one.test
-        figures = [f"{one.best:g}", f"{one.worst:g}", _spread(one.gap, decimals)]
-        figures += [_plain(test.residual_std, f".{decimals}f"), _f(test), _plain(test.p, ".2g"), _yes_or_no(one.holds)]
+        digits, test = digits_for(runs.selection["val"]), one.test
+        figures = [f"{one.best:g}", f"{one.worst:g}", _spread(one.gap, digits)]
+        figures += [_plain(test.residual_std, f".{digits}"), _f(test), _plain(test.p, ".2g"), _yes_or_no(one.holds)]
         rows.append((_title(runs), [Cell(text) for text in figures]))
         gap = [one.gap.n, one.gap.mean, one.gap.std]
         tested = [test.residual_std, test.f, test.settings_df, test.residual_df, test.p, one.holds]
@@ -122,12 +122,12 @@ def validation_table(benchmarks: Iterable[BenchmarkRuns], profile: str) -> Table
     """Set every loss beside the whole sweep, on validation with the selection seeds."""
     blocks, notes, data = [], [], []
     for runs in benchmarks:
-        decimals = decimals_for(runs.selection["val"])
+        digits = digits_for(runs.selection["val"])
         rows: list[Row] = []
         for one in on_validation(runs):
             level = Summary.over(one.values)
-            cells = [level.text(decimals), f"{one.worse} of {one.of}" if one.of else MISSING]
-            cells += [_spread(gap, decimals) for gap in one.gaps]
+            cells = [level.text(digits), f"{one.worse} of {one.of}" if one.of else MISSING]
+            cells += [_spread(gap, digits) for gap in one.gaps]
             rows.append((one.loss, [Cell(text) for text in cells]))
             where = [runs.name, runs.metric, runs.goal, one.loss, level.n, level.mean, level.std, one.worse, one.of]
             data.append([*where, *(figure for gap in one.gaps for figure in (gap.n, gap.mean, gap.std))])
@@ -154,15 +154,15 @@ def evaluation_table(benchmarks: Iterable[BenchmarkRuns], profile: str) -> Table
     """Set every loss beside InfoNCE at its two temperatures, on test with the evaluation seeds."""
     blocks, notes, data = [], [], []
     for runs in benchmarks:
-        decimals = decimals_for(runs.evaluation["test"])
+        digits = digits_for(runs.evaluation["test"])
         rows: list[Row] = []
         for one in on_test(runs):
             if one.values.empty:
                 notes.append(f"{runs.name}: {one.loss} has no evaluation run.")
                 continue
             level = Summary.over(one.values)
-            cells = [cell for gap in one.gaps for cell in _difference_cells(gap, decimals)]
-            rows.append((one.loss, [Cell(level.text(decimals)), *cells]))
+            cells = [cell for gap in one.gaps for cell in _difference_cells(gap, digits)]
+            rows.append((one.loss, [Cell(level.text(digits)), *cells]))
             figures = [figure for gap in one.gaps for figure in _figures(gap)]
             data.append([runs.name, runs.metric, runs.goal, one.loss, level.n, level.mean, level.std, *figures])
         blocks.append(_block(_title(runs), rows, 5))
@@ -239,15 +239,15 @@ def _figures(one: Difference) -> list[object]:
     return [one.n, one.mean, one.std, one.low, one.high]
 
 
-def _difference_cells(one: Difference, decimals: int) -> list[Cell]:
-    return [Cell(_spread(one, decimals)), interval_cell(one.low, one.high, decimals)]
+def _difference_cells(one: Difference, digits: str) -> list[Cell]:
+    return [Cell(_spread(one, digits)), interval_cell(one.low, one.high, digits)]
 
 
-def _spread(one: Difference, decimals: int) -> str:
+def _spread(one: Difference, digits: str) -> str:
     if one.n == 0:
         return MISSING
-    spread = "" if math.isnan(one.std) else f" ± {one.std:.{decimals}f}"
-    return f"{one.mean:+.{decimals}f}{spread} ({one.n})"
+    spread = "" if math.isnan(one.std) else f" ± {one.std:.{digits}}"
+    return f"{one.mean:+.{digits}}{spread} ({one.n})"
 
 
 def _f(test: BlockTest) -> str:

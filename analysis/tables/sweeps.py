@@ -12,7 +12,7 @@ from analysis.evidence.comparison import described
 from analysis.evidence.gather import Evidence
 from analysis.evidence.rows import unchosen
 from analysis.evidence.sweeps import of_losses, selected, swept_columns
-from analysis.tables.table import ARROWS, MISSING, Block, Cell, Summary, Table, decimals_for
+from analysis.tables.table import ARROWS, MISSING, Block, Cell, Summary, Table, digits_for
 
 TO_RUN = "To be run: "
 """Begins the notes that name a command."""
@@ -32,10 +32,10 @@ def sweep_table(evidence: Evidence, loss: str) -> Table:
     header, columns, data = [""], [], []
     for one in swept:
         header.append(f"{one.benchmark}: {one.split} {one.metric} {ARROWS[one.goal]}")
-        decimals = decimals_for(pd.concat(list(one.values.values())))
+        digits = digits_for(pd.concat(list(one.values.values())))
         best = one.chosen if one.split == "val" else None
         summaries = {setting: Summary.over(values) for setting, values in one.values.items()}
-        columns.append([Cell(summaries[s].text(decimals, one.of), s == best, summaries[s].mean) for s in settings])
+        columns.append([Cell(summaries[s].text(digits, one.of), s == best, summaries[s].mean) for s in settings])
         where = [one.benchmark, f"{one.split}/{one.metric}", one.goal]
         data += [
             [f"{loss}@{setting}", *where, of.n, one.of, of.mean, of.std, setting == best]
@@ -83,12 +83,12 @@ def _selected(evidence: Evidence, choice: Choice) -> Iterable[tuple[str, list[Ce
     losses = of_losses(evidence.collected)
     here = losses[losses["benchmark"] == choice.benchmark]
     metric, goal, _ = described(here)
-    decimals = decimals_for(here["val"])
+    digits = digits_for(here["val"])
     for one in selected(here, choice):
         hours = one.seconds / 3600
         cells = [
             Cell(choice.short(one.setting) or MISSING),
-            Cell(MISSING if math.isnan(one.mean) else f"{one.mean:.{decimals}f}", value=one.mean),
+            Cell(MISSING if math.isnan(one.mean) else f"{one.mean:.{digits}}", value=one.mean),
             Cell(str(choice.settings), value=choice.settings),
             Cell(str(choice.seeds), value=choice.seeds),
             Cell(str(one.runs), value=one.runs),

@@ -108,25 +108,33 @@ class Summary:
         known = values.astype(float).dropna()
         return cls(len(known), float(known.mean()), float(known.std(ddof=1)))
 
-    def text(self, decimals: int, of: int = 0) -> str:
+    def text(self, digits: str, of: int = 0) -> str:
         """Print as ``mean ± std (n)``, with ``n of N`` where seeds are missing."""
         if self.n == 0:
             return MISSING
-        spread = "" if math.isnan(self.std) else f" ± {self.std:.{decimals}f}"
-        return f"{self.mean:.{decimals}f}{spread} ({f'{self.n} of {of}' if self.n < of else self.n})"
+        spread = "" if math.isnan(self.std) else f" ± {self.std:.{digits}}"
+        return f"{self.mean:.{digits}}{spread} ({f'{self.n} of {of}' if self.n < of else self.n})"
 
 
-def decimals_for(values: pd.Series, digits: int = 4) -> int:
-    """Return the decimals that give the largest of some values so many significant digits."""
+def digits_for(values: pd.Series, significant: int = 4) -> str:
+    """Return the format, behind its point, that gives the largest of some values so many significant digits."""
     finite = [abs(value) for value in values.dropna() if math.isfinite(value) and value != 0]
-    return digits if not finite else min(8, max(1, digits - 1 - math.floor(math.log10(max(finite)))))
+    if not finite:
+        return f"{significant}f"
+    decimals = min(8, max(1, significant - 1 - math.floor(math.log10(max(finite)))))
+    return digits_at(max(finite), decimals, significant)
 
 
-def interval_text(low: float, high: float, decimals: int) -> str:
+def digits_at(scale: float, decimals: int, significant: int = 3) -> str:
+    """Return the format of so many decimals, ``4f``; scientific for what they would hide or spell out, ``2e``."""
+    return f"{decimals}f" if scale == 0 or not math.isfinite(scale) or 1e-5 <= scale < 1e6 else f"{significant - 1}e"
+
+
+def interval_text(low: float, high: float, digits: str) -> str:
     """Return ``[-0.010, +0.002]``, with the signs of a difference; the mark of what is missing without an interval."""
-    return MISSING if math.isnan(low) else f"[{low:+.{decimals}f}, {high:+.{decimals}f}]"
+    return MISSING if math.isnan(low) else f"[{low:+.{digits}}, {high:+.{digits}}]"
 
 
-def interval_cell(low: float, high: float, decimals: int) -> Cell:
+def interval_cell(low: float, high: float, digits: str) -> Cell:
     """Print the interval of a difference; it is sorted by its lower bound."""
-    return Cell(interval_text(low, high, decimals), value=low)
+    return Cell(interval_text(low, high, digits), value=low)

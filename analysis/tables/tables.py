@@ -18,7 +18,7 @@ from analysis.tables.costs import cost_table
 from analysis.tables.machines import machine_tables
 from analysis.tables.main import Spread, main_table, run_name
 from analysis.tables.sweeps import selection_table, sweep_table
-from analysis.tables.table import MISSING, Block, Cell, Summary, Table, decimals_for
+from analysis.tables.table import MISSING, Block, Cell, Summary, Table, digits_for
 from analysis.tables.tuning.budget import budget_table
 from analysis.tables.tuning.price import price_table
 from analysis.tables.tuning.settings import settings_table
@@ -76,7 +76,7 @@ def benchmark_table(evidence: Evidence, benchmark: str) -> Table:
     runs = here[["run_id", "row", "kind", *seconds]].join(tested, on="run_id")
     runs = runs.assign(**{name: here["test"].where("test/" + here["metric"] == name) for name in primaries})
     by_row = dict(iter(runs.groupby(["kind", "row"])))
-    decimals = {name: decimals_for(runs[name]) for name in metrics}
+    digits = {name: digits_for(runs[name]) for name in metrics}
     blocks, data = [], []
     for kind, title, labels in (
         ("loss", "Losses", evidence.labels),
@@ -88,7 +88,7 @@ def benchmark_table(evidence: Evidence, benchmark: str) -> Table:
             if mine is None:
                 continue
             found = {name: Summary.over(mine[name]) for name in (*metrics, *seconds)}
-            cells = [Cell(found[name].text(decimals[name]), value=found[name].mean) for name in metrics]
+            cells = [Cell(found[name].text(digits[name]), value=found[name].mean) for name in metrics]
             cells += [Cell(_plain(found[name]), value=found[name].mean) for name in seconds]
             rows.append((row, cells))
             data += [[row, kind, benchmark, name, one.n, one.mean, one.std] for name, one in found.items()]

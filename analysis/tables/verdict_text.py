@@ -13,7 +13,7 @@ from analysis.evidence.verdict import Verdict
 from analysis.evidence.words import ANSWERS
 from analysis.tables.across import aggregate_cells
 from analysis.tables.items import over_items
-from analysis.tables.table import decimals_for, interval_text
+from analysis.tables.table import digits_at, digits_for, interval_text
 from analysis.tables.tuning import price
 
 
@@ -66,11 +66,11 @@ def _part(verdict: Verdict, benchmarks: list[str]) -> str:
 def _figures(one: Comparison) -> str:
     if one.paired.n == 0 or one.is_same:
         return ""
-    decimals = decimals_for(pd.Series([one.paired.mean, one.margin]), 3)
-    interval = "" if one.paired.n == 1 else f" {interval_text(one.paired.low, one.paired.high, decimals)}"
-    return f"{one.paired.mean:+.{decimals}f}{interval} {one.metric}, n = {one.paired.n}: "
+    digits = digits_for(pd.Series([one.paired.mean, one.margin]), 3)
+    interval = "" if one.paired.n == 1 else f" {interval_text(one.paired.low, one.paired.high, digits)}"
+    return f"{one.paired.mean:+.{digits}}{interval} {one.metric}, n = {one.paired.n}: "
 
 
 def _ours(one: Reproduction) -> str:
     published = f"published {one.published.value:g}"
-    return f"{published}, ours {one.mean:.4f} (n = {one.n}): " if one.n else f"{published}: "
+    return f"{published}, ours {one.mean:.{digits_at(abs(one.mean), 4)}} (n = {one.n}): " if one.n else f"{published}: "

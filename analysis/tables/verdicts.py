@@ -17,7 +17,7 @@ from analysis.statistics.paired import CONFIDENCE
 from analysis.statistics.seeds import POWER
 from analysis.tables.across import aggregate_cells
 from analysis.tables.items import COLUMNS, HEADING, OVER_BOTH, OVER_SEEDS, crossed_cell, crossed_figures, has_items
-from analysis.tables.table import MISSING, Block, Cell, Table, decimals_for, interval_cell
+from analysis.tables.table import MISSING, Block, Cell, Table, digits_at, digits_for, interval_cell
 from analysis.tables.verdict_text import nothing_judged
 from suite.plan.power import detectable, power, seeds_for_p, seeds_needed, smallest_flip_p
 
@@ -153,9 +153,9 @@ def seeds_table(evidence: Evidence) -> Table | None:
         noise, n, margin = _pooled(mine), min(one.paired.n for one in mine), mine[0].margin
         chance, needed = power(n, margin, noise, LEVEL, 1), seeds_needed(noise, margin, POWER, LEVEL, sides=1)
         least = detectable(n, noise, POWER, ALPHA, sides=2)
-        decimals = decimals_for(pd.Series([margin, noise]), 3)
-        cells = [f"{margin:g}", f"{noise:.{decimals}f}", str(n), f"{chance:.2f}"]
-        cells += [str(needed) if needed and needed <= MOST_SEEDS else f"over {MOST_SEEDS}", f"{least:.{decimals}f}"]
+        digits = digits_for(pd.Series([margin, noise]), 3)
+        cells = [f"{margin:g}", f"{noise:.{digits}}", str(n), f"{chance:.2f}"]
+        cells += [str(needed) if needed and needed <= MOST_SEEDS else f"over {MOST_SEEDS}", f"{least:.{digits}}"]
         values = [margin, noise, n, chance, needed or math.inf, least]
         rows.append((benchmark, [Cell(text, value=value) for text, value in zip(cells, values, strict=True)]))
         data.append([benchmark, mine[0].metric, margin, noise, len(mine), n, chance, needed, least])
@@ -196,8 +196,8 @@ def _verdict_row(verdict: Verdict, crossed: bool) -> tuple[str, list[Cell]]:
     elif one is None or one.paired.n == 0 or one.is_same:
         cells += [Cell(MISSING)] * (5 if crossed else 4)
     else:
-        decimals = decimals_for(pd.Series([one.paired.mean, one.margin]), 3)
-        cells += [*_difference(one, decimals), *([crossed_cell(one, decimals)] if crossed else [])]
+        digits = digits_for(pd.Series([one.paired.mean, one.margin]), 3)
+        cells += [*_difference(one, digits), *([crossed_cell(one, digits)] if crossed else [])]
         margin = MISSING if math.isnan(one.margin) else f"{one.margin:g}"
         cells += [Cell(margin, value=one.margin), Cell(str(one.paired.n), value=one.paired.n)]
     needed = verdict.seeds
@@ -239,9 +239,9 @@ def _verdict_figures(verdict: Verdict) -> list[object]:
     return [*where, *figures, *seeds, *failed, "; ".join(verdict.doubts), verdict.reason]
 
 
-def _difference(one: Comparison, decimals: int) -> list[Cell]:
+def _difference(one: Comparison, digits: str) -> list[Cell]:
     mean = one.paired.mean
-    return [Cell(f"{mean:+.{decimals}f}", value=mean), interval_cell(one.paired.low, one.paired.high, decimals)]
+    return [Cell(f"{mean:+.{digits}}", value=mean), interval_cell(one.paired.low, one.paired.high, digits)]
 
 
 def _figure(one: Reproduction) -> str:
@@ -250,10 +250,11 @@ def _figure(one: Reproduction) -> str:
 
 def _published_row(one: Reproduction) -> tuple[str, list[Cell]]:
     spread = "" if one.published.std is None else f" ± {one.published.std:g}"
-    interval = MISSING if math.isnan(one.low) else f"[{one.low:.4f}, {one.high:.4f}]"
+    digits = digits_at(abs(one.mean), 4)
+    interval = MISSING if math.isnan(one.low) else f"[{one.low:.{digits}}, {one.high:.{digits}}]"
     cells = [
         Cell(f"{one.published.value:g}{spread}", value=one.published.value),
-        Cell(f"{one.mean:.4f}" if one.n else MISSING, value=one.mean),
+        Cell(f"{one.mean:.{digits}}" if one.n else MISSING, value=one.mean),
         Cell(interval, value=one.low),
         Cell(str(one.n) if one.n else MISSING, value=one.n),
         Cell(one.label, bold=True),
@@ -267,11 +268,11 @@ def _test_cells(one: Comparison, crossed: bool) -> list[Cell]:
     if one.is_same or one.paired.n == 0:
         said = "the same runs" if one.is_same else "no common seed"
         return [Cell(said), *[Cell(MISSING)] * (8 if crossed else 7)]
-    decimals = decimals_for(pd.Series([one.paired.mean, one.paired.std, one.margin]), 3)
+    digits = digits_for(pd.Series([one.paired.mean, one.paired.std, one.margin]), 3)
     boot = one.paired.boot_low, one.paired.boot_high
     ps = (one.paired.p_t, one.p_holm, one.paired.p_flip, one.margins.p_equivalent)
-    both = [crossed_cell(one, decimals)] if crossed else []
-    cells = [*_difference(one, decimals), *both, interval_cell(*boot, decimals)]
+    both = [crossed_cell(one, digits)] if crossed else []
+    cells = [*_difference(one, digits), *both, interval_cell(*boot, digits)]
     cells.append(
         Cell(MISSING if math.isnan(one.paired.effect) else f"{one.paired.effect:+.2f}", value=one.paired.effect)
     )

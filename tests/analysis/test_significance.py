@@ -166,6 +166,13 @@ def test_equal_differences_have_no_t() -> None:
     assert (one.low, one.high, one.boot_low, one.boot_high) == pytest.approx((0.01,) * 4)
 
 
+def test_differences_whose_squares_vanish_have_no_t() -> None:
+    tiny = np.array([1.0, 2.0, 3.0]) * 1e-300
+    one = paired(tiny)
+    assert one.std == 0 and math.isnan(one.p_t) and math.isnan(one.effect)
+    assert margin_tests(tiny, 1e-301).p_better == 0.125
+
+
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_a_score_that_is_missing_is_refused_with_its_place(bad: float) -> None:
     with pytest.raises(ValueError, match="differences at 1, 3 are not finite"):

@@ -11,12 +11,14 @@ from rich.text import Text
 
 from analysis.evidence.gather import Evidence, gather
 from analysis.read.collect import collect
+from analysis.report import words
 from analysis.tables.main import main_table
 from analysis.tables.render import csv, escape_latex, latex, markdown, show
 from analysis.tables.sweeps import selection_table, sweep_table
 from analysis.tables.table import Table
 from analysis.tables.tables import all_tables
-from suite.registry.claims import Declared
+from analysis.tables.verdict_text import lines
+from suite.registry.claims import Claim, Declared
 from tests.analysis.frames import logged, row
 
 RNG = np.random.default_rng(0)
@@ -122,6 +124,31 @@ def test_the_half_interval_may_stand_for_the_standard_deviation() -> None:
 def test_decimals_follow_the_scale_of_the_column() -> None:
     rows = [row("a", "infonce", 0, 0.0612345), row("b", "infonce", 0, 83.456), row("c", "infonce", 0, 0.0)]
     assert cells(overview(logged(*rows), "mini"))["infonce"] == ["0.06123 (1)", "83.46 (1)", "0.0000 (1)"]
+
+
+def test_what_decimals_would_hide_or_spell_out_is_printed_scientifically() -> None:
+    edges = {3e-10: "3.000e-10", 1e-5: "0.00001000", 9e5: "900000.0", 2.3e12: "2.300e+12"}
+    rows = [row(f"b{place}", "infonce", 0, value) for place, value in enumerate(edges)]
+    assert cells(overview(logged(*rows), "mini"))["infonce"] == [f"{text} (1)" for text in edges.values()]
+
+
+@pytest.mark.parametrize(
+    ("scale", "said"),
+    [
+        (3e-8, "+6.00e-10 [+3.99e-10, +8.01e-10]"),
+        (1.0, "+0.0200 [+0.0133, +0.0267]"),
+        (1e9, "+2.00e+07 [+1.33e+07, +2.67e+07]"),
+    ],
+)
+def test_a_difference_is_printed_at_any_scale(scale: float, said: str) -> None:
+    spread = (-0.007, -0.003, 0.0, 0.003, 0.007)
+    rows = [row("a", "infonce", seed, 0.7 * scale, margin=0.01 * scale) for seed in range(5)]
+    rows += [row("a", "x", seed, (0.72 + spread[seed]) * scale, margin=0.01 * scale) for seed in range(5)]
+    declared = Declared("infonce", {"x": Claim("x", "better", "infonce")})
+    found = gather(collect(logged(*rows)), declared, "mini")
+    assert said in list(lines(found))[-1]
+    comparison = found.verdicts[1].comparison
+    assert comparison is not None and words.difference_of(comparison) == said.replace("-", words.MINUS)
 
 
 def sweep() -> list[dict]:

@@ -9,7 +9,7 @@ import pandas as pd
 from analysis.evidence.gather import Evidence
 from analysis.evidence.searches.budget import QUESTIONS, Budget, budgets_of, why_not
 from analysis.evidence.searches.trials import Search
-from analysis.tables.table import ARROWS, MISSING, Block, Cell, Table, decimals_for
+from analysis.tables.table import ARROWS, MISSING, Block, Cell, Table, digits_for
 
 COLUMNS = ["benchmark", "loss", "metric", "goal", "question", "k", "mean", "low", "high", "trials", "seeds"]
 
@@ -66,15 +66,15 @@ def _name(one: Budget) -> str:
 
 def _cells(one: Budget, question: str, shown: list[int]) -> list[Cell]:
     points = one.points(question).set_index("k")
-    decimals = decimals_for(points["mean"])
-    cells = [Cell(f"{one.declared:.{decimals}f}", value=one.declared)]
+    digits = digits_for(points["mean"])
+    cells = [Cell(f"{one.declared:.{digits}}", value=one.declared)]
     for k in shown:
         if k not in points.index:
             cells.append(Cell(MISSING))
             continue
         mean, low, high = points.loc[[k], ["mean", "low", "high"]].to_numpy(dtype=float)[0]
-        interval = "" if math.isnan(low) else f" [{low:.{decimals}f}, {high:.{decimals}f}]"
-        cells.append(Cell(f"{mean:.{decimals}f}{interval}", value=mean))
+        interval = "" if math.isnan(low) else f" [{low:.{digits}}, {high:.{digits}}]"
+        cells.append(Cell(f"{mean:.{digits}}{interval}", value=mean))
     return cells
 
 

@@ -13,7 +13,7 @@ from analysis.evidence.gather import Evidence
 from analysis.evidence.rows import loss_order
 from analysis.evidence.sweeps import of_losses
 from analysis.statistics.differences import paired
-from analysis.tables.table import ARROWS, MISSING, Block, Cell, Summary, Table, decimals_for, interval_text
+from analysis.tables.table import ARROWS, MISSING, Block, Cell, Summary, Table, digits_for, interval_text
 
 COLUMNS = [
     "benchmark", "setting", "loss", "metric", "n", "mean", "std", "against", "pairs", "difference", "low", "high",
@@ -63,7 +63,7 @@ def _block(
     mine = here[here["purpose"] == purpose]
     settings = sorted(swept.loc[swept["purpose"] == purpose, "setting"].unique(), key=natural)
     names = {DECLARED: losses, **{setting: [f"{loss}@{setting}" for loss in losses] for setting in settings}}
-    decimals, sign = decimals_for(mine[split]), -1.0 if goal == "minimise" else 1.0
+    digits, sign = digits_for(mine[split]), -1.0 if goal == "minimise" else 1.0
     rows, figures = [], []
     for setting, members_of_losses in names.items():
         by_loss = {
@@ -71,7 +71,7 @@ def _block(
             for loss, name in zip(losses, members_of_losses, strict=True)
         }
         scores = {loss: Summary.over(values) for loss, values in by_loss.items()}
-        cells = [Cell(one.text(decimals), value=one.mean) for one in scores.values()]
+        cells = [Cell(one.text(digits), value=one.mean) for one in scores.values()]
         for loss in losses:
             difference = (sign * (by_loss[loss] - by_loss[against])).dropna()
             of = paired(difference.to_numpy(dtype=float))
@@ -81,7 +81,7 @@ def _block(
             )
             figures.append([setting, loss, f"{split}/{metric}", one.n, one.mean, one.std, *told])
             if loss in others:
-                text = f"{of.mean:+.{decimals}f} {interval_text(of.low, of.high, decimals)} ({of.n})"
+                text = f"{of.mean:+.{digits}} {interval_text(of.low, of.high, digits)} ({of.n})"
                 cells.append(Cell(text if of.n else MISSING, value=of.mean))
         rows.append((setting, cells))
     said = f", margin {margin:g}" if not math.isnan(margin) else ""

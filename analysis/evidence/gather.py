@@ -16,7 +16,17 @@ from analysis.evidence.failures import COUNTED, FailedRows, failures_of, with_fa
 from analysis.evidence.items import Items
 from analysis.evidence.machines import Machine, machine_notes, machines
 from analysis.evidence.reproduction import Reproduction, reproductions
-from analysis.evidence.rows import AT_ORDER, DECLARED, ROW_COLUMNS, label_of, labels_of, notes_on, rows_of, search_notes
+from analysis.evidence.rows import (
+    AT_ORDER,
+    DECLARED,
+    ROW_COLUMNS,
+    label_of,
+    labels_of,
+    notes_on,
+    on_common_seeds,
+    rows_of,
+    search_notes,
+)
 from analysis.evidence.searches.trials import TUNED, Search, budgets, searches
 from analysis.evidence.sensitivity import Sensitivity, blind, sensitivities
 from analysis.evidence.verdict import Circumstances, Verdict, judge
@@ -87,19 +97,29 @@ class Evidence:
         return sorted(self.rows["benchmark"].unique(), key=natural)
 
     def scores(self) -> pd.DataFrame:
-        """Return mean test metrics [benchmarks, rows of losses], higher is better, of rows that no benchmark lacks.
+        """Return mean test metrics [benchmarks, rows of losses], higher is better, over :meth:`common`.
 
-        Over the seeds that all of these rows have on a benchmark; without rows where there are none on one.
+        Without rows where there is no common seed on a benchmark.
+        """
+        means = pd.DataFrame({benchmark: here.mean() for benchmark, here in self.common().items()}).T
+        return means.dropna(axis=1, how="any")
+
+    def common(self) -> dict[str, pd.DataFrame]:
+        """Return test metrics [seeds, rows of losses] by benchmark, higher is better, on the seeds that all rows have.
+
+        Of the rows that no benchmark lacks, and that have enough seeds on each
+        (:func:`analysis.evidence.rows.on_common_seeds`).
         """
         losses = self.rows.loc[self.rows["kind"] == "loss", ["benchmark", "row", "seed", "test", "goal"]]
         losses = losses.assign(score=losses["test"].astype(float).where(losses["goal"] != "minimise", -losses["test"]))
-        run = losses.groupby("row")["benchmark"].nunique()
-        names = [label for label in self.labels if run.get(label, 0) == len(self.benchmarks)]
-        means = pd.DataFrame(index=self.benchmarks, columns=names, dtype=float)
-        for benchmark in self.benchmarks:
-            here = losses[(losses["benchmark"] == benchmark) & losses["row"].isin(names)]
-            means.loc[benchmark] = here.pivot(index="seed", columns="row", values="score").dropna().mean()
-        return means.dropna(axis=1, how="any")
+        layouts = {
+            name: losses[losses["benchmark"] == name].pivot(index="seed", columns="row", values="score")
+            for name in self.benchmarks
+        }
+        names = [label for label in self.labels if all(label in here for here in layouts.values())]
+        enough = [on_common_seeds(here[names]).columns for here in layouts.values()]
+        names = [label for label in names if all(label in columns for columns in enough)]
+        return {name: here[names].dropna() for name, here in layouts.items()}
 
     def standard_errors(self) -> list[float]:
         """Return the standard error of a row's mean on each benchmark, in margins: the noise behind its ranks.

@@ -202,6 +202,16 @@ def by_seed(rows: pd.DataFrame, benchmark: str, row: str) -> pd.Series:
     return mine.set_index("seed")["test"].astype(float).sort_index()
 
 
+def on_common_seeds(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return scores [seeds, rows] on the seeds that all of its rows have, without rows that would leave too few.
+
+    Those have fewer than half of the seeds that most rows have.
+    """
+    has = scores.notna()
+    shared = has[has.mean(axis=1) > 0.5]
+    return (scores.loc[:, shared.mean() >= 0.5] if len(shared) else scores).dropna()
+
+
 def unchosen(rows: pd.DataFrame, choices: Iterable[Choice]) -> list[tuple[Choice, str]]:
     """Return every chosen member that has no evaluation run: what is still to be run."""
     return [(choice, which) for choice in choices for which in missing(choice, rows)]

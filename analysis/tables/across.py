@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
@@ -60,9 +60,20 @@ def across_table(evidence: Evidence) -> Table | None:
             "probability of improvement",
         ],
         [Block("", rows)],
-        [_what_ranks_show(ranked)],
+        [_what_ranks_show(ranked), *_rests_on(evidence, ranked)],
         pd.DataFrame(data, columns=ACROSS_COLUMNS),
     )
+
+
+def _rests_on(evidence: Evidence, ranked: Ranks) -> Iterator[str]:
+    """Say which rows are left out, and how many seeds ranks rest on where rows have more."""
+    apart = [label for label in evidence.labels if label not in ranked.names]
+    if apart:
+        yield f"Left out, for want of a benchmark or of half of the seeds that most rows have: {', '.join(apart)}."
+    seeds = {name: len(here) for name, here in evidence.common().items()}
+    losses = evidence.rows[evidence.rows["kind"] == "loss"]
+    if any(losses.loc[losses["benchmark"] == name, "seed"].nunique() > many for name, many in seeds.items()):
+        yield f"Ranks rest on common seeds: {', '.join(f'{name} {many}' for name, many in seeds.items())}."
 
 
 def _what_ranks_show(ranked: Ranks) -> str:

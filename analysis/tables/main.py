@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 import pandas as pd
 
 from analysis.evidence.comparison import described
 from analysis.evidence.gather import Evidence
-from analysis.evidence.rows import by_seed
+from analysis.evidence.rows import by_seed, on_common_seeds
 from analysis.read.collect import Collected
 from analysis.statistics.best import may_be_best
 from analysis.statistics.differences import ALPHA
@@ -51,7 +51,7 @@ def main_table(evidence: Evidence, spread: Spread = "std") -> Table:
         f"{_legend(evidence)}",
         ["", *(column.title for column in columns)],
         blocks,
-        [*evidence.notes, *_contrast_notes(evidence), *left_out_notes(evidence.collected)],
+        [*evidence.notes, *_apart_notes(columns), *_contrast_notes(evidence), *left_out_notes(evidence.collected)],
         pd.DataFrame(data, columns=COLUMNS),
     )
 
@@ -97,6 +97,9 @@ class _Column:
             for (kind, row), group in self.rows.groupby(["kind", "row"], sort=True)
         }
         self.spread = spread
+        losses = {row: values for (kind, row), values in self.values.items() if kind == "loss"}
+        self.common = on_common_seeds(pd.DataFrame(losses))
+        self.apart = [row for row in losses if row not in self.common]
         self.bold = self._may_be_best()
         self.failed = {row: len(one.classes) for (name, row), one in evidence.failures.items() if name == benchmark}
         self.marks = {
@@ -129,16 +132,23 @@ class _Column:
 
     def _may_be_best(self) -> set[str]:
         sign = -1.0 if self.goal == "minimise" else 1.0
-        losses = {row: sign * values for (kind, row), values in self.values.items() if kind == "loss"}
-        if not losses:
+        common = sign * self.common
+        if common.empty:
             return set()
-        common = pd.DataFrame(losses).dropna()
         if len(common) == 1:
             only = {str(row): float(value) for row, value in common.iloc[0].items()}
             printed = f"{max(only.values()):.{self.digits}}"
             return {row for row, value in only.items() if f"{value:.{self.digits}}" == printed}
         kept = may_be_best(common.to_numpy(dtype=float))
         return {str(row) for row, is_kept in zip(common.columns, kept, strict=True) if is_kept}
+
+
+def _apart_notes(columns: Iterable[_Column]) -> Iterator[str]:
+    """Name the rows that would leave too few seeds to the comparison of all."""
+    for one in columns:
+        if one.apart:
+            which = ", ".join(one.apart)
+            yield f"{one.benchmark}: left out of what is bold, with fewer than half of the seeds of most rows: {which}."
 
 
 def _contrast_notes(evidence: Evidence) -> Iterator[str]:

@@ -63,6 +63,22 @@ def test_a_worse_on_common_seeds_is_neither_bold_nor_first() -> None:
     assert ranks is not None and ranks.data.set_index("row")["mean_rank"].to_dict() == {"infonce": 1.0, "x": 2.0}
 
 
+@pytest.mark.parametrize("seeds", [(0,), tuple(range(5, 10))])
+def test_a_row_with_other_seeds_takes_neither_bold_marks_nor_ranks_from_the_others(seeds: tuple[int, ...]) -> None:
+    rows = runs({"a": 0.02, "b": 0.02})
+    apart = [row(name, "apart", seed, 0.5, margin=MARGIN) for name in "ab" for seed in seeds]
+    alone, beside = evidence(rows), evidence(rows + apart)
+    bold = [set(one.data.loc[one.data["best"], "row"]) for one in (main_table(alone), main_table(beside))]
+    assert bold == [{"free"}] * 2
+    ranked = [across_table(one) for one in (alone, beside)]
+    assert ranked[0] is not None and ranked[1] is not None
+    assert [one.data["row"].tolist() for one in ranked if one is not None] == [["free", "infonce"]] * 2
+    assert any("a: left out of what is bold" in note and note.endswith(": apart.") for note in main_table(beside).notes)
+    assert ranked[1].notes[1].endswith("of half of the seeds that most rows have: apart.") and len(ranked[0].notes) == 1
+    shorter = across_table(evidence([one for one in rows if one["loss"] == "infonce" or one["seed"] < 3]))
+    assert shorter is not None and shorter.notes[1] == "Ranks rest on common seeds: a 3, b 3."
+
+
 def test_b_a_claim_of_better_fails_where_the_loss_is_surely_below() -> None:
     found = judged(runs(dict.fromkeys(FIVE, -0.006), 0.0003), BETTER)
     assert {found[name].label for name in FIVE} == {"worse within the margin"}

@@ -38,7 +38,7 @@ TOLD_ELSEWHERE = {"code", "packages", "hardware"}
 
 @dataclass(frozen=True)
 class Change:
-    """A metric, goal or margin that was declared otherwise for older runs that count.
+    """A metric, goal or margin that was declared otherwise for older runs that count or were repeated.
 
     Attributes
     ----------
@@ -79,7 +79,7 @@ class Collected:
         Failed runs of losses that no finished run stands for, with the configuration and the code of those that count:
         the columns of `runs`. They are among `left_out`, too. Finished ones without a finite primary metric are some.
     changes : tuple of Change
-        What was declared otherwise for other runs that count.
+        What was declared otherwise for other runs that count, and for runs of their keys that they stand for.
     origins : DataFrame
         Commit, code, packages and hardware of `runs` and `replicates`, by run id.
     replicates : DataFrame
@@ -162,7 +162,7 @@ def collect(
         left_out[LEFT_OUT].sort_values(order, ignore_index=True),
         both[[name for name in runs.columns if str(name).startswith("test/")]],
         _without_finished(runs.loc[failed, used], counted),
-        tuple(_changes(as_logged.loc[in_order])),
+        tuple(_changes(as_logged[counts | as_logged["key"].isin(counted["key"].dropna())])),
         both[[name for name in ORIGINS if name in runs]],
         runs.loc[replicates, used].reset_index(drop=True),
     )
@@ -257,7 +257,7 @@ def _without_finished(failed: pd.DataFrame, counted: pd.DataFrame) -> pd.DataFra
 
 
 def _changes(runs: pd.DataFrame) -> Iterator[Change]:
-    """Yield what runs that count were declared with otherwise than others of their profile and benchmark."""
+    """Yield what runs were declared with otherwise than others of their profile and benchmark."""
     for (profile, benchmark), here in runs.sort_values(AGE).groupby(["profile", "benchmark"]):
         for what in ("metric", "goal", "margin"):
             said = here[what].dropna() if what in here else pd.Series(dtype=object)

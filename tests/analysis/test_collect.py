@@ -72,6 +72,15 @@ def test_of_duplicates_the_newest_counts() -> None:
         assert set(collected.left_out["reason"]) == {"duplicate of run id-image-infonce-0-9"}
 
 
+@pytest.mark.parametrize("status", ["FINISHED", "FAILED"])
+def test_what_was_declared_otherwise_for_runs_that_were_repeated_is_a_change(status: str) -> None:
+    old = [row("image", "infonce", seed, start=1, margin=0.05, status=status) for seed in range(2)]
+    new = [row("image", "infonce", seed, start=9, margin=0.01) for seed in range(3)]
+    other = row("image", "infonce", 0, start=1, margin=0.07, key="of another configuration", status="FAILED")
+    (change,) = collect(logged(*old, *new, other)).changes
+    assert change.text == "the margin was 0.05 (2 runs), then 0.01 (3 runs)"
+
+
 def test_no_cell_mixes_two_configurations() -> None:
     old = [row("image", "infonce", seed, start=1, **{"param.benchmark.epochs": "3"}) for seed in range(3)]
     new = [row("image", "dystress", 0, start=2, **{"param.benchmark.epochs": "5"})]

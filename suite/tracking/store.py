@@ -145,8 +145,9 @@ def _check_listens(uri: str) -> None:
     address = make_url(uri)
     address.get_dialect().import_dbapi()
     port = address.port or PORTS[address.get_backend_name()]
-    is_one = bool(address.host) and "," not in address.host and ELSEWHERE.isdisjoint({*address.query, *os.environ})
-    if is_one and port:
+    if address.host is None or "," in address.host or not ELSEWHERE.isdisjoint({*address.query, *os.environ}):
+        return
+    if address.host and port:
         socket.create_connection((address.host, port), PATIENCE_S).close()
 
 

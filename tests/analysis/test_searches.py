@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from analysis.evidence.failures import Failed
 from analysis.evidence.gather import Evidence, Verdict
 from analysis.figures import cost, pairs
 from analysis.figures.canvas import NothingToDraw
@@ -84,7 +85,7 @@ def test_a_failed_selection_run_is_the_worst() -> None:
 
 def test_a_failed_evaluation_run_of_what_was_chosen_counts_as_the_untrained_encoder() -> None:
     of = evidence(with_failure(runs(), "image", "infonce@trial=5", 3))
-    assert of.failures["image", TUNED] == (3,)
+    assert of.failures["image", TUNED] == Failed({3: "non_finite"})
     row = of.rows[(of.rows["row"] == TUNED) & (of.rows["benchmark"] == "image") & (of.rows["seed"] == 3)]
     assert row["test"].tolist() == [0.5]
 
@@ -246,7 +247,7 @@ def test_where_what_was_tuned_is_missing_it_is_said_that_nothing_is_compared_wit
     declared = [run for run in runs() if run["benchmark"] == "graph" or "@trial" not in run["loss"]]
     of = evidence(declared)
     assert of.baseline == TUNED and {one.benchmark for one in of.comparisons} == {"graph"}
-    said = f"image: no row is compared with {TUNED}, which has no evaluation run there."
+    said = f"image: no row is compared with {TUNED}, which has no finished evaluation run there."
     assert said in of.notes and not [note for note in made.notes if "no row is compared" in note]
 
 

@@ -69,7 +69,9 @@ def drawing(out: Path, folder: Path) -> Iterator[tuple[subprocess.Popen[str], li
     arguments = ["report", "--tracking-uri", default_uri(out), "--out", str(folder)]
     full = [sys.executable, "-m", "analysis", *arguments]
     streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may be under nohup
     with subprocess.Popen(full, **streams, cwd=folder, env=environment(), start_new_session=True) as running:
+        signal.signal(signal.SIGHUP, before)
         try:
             process = psutil.Process(running.pid)
             until(lambda: any(_below(one) for one in _below(process)), "a process draws")
@@ -135,8 +137,9 @@ def test_json(out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert main(arguments) == 0
     printed = json.loads(capsys.readouterr().out)
     assert list(printed["profiles"]) == ["mini"]
-    (figures,) = printed["profiles"]["mini"]["tables"]["main"]
+    figures, lost = printed["profiles"]["mini"]["tables"]["main"]
     assert (figures["row"], figures["mean"], figures["n"], figures["best"]) == ("infonce", 0.55, 2, True)
+    assert (lost["row"], lost["mean"], lost["n"], lost["best"]) == ("dystress", None, 0, False)
     assert [run["loss"] for run in printed["left_out"]] == ["dystress"]
     assert all(Path(name).exists() for name in printed["profiles"]["mini"]["files"])
 

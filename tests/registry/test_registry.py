@@ -165,3 +165,16 @@ def test_libyaml_reads_the_shipped_registry_as_pyyaml_does() -> None:
         return node.tag, line, [seen(one) for one in parts]
 
     assert seen(yaml.compose(text, Loader=places.FAST)) == seen(yaml.compose(text, Loader=yaml.SafeLoader))
+
+
+POWERS_OF_TEN = "".join(f"x{i}: &x{i} [{', '.join([f'*x{i - 1}'] * 10)}]\n" for i in range(1, 10))
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 900 + "]" * 900, f"toy\nx0: &x0 [1]\n{POWERS_OF_TEN}"], ids=["nested", "aliases"]
+)
+def test_what_is_nested_too_deeply_or_stands_for_billions_is_refused(project: Project, text: str) -> None:
+    project.edit("experiment: toy", f"experiment: {text}")
+    status, _, errors = project.suite("plan", "--profile", "smoke")
+    assert status == 2
+    assert "benchmarks.yaml:1: it is nested too deeply, or an alias in it" in errors

@@ -166,7 +166,7 @@ def test_folder_that_is_gone_leaves_nothing_running(out: Path) -> None:
     with held(out, key):
         mirror(out).push()
     shutil.rmtree(out / "runs" / key)
-    mirror(out).push()
+    mirror(out).close_abandoned()
     assert only(default_uri(out), key).info.status == "KILLED"
 
 

@@ -168,8 +168,10 @@ def follow(record: Record, poll_s: float = 0.2) -> Iterator[str]:
         time.sleep(poll_s)
 
 
-def explain(record: Record, plan_run: Run | None, store: Store) -> list[tuple[str, str]]:
-    """Return what is known of one run: label and text."""
+def explain(
+    record: Record, plan_run: Run | None, store: Store, in_launches: Mapping[str, str]
+) -> list[tuple[str, str]]:
+    """Return what is known of one run: label and text; `in_launches` is what :func:`queued` says."""
     run, result, failure = record.run(), record.result(), record.failure()
     facts = [("key", record.key)]
     if run is None and (asked := planned(store, record.key)) is not None:
@@ -182,7 +184,7 @@ def explain(record: Record, plan_run: Run | None, store: Store) -> list[tuple[st
         hardware = origin["hardware"]
         facts.append(("machine", f"{origin['host']}: {hardware['processor']}, {hardware['device']}"))
         facts.extend(_configuration(run["config"]))
-    facts.append(("state", _state_text(record, plan_run, queued(store).get(record.key))))
+    facts.append(("state", _state_text(record, plan_run, in_launches.get(record.key))))
     if result is not None:
         facts.append(("time", f"{sum(result['seconds'].values()):.1f} s, attempt {result['attempt']}"))
         facts.extend((name, f"{value:.6g}") for name, value in result["metrics"].items())

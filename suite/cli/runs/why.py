@@ -15,6 +15,7 @@ def execute(options: argparse.Namespace) -> int:
     """Print a labelled fact a line."""
     registry, store = load_registry(options), Store(options.out)
     key = found_key(store, options.key)
-    for name, text in explain(store.record(key), find_run(registry, store, key, queued(store)), store):
+    in_launches = queued(store)
+    for name, text in explain(store.record(key), find_run(registry, store, key, in_launches), store, in_launches):
         print(f"{name:<22} {text}")
     return OK

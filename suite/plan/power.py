@@ -1,17 +1,16 @@
 """What so many seeds can show before any are spent: smallest p, power, seeds needed, smallest difference detected.
 
 The tests are the paired ones of :mod:`analysis.statistics.differences`; `std` is that of the differences between two
-losses that share a seed, in the unit of `shift` and `margin`. Only `scipy.special` is imported: `suite plan` prints
-these.
+losses that share a seed, in the unit of `shift` and `margin`.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-from scipy import special
+if TYPE_CHECKING:
+    import numpy as np
 
 Sides = Literal[1, 2]
 """2: whether there is a difference; 1: whether it is positive, or, for non-inferiority, above minus the margin."""
@@ -145,6 +144,9 @@ def noncentral_t_cdf(t: float | np.ndarray, df: int, noncentrality: float | np.n
     `scipy.special.nctdtr` returns NaN far out in either tail, where the value is 0 or 1 to all digits; for `t` above
     some ten thousand, elsewhere as well.
     """
+    import numpy as np  # with scipy a second, which plans without results do not need
+    from scipy import special
+
     cdf = special.nctdtr(df, noncentrality, t)
     return np.where(np.isnan(cdf), np.less(noncentrality, t), cdf)
 
@@ -153,6 +155,8 @@ def _power(n: int, effect: float, alpha: float, sides: Sides) -> float:
     """Return the power against a shift of `effect` standard deviations."""
     if n < 2:
         return 0.0
+    from scipy import special  # as above
+
     critical = float(special.stdtrit(n - 1, 1 - alpha / sides))
     noncentrality = math.sqrt(n) * effect
     above = 1 - float(noncentral_t_cdf(critical, n - 1, noncentrality))

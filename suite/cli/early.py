@@ -8,23 +8,27 @@ from typing import Final
 
 from suite.cli.summary import Summary
 from suite.launch.campaign import Display, View
-from suite.plan.belonging import of_experiment
 from suite.plan.run import Run
-from suite.records.record import Store
 from suite.records.specs import turns
-from suite.registry.registry import Registry
 from suite.text.masking import masked
 from suite.tracking import TrackingUnavailable
-from suite.tracking.mirror import Mirror
 
 #: How long the end waits for a table that is being made: longer, and MLflow does not answer.
 PATIENCE_S: Final = 60.0
 
 
-def push_and_show(summary: Summary, registry: Registry, store: Store, say: Callable[[str], None]) -> None:
-    """Bring MLflow up to date with the experiment's records and print the summary, or say why that is not possible."""
+def push_and_show(summary: Summary, push: Callable[[], object], say: Callable[[str], None]) -> None:
+    """Bring MLflow up to date and print the summary, or say why that is not possible.
+
+    Parameters
+    ----------
+    summary : Summary
+    push : callable () -> object
+        Brings it up to date.
+    say : callable (str) -> None
+    """
     try:
-        Mirror(store.out, summary.uri, summary.experiment).push(of_experiment(registry, store))
+        push()
     except TrackingUnavailable as error:
         say(f"no table: {error}")
         return

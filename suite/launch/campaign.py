@@ -16,6 +16,8 @@ from suite.records.launch import Worker
 from suite.records.record import Store
 
 POLL_S = 0.1
+#: How long a pause is at least, in looks at the records: looking takes a twentieth of a core, and of a file system.
+LOOKING = 20
 
 
 @dataclass(frozen=True)
@@ -137,8 +139,8 @@ class Campaign:
                 break
             if self._jobs is not None and not self._interrupts:
                 self._jobs.tend(self._open, self._is_getting_on)
-            # with thousands of open runs a look at them takes long: leave the cores to the workers
-            self._sleep(max(self._poll_s, 5 * (time.monotonic() - began)))
+            # the more open runs, the longer a look at them takes: leave the cores, and a file server, to the workers
+            self._sleep(max(self._poll_s, LOOKING * (time.monotonic() - began)))
         show(self._view())
         executed = self._total - len(self._open) - len(self._failed) - self._cancelled
         return Outcome(executed, tuple(self._failed), len(self._open), self._interrupts > 0, self._cancelled)
@@ -178,7 +180,7 @@ class Campaign:
 
     def _settle(self) -> Iterator[tuple[Run, str]]:
         for key, run in list(self._open.items()):
-            outcome = self._outcome(run)
+            outcome = self._outcome(run) if self._store.has_ended(key) else None
             if outcome:
                 del self._open[key]
                 yield run, outcome

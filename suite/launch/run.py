@@ -6,7 +6,7 @@ import contextlib
 import time
 from dataclasses import dataclass
 
-from suite.launch.campaign import POLL_S, Campaign, Display, Outcome, View
+from suite.launch.campaign import POLL_S, Campaign, Display, Outcome
 from suite.launch.data import fetch_missing
 from suite.launch.interruption import ending_in_time
 from suite.launch.kind import kind_of
@@ -19,6 +19,7 @@ from suite.records.permissions import follow_sharing, share_with_group
 from suite.records.record import Store
 from suite.registry.kept import keep
 from suite.registry.registry import Registry
+from suite.tracking import LiveMirror
 
 #: On a shared file system, a look at every record costs more than on a local disk.
 CLUSTER_POLL_S = 1.0
@@ -38,14 +39,8 @@ class RunOptions:
         Return as soon as the workers are started.
     offline : bool
         Never fetch data.
-    tracking_uri : str
-        The MLflow store to mirror into.
     mirror : str or None
         Where to look for data first.
-    with_items : bool
-        Mirror the outcomes of test items, too.
-    sync : str
-        The command that brings MLflow up to date later, but for ``--items``.
     may_end_process : bool
         Whether an interruption that finds this process waiting for something else may end it.
     """
@@ -53,10 +48,7 @@ class RunOptions:
     rerun: tuple[str, ...] = ()
     detach: bool = False
     offline: bool = False
-    tracking_uri: str = ""
     mirror: str | None = None
-    with_items: bool = False
-    sync: str = "python -m suite sync"
     may_end_process: bool = True
 
 
@@ -77,8 +69,20 @@ class Report:
     started: int
 
 
-def carry_out(registry: Registry, plan: Plan, store: Store, options: RunOptions, display: Display) -> Report:
+def carry_out(
+    registry: Registry, plan: Plan, store: Store, options: RunOptions, display: Display, mirror: LiveMirror
+) -> Report:
     """Execute what the plan lacks, and wait for what other launches of it have in hand.
+
+    Parameters
+    ----------
+    registry : Registry
+    plan : Plan
+    store : Store
+    options : RunOptions
+    display : Display
+    mirror : LiveMirror
+        Of the plan's runs, not started yet; a detached campaign leaves it alone.
 
     Raises
     ------
@@ -114,11 +118,12 @@ def carry_out(registry: Registry, plan: Plan, store: Store, options: RunOptions,
             campaign.begin(detached=True)
             outcome = Outcome(0, (), len(to_do) + len(awaited), False)
         else:
-            outcome, mirrored, error = _attend(campaign, Mirroring(plan, store, options), display, options)
+            outcome, mirrored, error = _attend(campaign, mirror, display, options)
     elif not options.detach:
         if store.runs.exists():
             keep(registry, store.out)
-        mirrored, error = Mirroring(plan, store, options).finish()
+        mirror.start()
+        mirrored, error = mirror.finish(MIRROR_PATIENCE_S), mirror.shortfall
     forget_finished(store)
     started = {run.key for run in to_do}
     rest = [run for run in plan.runs if run.key not in started]
@@ -138,51 +143,15 @@ def carry_out(registry: Registry, plan: Plan, store: Store, options: RunOptions,
 
 
 def _attend(
-    campaign: Campaign, mirroring: Mirroring, display: Display, options: RunOptions
+    campaign: Campaign, mirror: LiveMirror, display: Display, options: RunOptions
 ) -> tuple[Outcome, bool, str | None]:
-    def show(view: View) -> None:
-        mirroring.follow(view)
-        display.show(view)
-
     with ending_in_time(campaign.kill) if options.may_end_process else contextlib.nullcontext():
         try:
             with campaign.interruptible():
                 campaign.begin()
-                outcome = campaign.watch(show)
+                mirror.start()  # it imports MLflow and makes the store while the workers' one process imports torch
+                outcome = campaign.watch(display.show)
         finally:
-            mirrored, error = mirroring.finish(campaign.patience_s(MIRROR_PATIENCE_S))
+            mirrored = mirror.finish(campaign.patience_s(MIRROR_PATIENCE_S))
             campaign.close()
-    return outcome, mirrored, error
-
-
-class Mirroring:
-    """The mirror of a campaign: begins when the workers have begun, since both import for seconds at first."""
-
-    def __init__(self, plan: Plan, store: Store, options: RunOptions) -> None:
-        from suite.tracking import LiveMirror
-
-        self._mirror = LiveMirror(
-            store.out,
-            options.tracking_uri,
-            plan.experiment,
-            [run.key for run in plan.runs],
-            interval_s=2.0,
-            with_items=options.with_items,
-            sync=options.sync,
-        )
-        self._started = False
-
-    def follow(self, view: View) -> None:
-        """Begin once a worker trains or a run has ended."""
-        if view.done + view.failed or any(worker.phase == "training" for worker in view.workers):
-            self._start()
-
-    def finish(self, patience_s: float = MIRROR_PATIENCE_S) -> tuple[bool, str | None]:
-        """Return whether MLflow holds everything, and if not, why."""
-        self._start()
-        return self._mirror.finish(patience_s), self._mirror.shortfall
-
-    def _start(self) -> None:
-        if not self._started:
-            self._started = True
-            self._mirror.start()
+    return outcome, mirrored, mirror.shortfall

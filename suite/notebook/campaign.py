@@ -19,7 +19,7 @@ from suite.records.record import Store
 from suite.registry.load import load
 from suite.registry.registry import Registry
 from suite.text.masking import masked
-from suite.tracking import default_uri
+from suite.tracking import LiveMirror, default_uri
 
 Names = str | int | Sequence[str | int]
 
@@ -118,11 +118,12 @@ def run(
     uri = default_uri(store.out, tracking_uri)
     states = rerun_states(_texts(rerun))
     sync = _sync_command(registry, store, tracking_uri)
-    options = RunOptions(states, offline=offline, tracking_uri=uri, may_end_process=False, sync=sync)
+    options = RunOptions(states, offline=offline, may_end_process=False)
     plan = plans.as_it_stands(plan, registry, store, queued(store))
+    mirror = LiveMirror(store.out, uri, plan.experiment, [run.key for run in plan.runs], sync=sync)
     display = _display(store, quiet)
     try:
-        report = carry_out(registry, plan, store, options, display)
+        report = carry_out(registry, plan, store, options, display, mirror)
     finally:
         display.close()
     display.say(counted(report, plan))

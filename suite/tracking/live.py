@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from suite.text.masking import masked
-from suite.tracking.mirror import Mirror, is_running
+from suite.tracking.mirror import Mirror, Pushed, is_running
 
 LONGEST_WAIT_S = 60.0
 
@@ -55,12 +55,27 @@ class LiveMirror:
         self._sync = f"{sync} --items" if with_items else sync
         self._keys = None if keys is None else list(keys)
         self._interval_s = interval_s
+        self._pushing = threading.Lock()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="mlflow-mirror", daemon=True)
 
     def start(self) -> None:
         """Start pushing."""
         self._thread.start()
+
+    def push(self) -> Pushed:
+        """Push now, in the calling thread, which waits for a push that is under way.
+
+        Whoever needs the store up to date meanwhile asks here: of two mirrors at once each would make MLflow runs that
+        one of them has to delete again.
+
+        Raises
+        ------
+        TrackingUnavailable
+            If the store cannot be reached.
+        """
+        with self._pushing:
+            return self._mirror.push(self._keys)
 
     def finish(self, timeout: float) -> bool:
         """Push once more and stop.
@@ -105,7 +120,7 @@ class LiveMirror:
 
     def _push(self) -> bool:
         try:
-            pushed = self._mirror.push(self._keys)
+            pushed = self.push()
             self.refused = pushed.refused
             self.error = _first(pushed.rejected, "could not be mirrored") or _first(pushed.refused, "were refused")
         except Exception as error:  # whatever it is, training goes on and `suite sync` will meet it again

@@ -10,13 +10,11 @@ from suite.cli import summary
 from suite.cli.early import EarlySummary, push_and_show
 from suite.launch.campaign import View
 from suite.plan.run import Run
-from suite.records.record import Store
 from suite.registry.claims import Declared
-from suite.registry.load import load
 from suite.tracking import default_uri, frame
-from suite.tracking.mirror import Mirror
 from tests.cli.test_summary import offered
 from tests.conftest import Project
+from tests.tracking.stores import made
 
 KEYS = ["a", "b", "c", "d", "e", "f"]
 SEEDS = dict(zip(KEYS, [3, 3, 5, 5, 8, 8], strict=True))
@@ -84,6 +82,17 @@ def test_what_was_complete_before_is_not_shown_again() -> None:
 
 
 @pytest.mark.slow
+def test_the_table_on_the_way_and_the_campaign_send_each_run_to_mlflow_once(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(summary, "entry_points", offered("analysis.cli.summary:show_summary"))
+    status, out, err = project.suite("run", "--profile", "smoke", "--benchmarks", "blobs", "--losses", "cosine")
+    assert status == 0, err
+    assert "so far: 1 of 4 seeds" in out
+    assert len(made(default_uri(project.folder / "results"), "toy")) == 4
+
+
+@pytest.mark.slow
 def test_status_prints_the_results_so_far(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(summary, "entry_points", offered("analysis.cli.summary:show_summary"))
     select = ["--profile", "smoke", "--benchmarks", "blobs", "--losses", "cosine", "--seeds", "0"]
@@ -113,16 +122,12 @@ def test_of_two_experiments_in_one_folder_each_holds_its_own_runs_and_those_that
         assert found("other") == [("blobs", "2")] * 2 + both, command
 
 
-def test_what_stands_in_the_way_of_a_table_is_said_and_ends_nothing(
-    project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(self: Mirror, keys: object) -> None:
+def test_what_stands_in_the_way_of_a_table_is_said_and_ends_nothing() -> None:
+    def fail() -> None:
         raise RuntimeError("Could not determine home directory.")
 
-    monkeypatch.setattr(Mirror, "push", fail)
     said: list[str] = []
-    shown = summary.Summary("sqlite:///no.db", "toy", "smoke", Declared())
-    push_and_show(shown, load(), Store(project.folder / "results"), said.append)
+    push_and_show(summary.Summary("sqlite:///no.db", "toy", "smoke", Declared()), fail, said.append)
     assert said == ["no table: RuntimeError: Could not determine home directory."]
 
 

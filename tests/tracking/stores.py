@@ -36,6 +36,15 @@ def runs_of(uri: str, key: str | None = None) -> list[Any]:
     return [run for run in found if key is None or run.data.tags["suite.key"] == key]
 
 
+def made(uri: str, experiment: str = EXPERIMENT) -> list[Any]:
+    """Return all runs that were ever made, those that were deleted again among them."""
+    from mlflow.entities import ViewType
+
+    opened = client(uri)
+    found = opened.get_experiment_by_name(experiment)
+    return list(opened.search_runs([found.experiment_id], run_view_type=ViewType.ALL, max_results=1000))
+
+
 def only(uri: str, key: str) -> Any:
     (run,) = runs_of(uri, key)
     return run

@@ -21,6 +21,7 @@ from tests.tracking.stores import (
     EXPERIMENT,
     client,
     history,
+    made,
     mirror,
     ms,
     only,
@@ -255,6 +256,16 @@ def test_live_mirror(out: Path) -> None:
     second = write_run(out, seed=1)
     assert live.finish(60) and live.error is None and live.pending == 0
     assert {only(default_uri(out), key).info.status for key in (first, second)} == {"FINISHED"}
+
+
+def test_a_table_on_the_way_is_up_to_date_by_the_mirror_that_runs_and_no_run_is_made_twice(out: Path) -> None:
+    keys = [write_run(out, seed=seed) for seed in range(8)]
+    live = LiveMirror(out, default_uri(out), EXPERIMENT, keys, interval_s=0.01)
+    live.start()
+    live.push()
+    assert sorted(run.data.tags["suite.key"] for run in runs_of(default_uri(out))) == sorted(keys)
+    assert live.finish(60)
+    assert len(made(default_uri(out))) == len(keys), "one was made, and deleted again"
 
 
 def test_live_mirror_reports_and_never_raises(out: Path) -> None:

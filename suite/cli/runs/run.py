@@ -22,7 +22,7 @@ from suite.records.failures import outlook
 from suite.records.record import Store
 from suite.registry.registry import Registry
 from suite.text.masking import masked
-from suite.tracking import default_uri
+from suite.tracking import LiveMirror, default_uri
 
 
 def execute(options: argparse.Namespace) -> int:
@@ -63,15 +63,17 @@ def perform(
     """
     uri = default_uri(options.out, options.tracking_uri)
     sync = _sync_command(options)
-    chosen = RunOptions(rerun, options.detach, options.offline, uri, options.mirror, options.items, sync)
+    chosen = RunOptions(rerun, options.detach, options.offline, options.mirror)
+    keys = [run.key for run in plan.runs]
+    mirror = LiveMirror(store.out, uri, plan.experiment, keys, with_items=options.items, sync=sync)
     is_silent = options.quiet or options.json
     display = make_display(store, is_silent)
     if summary is not None and not is_silent:
         awaited = [*plan.to_do(rerun), *(run for run in plan.runs if run.state in ("queued", "running"))]
-        show_so_far = functools.partial(push_and_show, summary, registry, store, display.say)
+        show_so_far = functools.partial(push_and_show, summary, mirror.push, display.say)
         display = EarlySummary(LoadingSummary(display), plan.runs, awaited, show_so_far)
     try:
-        report = carry_out(registry, plan, store, chosen, display)
+        report = carry_out(registry, plan, store, chosen, display, mirror)
     except (LaunchError, DataError, SnapshotError) as error:
         display.close()
         print(f"error: {error}", file=sys.stderr)

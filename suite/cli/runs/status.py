@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import time
 from collections import Counter, defaultdict
@@ -16,11 +17,12 @@ from suite.cli.options import plan_of
 from suite.cli.summary import Summary
 from suite.cli.table import show_table
 from suite.launch.view import cluster, matrix, status_json
+from suite.plan.belonging import of_experiment
 from suite.plan.plan import Plan
 from suite.records.failures import outlook
 from suite.records.launch import has_joined, live_launches, pools
 from suite.records.record import Store
-from suite.tracking import default_uri
+from suite.tracking import Mirror, default_uri
 
 MOST_TASKS: Final = 30
 MOST_NAMES: Final = 6
@@ -40,7 +42,12 @@ def execute(options: argparse.Namespace) -> int:
         print(line)
     if options.table:
         uri = default_uri(options.out, options.tracking_uri)
-        push_and_show(Summary(uri, plan.experiment, plan.profile, registry.declared), registry, store, print)
+        mirror = Mirror(store.out, uri, plan.experiment)
+        push_and_show(
+            Summary(uri, plan.experiment, plan.profile, registry.declared),
+            functools.partial(mirror.push, of_experiment(registry, store)),
+            print,
+        )
     return _status(plan)
 
 

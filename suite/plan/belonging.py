@@ -18,11 +18,12 @@ def of_experiment(registry: Registry, store: Store) -> Iterator[str]:
     mine = registry.document.experiment
     for key in sorted(store.keys()):
         run = store.record(key).run()
-        if run is None or run.get("experiment", mine) == mine or _makes(registry, key, run):
+        if run is None or run.get("experiment", mine) == mine or makes(registry, key, run):
             yield key
 
 
-def _makes(registry: Registry, key: str, run: Mapping[str, Any]) -> bool:
+def makes(registry: Registry, key: str, run: Mapping[str, Any]) -> bool:
+    """Whether a registry makes, today, the run of a record, of which `run` is the ``run.json``."""
     try:
         made = run_of(registry, run["benchmark"], run["loss"], run["kind"], run["seed"], run["profile"])
     except LookupError:  # a KeyError of a damaged record among them

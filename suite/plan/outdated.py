@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
-from suite.plan.run import Run, expand
+from suite.plan.belonging import makes
+from suite.plan.run import Run
 from suite.provenance.definitions import named
 from suite.records.record import Store
 from suite.registry.registry import Registry
-from suite.registry.selection import REFERENCES
+
+Finished = tuple[str, Mapping[str, Any], Mapping[str, str]]
+"""Key, ``run.json`` and recorded code of a finished run."""
 
 
 def outdated(registry: Registry, to_do: Sequence[Run], store: Store) -> Iterator[str]:
@@ -24,10 +29,14 @@ def outdated(registry: Registry, to_do: Sequence[Run], store: Store) -> Iterator
     store : Store
     """
     doing = {run.key for run in to_do}
+    recorded = _finished(to_do, store)
     for benchmark in dict.fromkeys(run.benchmark for run in to_do):
         mine = [run for run in to_do if run.benchmark == benchmark]
         code = {entry: digest for run in mine for entry, digest in run.code.items()}
-        finished = list(_finished(registry, benchmark, mine, store))
+        candidates = recorded[benchmark]
+        if not any(code.get(entry, digest) != digest for _, _, found in candidates for entry, digest in found.items()):
+            continue  # nearly always: whether the registry makes them is dear to know, where searches have members
+        finished = [(key, found) for key, run, found in candidates if makes(registry, key, run)]
         there = {pair for _, found in finished for pair in found.items()}
         news = {entry: digest for entry, digest in code.items() if (entry, digest) not in there}
         left = [found for key, found in finished if key not in doing]
@@ -41,13 +50,16 @@ def outdated(registry: Registry, to_do: Sequence[Run], store: Store) -> Iterator
             )
 
 
-def _finished(
-    registry: Registry, benchmark: str, runs: Sequence[Run], store: Store
-) -> Iterator[tuple[str, Mapping[str, str]]]:
-    """Yield key and recorded code of the finished runs of a benchmark."""
-    seeds = list(dict.fromkeys([*registry.seeds, *registry.selection_seeds, *(run.seed for run in runs)]))
-    existing = store.keys()
-    for run in expand(registry, [benchmark], [*registry.losses, REFERENCES], seeds, runs[0].profile):
-        result = store.record(run.key).result() if run.key in existing else None
+def _finished(to_do: Sequence[Run], store: Store) -> Mapping[str, list[Finished]]:
+    """Return the finished runs of the benchmarks to do, at the profile of the runs to do, by benchmark."""
+    wanted = {(run.benchmark, run.profile) for run in to_do}
+    found: dict[str, list[Finished]] = defaultdict(list)
+    for key in sorted(store.keys()):
+        record = store.record(key)
+        run = record.run()
+        if run is None or (run.get("benchmark"), run.get("profile")) not in wanted:
+            continue
+        result = record.result()
         if result is not None:
-            yield run.key, result["code"]
+            found[run["benchmark"]].append((key, run, result["code"]))
+    return found

@@ -2,10 +2,13 @@
 
 from dataclasses import replace
 
+import pytest
+
 from suite.plan.outdated import outdated
 from suite.plan.plan import Selection, make_plan
 from suite.records.record import Store
 from suite.registry.load import load
+from suite.registry.registry import Registry
 from tests.conftest import Project
 from tests.plan.test_plan import record
 
@@ -37,3 +40,18 @@ def test_it_is_said_once_and_only_where_code_differs(project: Project) -> None:
     for run in newer.runs:
         record(store, replace(run), 1.0)
     assert made(project, "infonce", pause=1) == [], "the tables leave them out already"
+
+
+def test_where_the_code_is_the_same_no_search_is_looked_into(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    def trials(*_: object) -> None:
+        raise AssertionError("Sobol points cost a second of import, at the start of every campaign")
+
+    project.edit("scale: [2.0, 10.0]}}", "scale: [2.0, 10.0]}, search: {scale: {low: 1.0, high: 10.0}}}")
+    store = Store(project.folder / "results")
+    for run in make_plan(load(), Selection(("nothing",), ("cosine",), ("0-1",)), store).runs:
+        record(store, run, 1.0)
+    monkeypatch.setattr(Registry, "trials", trials)
+    registry = load()
+    assert (
+        list(outdated(registry, make_plan(registry, Selection(("all",), ("all",), ("2",)), store).to_do(), store)) == []
+    )

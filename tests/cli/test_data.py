@@ -125,6 +125,7 @@ def test_a_large_download_is_asked_about_at_a_terminal(
     assert (with_sets.folder / "cache/small/small.bin").exists() == fetched
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("action", [("data", "list"), ("data", "verify"), ("doctor",)], ids=" ".join)
 def test_damaged_checksums_are_an_error_and_no_traceback(with_sets: Project, action: tuple[str, ...]) -> None:
     mine = with_sets.folder / "mine.yaml"

@@ -11,6 +11,7 @@ from suite.records.record import Store
 from suite.tracking import default_uri, frame
 from tests.conftest import Project
 
+pytestmark = pytest.mark.slow
 SELECTED = ("--benchmarks", "nothing", "--profile", "smoke")
 
 

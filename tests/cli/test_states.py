@@ -8,6 +8,7 @@ from suite.cli.runs import tune
 from suite.tracking import default_uri, frame
 from tests.conftest import Project
 
+pytestmark = pytest.mark.slow
 SMOKE = ("--profile", "smoke", "--launcher", "debug")
 FAILING = "  raises: {_target_: tests.toys.Raises}\n  explodes: {_target_: tests.toys.Explodes}\nbenchmarks:\n"
 

@@ -13,6 +13,7 @@ from suite.records.record import Store
 from tests.cluster import TOY, metrics, suite, suite_here
 from tests.waiting import until
 
+pytestmark = pytest.mark.slow
 SEARCH = TOY.replace(
     'temperature: "${host_temperature}"}',
     'temperature: "${host_temperature}", search: {temperature: {low: 0.05, high: 1.0, scale: log}}}',

@@ -105,6 +105,7 @@ def test_a_loss_with_state_parameters_schedule_and_stop_gradients_conforms() -> 
     assert_conforms(Counted, QUICK)
 
 
+@pytest.mark.slow
 def test_a_loss_may_freeze_its_parameters() -> None:
     makers: tuple[Callable[[], Loss], ...] = (Counted, LearnableTemperature)
     for make in makers:
@@ -182,6 +183,7 @@ def test_what_fails_first_leaves_the_rest_unchecked() -> None:
     assert {result.state for result in rest} == {"not checked"}
 
 
+@pytest.mark.slow
 def test_a_loss_that_compiles_to_something_else_is_found() -> None:
     assert failures(OtherWhenCompiled, QUICK) == {}
     (reason,) = failures(OtherWhenCompiled, ["compile"]).values()

@@ -323,6 +323,7 @@ print((peak() - before) / (4 * anchors * anchors))
 """
 
 
+@pytest.mark.slow
 def test_a_large_batch_takes_a_fraction_of_the_memory_of_its_matrix() -> None:
     result = subprocess.run([sys.executable, "-c", PEAK], capture_output=True, text=True, check=True)
     # 0.18 when written, less for larger batches; computed at once, the same step takes four times the matrix

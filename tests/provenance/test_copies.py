@@ -55,6 +55,7 @@ def test_a_file_that_moves_makes_another_snapshot(user: Path, store: Store) -> N
     assert take(store, ["mine.other"]).id != first.id
 
 
+@pytest.mark.slow
 def test_imports_come_from_the_copy_where_the_original_is_the_current_directory_and_installed(
     user: Path, store: Store
 ) -> None:

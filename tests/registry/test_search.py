@@ -32,6 +32,7 @@ def searched(project: Project, *overrides: str) -> Registry:
     return load(None, overrides)
 
 
+@pytest.mark.slow
 def test_every_loss_of_a_benchmark_has_as_many_configurations_and_selection_runs_plug_ins_too(
     project: Project,
 ) -> None:

@@ -21,7 +21,7 @@ import psutil
 
 from tests.slurm import configuration, warden
 from tests.slurm.configuration import GPUS, NODES
-from tests.waiting import PATIENCE_S
+from tests.waiting import PATIENCE_S, rest
 
 PACKAGES = {
     "slurmctld": "slurm-wlm",
@@ -179,12 +179,12 @@ class Cluster:
         ClusterError
             If it does not within `timeout` seconds: with the nodes and the queue as they are.
         """
-        deadline = time.monotonic() + timeout
+        deadline, began = time.monotonic() + timeout, time.monotonic()
         while not (value := condition()):
             if time.monotonic() > deadline:
                 seen = [self.run("sinfo", "--Node", "--long"), self.run("squeue", "--array")]
                 raise ClusterError("\n".join([f"waited {timeout:g} s in vain for {what}", *seen]))
-            time.sleep(0.1)
+            began = rest(began)
         return value
 
     def wait_until_idle(self, timeout: float = PATIENCE_S) -> None:
@@ -271,13 +271,13 @@ class Cluster:
         self.run("scontrol", "update", f"NodeName={name}", "State=DOWN", "Reason=killed")
 
     def _wait_for_start(self, name: str, condition: Callable[[], bool], what: str) -> None:
-        deadline = time.monotonic() + PATIENCE_S
+        deadline, began = time.monotonic() + PATIENCE_S, time.monotonic()
         while not condition():
             if self._wardens[name].poll() is not None:
                 raise ClusterError(self._with_log(name, f"{name} ended with status {self._wardens[name].returncode}"))
             if time.monotonic() > deadline:
                 raise ClusterError(self._with_log(name, f"waited in vain for {what}"))
-            time.sleep(0.05)
+            began = rest(began)
 
     def _log(self, name: str) -> Path:
         return self.folder / "log" / f"{name}.log"

@@ -44,6 +44,8 @@ from tests.toys import Blobs
 
 PROCESSES, SAMPLES = 2, 6
 
+pytestmark = pytest.mark.slow
+
 
 class Whole(Loss):
     """A user's loss that is no mean over anchors: it needs the whole matrix."""

@@ -1,6 +1,7 @@
 import subprocess
 import sys
 
+import pytest
 import torch
 
 from suite.training.streams import Streams
@@ -19,6 +20,7 @@ def test_a_draw_depends_on_seed_name_and_counters_alone() -> None:
     assert streams.numpy("order", 1).random() == draws[1, "order", 1]
 
 
+@pytest.mark.slow
 def test_draws_are_the_same_in_another_process() -> None:
     program = "from suite.training.streams import Streams; print(Streams(5).numpy('order', 2).integers(1 << 60))"
     other = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout

@@ -59,7 +59,9 @@ def offered() -> list[EntryPoint]:
 
 
 class LoadingSummary:
-    """A display that imports the summary once workers are started: pandas takes a second, torch takes them longer.
+    """A display that imports the summary once a worker trains: pandas takes a second, and nothing else is to be done.
+
+    By then the mirror has imported MLflow: two threads that import what imports each other may see halves of it.
 
     Parameters
     ----------
@@ -78,7 +80,7 @@ class LoadingSummary:
     def show(self, view: View) -> None:
         """Show where the campaign stands."""
         self._display.show(view)
-        if not self._has_begun:
+        if not self._has_begun and (view.done or view.failed or any(one.phase == "training" for one in view.workers)):
             self._has_begun = True
             threading.Thread(target=_load, daemon=True).start()
 

@@ -4,8 +4,8 @@ Importing both costs a new process seven seconds of a core, and campaigns under 
 :class:`subprocess.Popen` lets a helper process, the nursery, fork what would run ``python -m module`` or ``python -c
 code``. All else is as it would be: the new process is a child of the one that asked for it, with a number of its own,
 the directory, environment, streams, ignored signals, session and command line that it would have, ``sys.path`` made
-from its own ``PYTHONPATH``, and no module of the suite imported. It starts others in the same way. Its
-``/proc/NUMBER/environ`` alone is that of the helper.
+from its own ``PYTHONPATH``, and no module of the suite imported but those of this checkout, where it would find them.
+It starts others in the same way. Its ``/proc/NUMBER/environ`` alone is that of the helper.
 
 Only processes whose environment has :data:`WANTED` are forked, see :func:`tests.cluster.environment`; what a batch
 system starts is not.
@@ -16,7 +16,9 @@ from __future__ import annotations
 import atexit
 import contextlib
 import ctypes
+import gc
 import importlib
+import importlib.machinery
 import inspect
 import io
 import json
@@ -43,6 +45,13 @@ PRELOADED = (
     "mlflow.store.tracking.sqlalchemy_store", "mlflow.tracking._tracking_service.client", "mlflow.utils.rest_utils",
     "alembic.command",
 )  # fmt: skip
+#: What its commands import of the suite itself.
+OWN = (
+    "suite.cli.main", "suite.cli.runs.run", "suite.cli.runs.plan", "suite.cli.runs.status", "suite.cli.runs.sync",
+    "suite.launch.kinds.local", "suite.launch.kinds.debug", "suite.launch.slurm.jobs", "suite.work.execution",
+    "suite.training", "suite.conformance", "analysis.cli.main", "analysis.cli.summary",
+)  # fmt: skip
+ROOT = Path(__file__).resolve().parent.parent
 #: The environment in which that is imported: one thread, as a fork keeps no other.
 QUIET = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 QUIET |= {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
@@ -197,12 +206,21 @@ def _become(request: dict[str, Any], streams: list[int]) -> NoReturn:
     paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     sys.path[:0] = [os.getcwd() if kind == "-m" else "", *(os.path.abspath(path) for path in paths if path)]
     importlib.invalidate_caches()
+    _forget_what_is_elsewhere()
     random.seed()
     sys.argv, sys.orig_argv = [kind, *arguments], command
     main = types.ModuleType("__main__")
     main.__dict__.update(__builtins__=__builtins__, __spec__=None)
     sys.modules["__main__"] = main
     _leave(lambda: _run(kind, what, main))
+
+
+def _forget_what_is_elsewhere() -> None:
+    """Have the suite imported anew, where this process finds another copy of it than the checkout's."""
+    found = [importlib.machinery.PathFinder.find_spec(package) for package in ("suite", "analysis")]
+    if [spec and spec.origin for spec in found] != [str(ROOT / name / "__init__.py") for name in ("suite", "analysis")]:
+        for name in [name for name in sys.modules if name.partition(".")[0] in ("suite", "analysis")]:
+            del sys.modules[name]
 
 
 def _run(kind: str, what: str, main: types.ModuleType) -> None:
@@ -310,8 +328,12 @@ def main() -> None:
     """Import everything, and serve."""
     sys.path.pop(0)
     sys.argv = sys.argv[:2]
-    for module in PRELOADED:
+    sys.path.insert(0, str(ROOT))
+    for module in (*PRELOADED, *OWN):
         importlib.import_module(module)
+    sys.path.remove(str(ROOT))
+    gc.collect()
+    gc.freeze()  # what forks share is not to be looked through, and so copied, by each of them
     threads = os.listdir("/proc/self/task")
     assert len(threads) == 1, f"a fork keeps one thread, and there are {len(threads)}"
     wishes = socket.socket(fileno=int(sys.argv[1]))

@@ -73,6 +73,11 @@ class Comparison:
     of_items: OfItems | None = None
 
     @property
+    def is_better_for_lack_of_seeds(self) -> bool:
+        """Whether the better side has failed on seeds that have no figure: it may be better for lacking them."""
+        return bool((self.failed if self.paired.mean > 0 else self.failed_against).lost)
+
+    @property
     def crossed(self) -> tuple[float, float]:
         """The interval over seeds and test items at `level`; NaN where outcomes of items were not kept."""
         if self.of_items is None:

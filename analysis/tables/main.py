@@ -105,7 +105,7 @@ class _Column:
         self.marks = {
             one.row: (ABOVE if one.paired.mean > 0 else BELOW)
             for one in evidence.comparisons
-            if one.benchmark == benchmark and one.p_holm < ALPHA
+            if one.benchmark == benchmark and one.p_holm < ALPHA and not one.is_better_for_lack_of_seeds
         }
 
     def cell(self, row: str, kind: str) -> Cell:

@@ -155,6 +155,16 @@ def test_of_failed_seeds_those_that_collapsed_count_and_the_others_are_left_out(
     assert good.label == "inconclusive" and "better, but without seeds that free failed on (1 of 5)" in good.reason
 
 
+@pytest.mark.parametrize(
+    ("shift", "loss", "mark"), [(0.03, "free", "d"), (-0.03, "free", "⁻"), (-0.03, "infonce", ")")]
+)
+def test_no_mark_favours_a_side_that_failed_on_seeds_without_a_figure(shift: float, loss: str, mark: str) -> None:
+    found = evidence(failing(runs({"a": shift}), (4,), "data: gone", loss) + untrained(("a",)))
+    (one,) = found.comparisons
+    assert one.p_holm < 0.05
+    assert dict(main_table(found).blocks[0].rows)["free"][0].text[-1] == mark  # "... (4 of 5), 1 failed", "... (5)"
+
+
 def test_a_side_without_a_finished_seed_that_did_not_collapse_alone_is_said_nothing_of() -> None:
     every = failing(runs({"a": 0.02}), tuple(range(5)), loss="infonce")
     assert judged(every + untrained(("a",)), BETTER)["a"].label == "better"  # all five collapsed

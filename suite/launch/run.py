@@ -70,7 +70,7 @@ class Report:
 
 
 def carry_out(
-    registry: Registry, plan: Plan, store: Store, options: RunOptions, display: Display, mirror: LiveMirror
+    registry: Registry, plan: Plan, store: Store, options: RunOptions, display: Display, live_mirror: LiveMirror
 ) -> Report:
     """Execute what the plan lacks, and wait for what other launches of it have in hand.
 
@@ -81,7 +81,7 @@ def carry_out(
     store : Store
     options : RunOptions
     display : Display
-    mirror : LiveMirror
+    live_mirror : LiveMirror
         Of the plan's runs, not started yet; a detached campaign leaves it alone.
 
     Raises
@@ -118,12 +118,12 @@ def carry_out(
             campaign.begin(detached=True)
             outcome = Outcome(0, (), len(to_do) + len(awaited), False)
         else:
-            outcome, mirrored, error = _attend(campaign, mirror, display, options)
+            outcome, mirrored, error = _attend(campaign, live_mirror, display, options)
     elif not options.detach:
         if store.runs.exists():
             keep(registry, store.out)
-        mirror.start()
-        mirrored, error = mirror.finish(MIRROR_PATIENCE_S), mirror.shortfall
+        live_mirror.start()
+        mirrored, error = live_mirror.finish(MIRROR_PATIENCE_S), live_mirror.shortfall
     forget_finished(store)
     started = {run.key for run in to_do}
     rest = [run for run in plan.runs if run.key not in started]
@@ -143,15 +143,15 @@ def carry_out(
 
 
 def _attend(
-    campaign: Campaign, mirror: LiveMirror, display: Display, options: RunOptions
+    campaign: Campaign, live_mirror: LiveMirror, display: Display, options: RunOptions
 ) -> tuple[Outcome, bool, str | None]:
     with ending_in_time(campaign.kill) if options.may_end_process else contextlib.nullcontext():
         try:
             with campaign.interruptible():
                 campaign.begin()
-                mirror.start()  # it imports MLflow and makes the store while the workers' one process imports torch
+                live_mirror.start()  # imports MLflow and makes the store while the workers' one process imports torch
                 outcome = campaign.watch(display.show)
         finally:
-            mirrored = mirror.finish(campaign.patience_s(MIRROR_PATIENCE_S))
+            mirrored = live_mirror.finish(campaign.patience_s(MIRROR_PATIENCE_S))
             campaign.close()
-    return outcome, mirrored, mirror.shortfall
+    return outcome, mirrored, live_mirror.shortfall

@@ -120,10 +120,10 @@ def run(
     sync = _sync_command(registry, store, tracking_uri)
     options = RunOptions(states, offline=offline, may_end_process=False)
     plan = plans.as_it_stands(plan, registry, store, queued(store))
-    mirror = LiveMirror(store.out, uri, plan.experiment, [run.key for run in plan.runs], sync=sync)
+    live_mirror = LiveMirror(store.out, uri, plan.experiment, [run.key for run in plan.runs], sync=sync)
     display = _display(store, quiet)
     try:
-        report = carry_out(registry, plan, store, options, display, mirror)
+        report = carry_out(registry, plan, store, options, display, live_mirror)
     finally:
         display.close()
     display.say(counted(report, plan))

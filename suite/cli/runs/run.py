@@ -65,15 +65,15 @@ def perform(
     sync = _sync_command(options)
     chosen = RunOptions(rerun, options.detach, options.offline, options.mirror)
     keys = [run.key for run in plan.runs]
-    mirror = LiveMirror(store.out, uri, plan.experiment, keys, with_items=options.items, sync=sync)
+    live_mirror = LiveMirror(store.out, uri, plan.experiment, keys, with_items=options.items, sync=sync)
     is_silent = options.quiet or options.json
     display = make_display(store, is_silent)
     if summary is not None and not is_silent:
         awaited = [*plan.to_do(rerun), *(run for run in plan.runs if run.state in ("queued", "running"))]
-        show_so_far = functools.partial(push_and_show, summary, mirror.push, display.say)
+        show_so_far = functools.partial(push_and_show, summary, live_mirror.push, display.say)
         display = EarlySummary(LoadingSummary(display), plan.runs, awaited, show_so_far)
     try:
-        report = carry_out(registry, plan, store, chosen, display, mirror)
+        report = carry_out(registry, plan, store, chosen, display, live_mirror)
     except (LaunchError, DataError, SnapshotError) as error:
         display.close()
         print(f"error: {error}", file=sys.stderr)

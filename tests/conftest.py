@@ -187,8 +187,9 @@ class Project:
         return subprocess.run(command, cwd=self.folder, env=variables, capture_output=True, text=True, timeout=300)
 
     def tree(self) -> dict[str, bytes]:
-        """Return every file and its content."""
-        return {str(f.relative_to(self.folder)): f.read_bytes() for f in self.folder.rglob("*") if f.is_file()}
+        """Return every file and its content, but for what Python itself keeps of modules that it imports."""
+        files = (f for f in self.folder.rglob("*") if f.is_file() and f.parent.name != "__pycache__")
+        return {str(f.relative_to(self.folder)): f.read_bytes() for f in files}
 
 
 def forget_sources() -> None:

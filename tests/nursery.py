@@ -24,6 +24,7 @@ import io
 import json
 import os
 import random
+import re
 import runpy
 import select
 import signal
@@ -90,6 +91,7 @@ def _execute_child(self: subprocess.Popen[Any], *arguments: Any) -> None:
         "environment": dict(environment),
         "ignored": [number for number in signal.valid_signals() if signal.getsignal(number) is signal.SIG_IGN],
         "session": given["start_new_session"],
+        "umask": umask() if given["umask"] == -1 else given["umask"],
         "group": os.getpgid(0) if given["process_group"] in (None, -1) else given["process_group"],
     }
     streams = [
@@ -100,6 +102,11 @@ def _execute_child(self: subprocess.Popen[Any], *arguments: Any) -> None:
     self._child_created = True  # type: ignore[attr-defined]
     self._close_pipe_fds(*(given[pipe] for pipe in pipes))  # type: ignore[attr-defined]
     return None
+
+
+def umask() -> int:
+    """Return which permissions this process takes from what it makes, without setting it as :func:`os.umask` would."""
+    return int(re.search(r"Umask:\s+(\d+)", Path("/proc/self/status").read_text())[1], 8)  # type: ignore[index]
 
 
 def program(command: Any) -> list[str] | None:
@@ -195,6 +202,7 @@ def _become(request: dict[str, Any], streams: list[int]) -> NoReturn:
     else:
         with contextlib.suppress(OSError):
             os.setpgid(0, request["group"])
+    os.umask(request["umask"])
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["environment"])

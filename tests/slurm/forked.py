@@ -29,7 +29,9 @@ def main(place: str, *command: str) -> None:
     for number in PASSED_ON:
         signal.signal(number, lambda number, frame: nursery.send(str(int(number)).encode()))
     request = {"command": command, "cwd": os.getcwd(), "environment": dict(os.environ)}
-    request |= {"ignored": [], "session": True, "group": 0}
+    kept = os.umask(0)
+    os.umask(kept)
+    request |= {"ignored": [], "session": True, "group": 0, "umask": kept}
     socket.send_fds(nursery, [json.dumps(request).encode()], [0, 1, 2])
     status = int(nursery.recv(100) or 70)
     if status < 0:

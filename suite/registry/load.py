@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -237,9 +238,15 @@ _STAND_INS: Final[Mapping[KeyPath, Any]] = {
 }
 
 
+@functools.cache
+def _adapter(of_kinds: tuple[type[Launcher], ...]) -> TypeAdapter[Document]:
+    """Return what validates a document, once a process for the kinds of launchers that there are."""
+    return TypeAdapter(Document)
+
+
 def _document(composed: dict[str, Any], lines: Lines) -> tuple[Document, list[Problem]]:
     """Return the typed document, and what is wrong: that is replaced in it, so that the rest can be checked."""
-    adapter = TypeAdapter(Document)
+    adapter = _adapter(tuple(kinds().values()))
     problems: list[Problem] = []
     for _ in range(4):  # a repair may bring up another: a benchmark left without profiles
         try:

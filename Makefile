@@ -24,7 +24,7 @@ help:
 	@echo "make run     install, fetch data, tune every loss on five benchmarks (profile mini), write the report"
 	@echo "make smoke   the same at profile smoke, two seeds: a minute"
 	@echo "make test    install what the tests need and run them all: some three quarters of an hour on two cores"
-	@echo "make test-fast   only tests without campaigns, servers and compilers, for the inner loop: under four minutes"
+	@echo "make test-fast   only tests without campaigns, servers and compilers, for the inner loop: two and a half minutes"
 	@echo "make lint    ruff, mypy, and the order of the imports"
 	@echo "make coverage   per cent of the statements that the fast tests execute, with a floor"
 	@echo "make docs    the pages as a site, build/site; broken links fail"

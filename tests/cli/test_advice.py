@@ -36,6 +36,7 @@ def waiting_pool(store: Store, *keys: str) -> Launch:
     return launch_of(store, [Pack(keys, 1.0)], kind="pool", array=None, is_pool=True)
 
 
+@pytest.mark.slow
 def test_where_a_run_failed_its_log_is_found_by_what_is_printed(project: Project) -> None:
     project.edit("benchmarks:\n", "  raises: {_target_: tests.toys.Raises}\nbenchmarks:\n")
     chosen = (*CHOSEN, "--losses", "raises", "--out", "else where")

@@ -105,6 +105,7 @@ def test_status_prints_the_results_so_far(project: Project, monkeypatch: pytest.
     assert "cosine" in out.partition("1 runs at profile smoke")[2]  # the table comes after the counts
 
 
+@pytest.mark.slow
 def test_of_two_experiments_in_one_folder_each_holds_its_own_runs_and_those_that_both_make(project: Project) -> None:
     """The second trains longer in one benchmark: other runs. What it leaves alone, the first has carried out for it."""
     select = ["--profile", "smoke", "--losses", "cosine", "--seeds", "0-1", "--launcher", "debug", "--quiet"]

@@ -49,6 +49,7 @@ def results(folder: Path) -> dict[str, Any]:
     return {file.parent.name: json.loads(file.read_bytes())["metrics"] for file in folder.glob("runs/*/result.json")}
 
 
+@pytest.mark.slow
 def test_the_same_command_finishes_everything_whatever_was_torn(project: Project) -> None:
     select = ["run", "--launcher", "debug", "--benchmarks", "blobs", "--losses", "infonce", "--seeds", "0-3"]
     select += ["--profile", "smoke", "--quiet"]

@@ -52,6 +52,5 @@ def test_where_the_code_is_the_same_no_search_is_looked_into(project: Project, m
         record(store, run, 1.0)
     monkeypatch.setattr(Registry, "trials", trials)
     registry = load()
-    assert (
-        list(outdated(registry, make_plan(registry, Selection(("all",), ("all",), ("2",)), store).to_do(), store)) == []
-    )
+    plan = make_plan(registry, Selection(("all",), ("all",), ("2",)), store)
+    assert list(outdated(registry, plan.to_do(), store)) == []

@@ -140,7 +140,6 @@ class Store:
     def __init__(self, out: Path) -> None:
         self.out = out.absolute()
         self.runs = self.out / "runs"
-        self._runs = str(self.runs)
         self.launches = self.out / "launches"
         self.superseded = self.out / "superseded"
 
@@ -163,7 +162,7 @@ class Store:
 
         In text, not paths: launchers ask it of thousands of runs, several times a second.
         """
-        folder = f"{self._runs}/{key}"
+        folder = f"{self.runs}/{key}"
         return os.path.exists(f"{folder}/result.json") or os.path.exists(f"{folder}/failure.json")
 
     def keys(self) -> set[str]:
